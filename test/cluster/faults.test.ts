@@ -28,7 +28,7 @@ describeOnCluster('faults', { missing: noCluster }, cluster => {
   const installQueued = async (site: Site, values: Manifest): Promise<void> => {
     const producer = { ...site.values.producer, job: { enabled: true }, extraArgs: SMALL_SHARDS }
     await site.helm(['install', '--wait', '--timeout=60s'], { ...values, producer, worker: { replicas: 0 } })
-    await eventually('the jobs are queued', 60_000, async () => {
+    await eventually('the jobs are queued', 120_000, async () => {
       const { stdout } = await site.reembed('status', '--json')
       return JSON.parse(stdout).queue?.jobs.waiting > 0
     }).catch(async error => {
@@ -52,7 +52,7 @@ describeOnCluster('faults', { missing: noCluster }, cluster => {
     expect(await failedJobs(site)).toBe(0)
   }, 400_000)
 
-  test('a wrong S3 key makes the workers unready and fails no job', async () => {
+  test('a wrong S3 key makes the workers unready, they exit after giveUpMinutes, and no job fails', async () => {
     await using tei = await startFakeTei({ dimensions: 16, msPerToken: 0.2 })
     await using site = await openSite(cluster(), 's3-key', { documents: 1_000 })
     const values = { ...site.values, ...FIXED, endpoint: { url: tei.url } }
@@ -62,8 +62,14 @@ describeOnCluster('faults', { missing: noCluster }, cluster => {
       AWS_SECRET_ACCESS_KEY: 'wrong',
     })
     const s3 = { ...values.s3, existingSecret: 'wrong' }
-    await site.helm(['upgrade'], { ...values, s3, exporter: { enabled: false } })
+    const worker = { ...FIXED.worker, giveUpMinutes: 0.1 }
+    await site.helm(['upgrade'], { ...values, s3, worker, exporter: { enabled: false } })
     await unready(site)
+    await eventually('a worker gives up', 60_000, () =>
+      cluster().kubelet.events.some(
+        ({ namespace, what }) => namespace === 's3-key' && /^exited with [1-9]/.test(what),
+      ),
+    )
     expect(await failedJobs(site)).toBe(0)
     await site.helm(['upgrade'], values)
     await site.published(120_000)

@@ -20,7 +20,7 @@ export async function installCrds({ api }: ControlPlane): Promise<void> {
   const crds = [...(await readFolder(join(kedaConfig, 'crd/bases'))), ...(await readFolder(prometheusCrds))]
   await api.apply(crds)
   const list = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
-  await eventually('the custom resources are established', 30_000, async () =>
+  await eventually('the custom resources are established', 90_000, async () =>
     (await api.get(list)).items.every((crd: Manifest) =>
       crd.status?.conditions?.some((one: Manifest) => one.type === 'Established' && one.status === 'True'),
     ),

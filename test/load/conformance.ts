@@ -25,6 +25,8 @@ export interface FoundRow {
 /** A vector store under test, with a client of its own. */
 export interface TestedStore extends AsyncDisposable {
   readonly url: string
+  /** Keys for the command. */
+  readonly env?: Record<string, string>
   /** All rows of a target. */
   rows(target: string): Promise<readonly FoundRow[]>
   /** One search by name: the dimensions of the vectors of each answer. */
@@ -38,7 +40,12 @@ export interface TestedStore extends AsyncDisposable {
 export interface LoadTraits {
   /** A text that the store refuses, and its reason. */
   readonly refused?: { readonly text: string; readonly reason: RegExp }
+  /** Whether the client of the test reads equal bits. */
   readonly bits: boolean
+  /** What the proof states; default `bits`. */
+  readonly compared?: 'bits' | 'cosine'
+  /** Columns that the client of the test does not read exactly. */
+  readonly lossyColumns?: readonly string[]
 }
 
 const RUNS = { old: 'a'.repeat(26), next: 'b'.repeat(26), other: 'c'.repeat(26) } as const
@@ -53,7 +60,7 @@ export function proveLoads(
   kind: string,
   lack: string | undefined,
   open: () => Promise<TestedStore>,
-  { refused, bits }: LoadTraits,
+  { refused, bits, compared = 'bits', lossyColumns = [] }: LoadTraits,
 ): void {
   describe.skipIf(lack !== undefined)(lack === undefined ? kind : `${kind} (not run: ${lack})`, () => {
     let store: TestedStore
@@ -77,7 +84,10 @@ export function proveLoads(
 
     /** A load in a process of its own that is killed when so many shards are recorded. */
     async function killedLoad({ run }: Manifest, name: string, shards: number): Promise<void> {
-      const { child, finished } = start(['load', '--output', folder, '--to', store.url, '--name', name])
+      const { child, finished } = start(
+        ['load', '--output', folder, '--to', store.url, '--name', name],
+        store.env,
+      )
       const loads = join(folder, 'runs', run, 'loads')
       const count = async () =>
         (await readdir(loads, { recursive: true }).catch(() => [])).filter(key => key.endsWith('.json'))
@@ -106,10 +116,10 @@ export function proveLoads(
             shards: SHARDS,
             rows,
             refused: 0,
-            compared: bits ? 'bits' : 'cosine',
+            compared,
           })
           expect(proof.sampled).toBeGreaterThan(Math.min(rows, 200) / 2)
-          expectEqualRows(await store.rows(record.target), run, bits)
+          expectEqualRows(await store.rows(record.target), run, { bits, lossyColumns })
 
           const again = await loadRun(output, run.manifest, vectors, { name })
           expect(again.written).toEqual({ shards: 0, rows: 0 })
@@ -244,7 +254,11 @@ export function proveLoads(
   })
 }
 
-function expectEqualRows(found: readonly FoundRow[], run: MadeRun, bits: boolean): void {
+function expectEqualRows(
+  found: readonly FoundRow[],
+  run: MadeRun,
+  { bits, lossyColumns }: { readonly bits: boolean; readonly lossyColumns: readonly string[] },
+): void {
   expect(found.length).toBe(run.ids.length)
   const { dimensions } = run.manifest.model
   const byId = new Map(found.map(row => [row.id, row]))
@@ -256,6 +270,7 @@ function expectEqualRows(found: readonly FoundRow[], run: MadeRun, bits: boolean
       stored !== undefined &&
       (!bits || bytesOf(stored.vector).equals(bytesOf(vector))) &&
       Object.entries(run.extra).every(([name, values]) => {
+        if (lossyColumns.includes(name)) return true
         const [value, wanted] = [stored.columns[name] ?? null, values[row] ?? null]
         // Clients differ in the type of an int64.
         return value === wanted || (value !== null && wanted !== null && String(value) === String(wanted))

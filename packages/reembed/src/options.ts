@@ -530,7 +530,10 @@ export const exported: readonly Option[] = [
 
 export const vectorStore: readonly Option[] = [
   required(
-    new Option('--to <url>', 'use this vector store: postgres://user@host/database, lancedb:./folder'),
+    new Option(
+      '--to <url>',
+      'use this vector store: postgres://user@host/database, lancedb:./folder, qdrant+https://host, elasticsearch+https://host, opensearch+https://host',
+    ),
   ),
   new Option(
     '--name <name>',

@@ -63,7 +63,7 @@ export const elasticsearch: CreateExportLayout = ({ manifest, extra, name }) => 
         for (const [row, record] of [...metadataOf(batch)].entries()) {
           const embedding = vectors.next().value ?? new Float32Array()
           lines.push(
-            `{"index":{"_id":${JSON.stringify(batch.ids[row])}}}\n{"embedding":${floatArray(embedding)}${rest(record)}}\n`,
+            `{"index":{"_id":${JSON.stringify(batch.ids[row])}}}\n{"embedding":${floatArray(embedding)}${members(record)}}\n`,
           )
           if (lines.length === rowsPerFile) {
             yield textFile(left.next().value ?? '', lines.join(''))
@@ -141,7 +141,7 @@ export const vespa: CreateExportLayout = ({ manifest, extra, name }) => {
           const id = batch.ids[row] ?? ''
           const put = JSON.stringify(`id:${name}:${name}::${id}`)
           const hex = bigEndianHex(vectors.next().value ?? new Float32Array())
-          const line = `{"put":${put},"fields":{"id":${JSON.stringify(id)},"embedding":{"values":"${hex}"}${rest(record)}}}\n`
+          const line = `{"put":${put},"fields":{"id":${JSON.stringify(id)},"embedding":{"values":"${hex}"}${members(record)}}}\n`
           sink(Buffer.from(line))
         }
       }
@@ -163,7 +163,7 @@ function* vectorsOf({ vectors }: ShardBatch, dimensions: number): Generator<Floa
 }
 
 /** The members of a record, to append to other members. */
-function rest(record: Record<string, CarriedValue>): string {
+export function members(record: Record<string, CarriedValue>): string {
   const json = toJson(record)
   return json === '{}' ? '' : `,${json.slice(1, -1)}`
 }

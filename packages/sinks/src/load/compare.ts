@@ -1,7 +1,7 @@
 // Compares a sample of a target with the run: rows of shards spread evenly over the run are read
 // from the output, and their vectors by id from the vector store.
 
-import { type Manifest, readLoadedShards } from '@reembed/protocol'
+import { type LoadProof, type Manifest, readLoadedShards } from '@reembed/protocol'
 import { readShard } from '@reembed/shard'
 import { cosine, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
@@ -39,7 +39,7 @@ export async function compareSample(
     if (sample.size === 0) continue
     const found = await withRetries(() => vectors.read(target, [...sample.keys()]), { signal })
     for (const [id, written] of sample) {
-      const wrong = differenceOf(written, found.get(id), vectors.compared)
+      const wrong = differenceOf(written, found.get(id), vectors.compared(manifest))
       if (wrong !== undefined) {
         throw new ReembedError(
           'UNBALANCED',
@@ -75,7 +75,7 @@ async function sampleOf(
 function differenceOf(
   written: Float32Array,
   found: Float32Array | undefined,
-  compared: VectorStore['compared'],
+  compared: LoadProof['compared'],
 ): string | undefined {
   if (found === undefined) return 'is missing'
   if (found.length !== written.length) return `has ${found.length} dimensions instead of ${written.length}`

@@ -214,7 +214,7 @@ async function prove(
   }
   const sampled = await compareSample(source, manifest, vectors, { target, load, signal })
   const { shardsSha256 } = manifest
-  return { load, shardsSha256, shards, rows, refused, sampled, compared: vectors.compared }
+  return { load, shardsSha256, shards, rows, refused, sampled, compared: vectors.compared(manifest) }
 }
 
 /** Appends the record of a load unless the newest record of the target is the same. */

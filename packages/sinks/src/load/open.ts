@@ -1,15 +1,23 @@
 // Opens a vector store by its URL.
 
 import { ReembedError } from '@reembed/shared'
+import { openElasticsearch } from '../stores/elasticsearch.ts'
 import { openLance } from '../stores/lancedb.ts'
 import { openPostgres } from '../stores/postgres.ts'
+import { openQdrant } from '../stores/qdrant.ts'
 import type { VectorStore } from './vector-store.ts'
 
 const OPEN: Readonly<Record<string, (url: string) => Promise<VectorStore>>> = {
+  'elasticsearch+http:': openElasticsearch,
+  'elasticsearch+https:': openElasticsearch,
   'lancedb:': openLance,
   'lancedb+s3:': openLance,
   'postgres:': openPostgres,
   'postgresql:': openPostgres,
+  'opensearch+http:': openElasticsearch,
+  'opensearch+https:': openElasticsearch,
+  'qdrant+http:': openQdrant,
+  'qdrant+https:': openQdrant,
 }
 
 /**

@@ -4,7 +4,7 @@
 //   name     what searches use: a view, an alias or a tag
 //   target   the table, collection or index of one run
 
-import type { Manifest, RefusedRow } from '@reembed/protocol'
+import type { LoadProof, Manifest, RefusedRow } from '@reembed/protocol'
 import type { FlatColumn, ShardBatch } from '@reembed/shard'
 
 /** The target of one run, and what it must hold. */
@@ -34,8 +34,8 @@ export interface VectorStore extends AsyncDisposable {
   readonly address: string
   /** Whether column names must consist of letters, digits and _. */
   readonly identifiers: boolean
-  /** How exactly `read` returns the vectors that were written. */
-  readonly compared: 'bits' | 'cosine'
+  /** How exactly `read` returns the vectors of a run that were written. */
+  compared(manifest: Manifest): LoadProof['compared']
 
   /**
    * Creates the target without an index, unless it exists. Returns the id of the load, which the

@@ -203,7 +203,7 @@ export async function openLance(url: string): Promise<VectorStore> {
     kind: 'lancedb',
     address,
     identifiers: true,
-    compared: 'bits',
+    compared: () => 'bits',
     prepare: target => guarded(() => prepare(target)),
     write: (target, shard) => guarded(() => write(target, shard)),
     finish: target => guarded(() => finish(target)),

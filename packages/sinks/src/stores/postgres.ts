@@ -150,7 +150,7 @@ export async function openPostgres(url: string): Promise<VectorStore> {
     kind: 'postgres',
     address,
     identifiers: false,
-    compared: 'bits',
+    compared: () => 'bits',
     prepare: (target, signal) => transaction(signal, client => prepare(client, target, address)),
     write: (target, write, signal) => transaction(signal, client => copyShard(client, target, write)),
     finish: (target, signal) =>

@@ -1,0 +1,253 @@
+// Elasticsearch and OpenSearch by their REST API. Documents are indexed by `_bulk` while the index
+// neither refreshes nor has replicas (elastic.co, "Tune for indexing speed"). From 9.3 on,
+// Elasticsearch takes vectors as base64 of big-endian float32 (elastic/elasticsearch#137072).
+//
+//   <name>_<run>   the target; `_meta.reembed` of its mapping has the load, the run and its hash
+//   <name>         an alias
+
+import { randomUUID } from 'node:crypto'
+import type { RefusedRow } from '@reembed/protocol'
+import type { FlatColumn, ShardBatch } from '@reembed/shard'
+import { ReembedError } from '@reembed/shared'
+import { metadataOf } from '../layout.ts'
+import { floatArray, members } from '../layouts/json.ts'
+import type { ShardWrite, Target, VectorStore } from '../load/vector-store.ts'
+import { createHttpClient, type HttpClient } from './http.ts'
+
+/** Elasticsearch recommends a few MiB for a request, and refuses more than 100 MiB. */
+const BULK_CHARS = 8 * 2 ** 20
+/** `_id` "must be no longer than 512 bytes"; a longer one fails the whole request. */
+const MAX_ID_BYTES = 512
+const MAX_DIMENSIONS = { elasticsearch: 4_096, opensearch: 16_000 }
+
+const FIELD_TYPE: Record<FlatColumn['type'], string> = {
+  string: 'keyword',
+  int32: 'integer',
+  int64: 'long',
+  double: 'double',
+  boolean: 'boolean',
+}
+
+interface Server {
+  readonly product: 'elasticsearch' | 'opensearch'
+  /** 9.3 is 903. */
+  readonly version: number
+}
+
+/** Opens a server: `elasticsearch+https://host:9200`. ELASTIC_API_KEY, or the URL, has the key. */
+export async function openElasticsearch(url: string): Promise<VectorStore> {
+  const { ELASTIC_API_KEY: key } = process.env
+  const client = createHttpClient(url, key ? { authorization: `ApiKey ${key}` } : {})
+  const { address, request } = client
+  const server = await serverOf(client)
+  const hasBase64 = server.product === 'elasticsearch' && server.version >= 903
+
+  const metaOf = async (index: string) => {
+    const { status, body } = await request('GET', `/${index}/_mapping`, { expect: [404] })
+    if (status === 404) return undefined
+    return { isIndex: index in body, reembed: body[index]?.mappings?._meta?.reembed }
+  }
+
+  async function prepare({ name, target, manifest, extra }: Target): Promise<string> {
+    const { run, shardsSha256, model } = manifest
+    const limit = MAX_DIMENSIONS[server.product]
+    if (model.dimensions > limit) {
+      throw new ReembedError(
+        'USAGE',
+        `${server.product} supports at most ${limit} dimensions, these vectors have ${model.dimensions}: embed with fewer dimensions, or use another vector store`,
+      )
+    }
+    if ((await metaOf(name))?.isIndex) {
+      throw new ReembedError(
+        'USAGE',
+        `'${name}' at ${address} is an index, and searches need an alias of that name: choose another name`,
+        { option: 'name' },
+      )
+    }
+    await request('PUT', `/${target}`, {
+      json: indexOf(server, model.dimensions, extra, { load: randomUUID(), run, shardsSha256 }),
+      // resource_already_exists_exception; what exists is read below.
+      expect: [400],
+    })
+    const found = (await metaOf(target))?.reembed
+    if (found?.run === run && found.shardsSha256 === shardsSha256) return found.load
+    throw new ReembedError(
+      'USAGE',
+      `'${target}' at ${address} holds ${found ? `other vectors, of run ${found.run}` : 'documents that reembed did not load, or cannot be created'}: drop it, or choose another name`,
+      { option: 'name' },
+    )
+  }
+
+  /** Sends one bulk request; the items that the server refuses for their content. */
+  async function bulk(index: string, body: string, signal?: AbortSignal): Promise<RefusedRow[]> {
+    const reply = await request('POST', `/${index}/_bulk`, {
+      text: { body, type: 'application/x-ndjson' },
+      signal,
+    })
+    if (reply.body.errors !== true) return []
+    const refused: RefusedRow[] = []
+    for (const { index: item } of reply.body.items) {
+      if (item.error === undefined) continue
+      const reason = [item.error.reason, item.error.caused_by?.reason].filter(Boolean).join(': ')
+      if (item.status !== 400) {
+        // es_rejected_execution_exception: the queue of the node is full. The request is repeated.
+        throw new ReembedError('STORE_UNREACHABLE', `${address} answers ${item.status} in _bulk: ${reason}`, {
+          retry: 'requeue',
+        })
+      }
+      refused.push({ id: item._id, reason })
+    }
+    return refused
+  }
+
+  async function write({ target, manifest }: Target, { rows }: ShardWrite, signal?: AbortSignal) {
+    const refused: RefusedRow[] = []
+    let lines: string[] = []
+    let length = 0
+    const send = async (): Promise<void> => {
+      if (lines.length === 0) return
+      refused.push(...(await bulk(target, lines.join(''), signal)))
+      lines = []
+      length = 0
+    }
+    for await (const batch of rows()) {
+      for (const { id, line } of linesOf(batch, manifest.model.dimensions, hasBase64)) {
+        const bytes = Buffer.byteLength(id)
+        if (bytes > MAX_ID_BYTES) {
+          refused.push({ id, reason: `the id has ${bytes} bytes, and _id takes at most ${MAX_ID_BYTES}` })
+          continue
+        }
+        lines.push(line)
+        length += line.length
+        if (length >= BULK_CHARS) await send()
+      }
+    }
+    await send()
+    // Durable before the shard is recorded: the translog is synced for each request by default.
+    return refused
+  }
+
+  return {
+    kind: server.product,
+    address,
+    identifiers: true,
+    // The servers normalize vectors for the similarity cosine.
+    compared: () => 'cosine',
+    prepare,
+    write,
+    async finish({ target }, signal) {
+      // null restores the default.
+      const settings = { index: { refresh_interval: null, number_of_replicas: null } }
+      await request('PUT', `/${target}/_settings`, { json: settings, signal })
+      await request('POST', `/${target}/_refresh`, { signal })
+    },
+    async count(target) {
+      const { status, body } = await request('GET', `/${target}/_count`, { expect: [404] })
+      return status === 404 ? undefined : body.count
+    },
+    async read(target, ids) {
+      const source = {
+        includes: ['embedding'],
+        // From 9.2 on, vectors are not part of the source unless a request asks for them.
+        ...(server.product === 'elasticsearch' && server.version >= 902 && { exclude_vectors: false }),
+      }
+      const { body } = await request('POST', `/${target}/_search`, {
+        json: { size: ids.length, query: { ids: { values: ids } }, _source: source },
+      })
+      return new Map(
+        body.hits.hits.map((hit: { _id: string; _source: { embedding: number[] | string } }) => [
+          hit._id,
+          vectorOf(hit._source.embedding),
+        ]),
+      )
+    },
+    async current(name) {
+      const { status, body } = await request('GET', `/_alias/${name}`, { expect: [404] })
+      return status === 404 ? undefined : Object.keys(body)[0]
+    },
+    async switchTo(name, target, signal) {
+      const { status, body } = await request('GET', `/_alias/${name}`, { expect: [404], signal })
+      const before = status === 404 ? [] : Object.keys(body)
+      // The actions of a call are one update of the cluster state.
+      const actions = [
+        ...before.map(index => ({ remove: { index, alias: name } })),
+        { add: { index: target, alias: name } },
+      ]
+      await request('POST', '/_aliases', { json: { actions }, signal })
+    },
+    async drop(target) {
+      await request('DELETE', `/${target}`, { expect: [404] })
+    },
+    async [Symbol.asyncDispose]() {},
+  }
+}
+
+async function serverOf({ request, address }: HttpClient): Promise<Server> {
+  const { body } = await request('GET', '/')
+  const [, major, minor] = /^(\d+)\.(\d+)/.exec(body?.version?.number ?? '') ?? []
+  if (major === undefined || minor === undefined) {
+    throw new ReembedError(
+      'USAGE',
+      `${address} is neither Elasticsearch nor OpenSearch: its root names no version`,
+      {
+        option: 'target',
+      },
+    )
+  }
+  const product = body.version.distribution === 'opensearch' ? 'opensearch' : 'elasticsearch'
+  return { product, version: 100 * Number(major) + Number(minor) }
+}
+
+function indexOf({ product }: Server, dimensions: number, extra: readonly FlatColumn[], reembed: object) {
+  const embedding =
+    product === 'elasticsearch'
+      ? { type: 'dense_vector', dims: dimensions, index: true, similarity: 'cosine' }
+      : {
+          type: 'knn_vector',
+          dimension: dimensions,
+          space_type: 'cosinesimil',
+          method: { name: 'hnsw', engine: 'lucene' },
+        }
+  return {
+    settings: {
+      index: {
+        refresh_interval: '-1',
+        number_of_replicas: 0,
+        ...(product === 'opensearch' && { knn: true }),
+      },
+    },
+    mappings: {
+      _meta: { reembed },
+      properties: {
+        embedding,
+        ...Object.fromEntries(
+          extra.map(({ name, type }) => [name, { type: name === 'text' ? 'text' : FIELD_TYPE[type] }]),
+        ),
+      },
+    },
+  }
+}
+
+function* linesOf(
+  batch: ShardBatch,
+  dimensions: number,
+  hasBase64: boolean,
+): Generator<{ readonly id: string; readonly line: string }, void, undefined> {
+  for (const [row, record] of [...metadataOf(batch)].entries()) {
+    const id = batch.ids[row] ?? ''
+    const vector = batch.vectors.subarray(row * dimensions, (row + 1) * dimensions)
+    const embedding = hasBase64 ? `"${bigEndian(vector)}"` : floatArray(vector)
+    yield {
+      id,
+      line: `{"index":{"_id":${JSON.stringify(id)}}}\n{"embedding":${embedding}${members(record)}}\n`,
+    }
+  }
+}
+
+const bigEndian = (vector: Float32Array): string =>
+  Buffer.from(vector.slice().buffer).swap32().toString('base64')
+
+function vectorOf(value: readonly number[] | string): Float32Array {
+  if (typeof value !== 'string') return Float32Array.from(value)
+  return new Float32Array(new Uint8Array(Buffer.from(value, 'base64').swap32()).buffer)
+}

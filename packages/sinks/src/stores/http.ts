@@ -1,0 +1,125 @@
+// JSON over HTTP to a vector store. Each request is idempotent, and repeated while the server is
+// overloaded or does not answer. Proxies are those of Node's fetch.
+
+import { messageOf, ReembedError } from '@reembed/shared'
+import { withRetries } from '../load/retries.ts'
+
+export interface HttpReply {
+  readonly status: number
+  // biome-ignore lint/suspicious/noExplicitAny: each store checks the fields that it reads
+  readonly body: any
+}
+
+export interface HttpRequest {
+  /** A JSON value, or the text of a body with its content type. */
+  readonly json?: unknown
+  readonly text?: { readonly body: string; readonly type: string } | undefined
+  /** Statuses besides 2xx that the caller handles. */
+  readonly expect?: readonly number[] | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface HttpClient {
+  /** The URL without credentials. */
+  readonly address: string
+  /**
+   * @throws ReembedError STORE_UNREACHABLE for a failure that passes by itself, with the wait that
+   * the
+   *   server asks for; STORE_ACCESS_DENIED; USAGE for a request that the server refuses
+   */
+  request(method: string, path: string, request?: HttpRequest): Promise<HttpReply>
+}
+
+/** A bulk request may wait for the disk. */
+const REPLY_MS = 120_000
+const OVERLOADED: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504])
+
+/**
+ * @param url with the name of the store in front: `qdrant+https://user:password@host:6333`
+ * @param headers of each request
+ */
+export function createHttpClient(url: string, headers: Readonly<Record<string, string>>): HttpClient {
+  const parsed = new URL(url.replace(/^[a-z]+\+/, ''))
+  const { username, password } = parsed
+  const authorization =
+    username === ''
+      ? {}
+      : {
+          authorization: `Basic ${Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString('base64')}`,
+        }
+  parsed.username = ''
+  parsed.password = ''
+  const base = parsed.href.replace(/\/$/, '')
+  const failed = (what: string, cause?: unknown, retryAfterMs?: number): ReembedError =>
+    new ReembedError('STORE_UNREACHABLE', `${base} ${what}`, { retry: 'requeue', retryAfterMs, cause })
+
+  async function attempt(
+    method: string,
+    path: string,
+    { json, text, expect = [], signal }: HttpRequest,
+  ): Promise<HttpReply> {
+    const type = text?.type ?? (json === undefined ? undefined : 'application/json')
+    const limit = AbortSignal.timeout(REPLY_MS)
+    let response: Response
+    let reply: string
+    try {
+      response = await fetch(`${base}${path}`, {
+        method,
+        headers: {
+          accept: 'application/json',
+          ...authorization,
+          ...headers,
+          ...(type && { 'content-type': type }),
+        },
+        body: text?.body ?? (json === undefined ? null : JSON.stringify(json)),
+        redirect: 'error',
+        signal: signal ? AbortSignal.any([signal, limit]) : limit,
+      })
+      reply = await response.text()
+    } catch (cause) {
+      signal?.throwIfAborted()
+      throw failed(`does not answer: ${causeOf(cause)}`, cause)
+    }
+    const { status } = response
+    if (OVERLOADED.has(status)) {
+      const seconds = Number(response.headers.get('retry-after'))
+      const waitMs = seconds > 0 ? 1_000 * seconds : undefined
+      throw failed(`answers ${status} to ${method} ${path}: ${shortened(reply)}`, undefined, waitMs)
+    }
+    if (response.ok || expect.includes(status)) return { status, body: parse(reply) }
+    if (status === 401 || status === 403) {
+      throw new ReembedError(
+        'STORE_ACCESS_DENIED',
+        `${base} denies access (${status}): ${shortened(reply)}; check the key or the password, and its rights`,
+      )
+    }
+    throw new ReembedError('USAGE', `${base} refuses ${method} ${path} (${status}): ${shortened(reply)}`)
+  }
+
+  // A server that never answered is reported at once: its URL may be wrong.
+  let hasAnswered = false
+  return {
+    address: `${/^[a-z]+\+/.exec(url)?.[0] ?? ''}${base}`,
+    async request(method, path, request = {}) {
+      const once = () => attempt(method, path, request)
+      const reply = await (hasAnswered ? withRetries(once, request) : once())
+      hasAnswered = true
+      return reply
+    },
+  }
+}
+
+/** What broke the connection; fetch names it as the cause of its own error. */
+const causeOf = (error: unknown): string => messageOf((error instanceof Error && error.cause) || error)
+
+const SHOWN_CHARS = 300
+const shortened = (reply: string): string =>
+  reply.length > SHOWN_CHARS ? `${reply.slice(0, SHOWN_CHARS)}…` : reply
+
+function parse(reply: string): unknown {
+  try {
+    return reply === '' ? undefined : JSON.parse(reply)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,202 @@
+// Qdrant by its REST API (api.qdrant.tech/api-reference). Points are upserted while the collection
+// has no HNSW graph (m: 0), which is the fastest way that needs no more memory
+// (qdrant.tech/documentation/tutorials/bulk-upload); the graph is built afterwards.
+//
+//   reembed_loads   a collection with one point for each target: its load, run and the hash of the run
+//   <name>_<run>    the target
+//   <name>          an alias
+//
+// A point id is a UUID that depends on the id of the document, so a shard that is written again
+// replaces its own points. The payload has the id.
+
+import { createHash, randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ShardBatch } from '@reembed/shard'
+import { ReembedError } from '@reembed/shared'
+import { metadataOf, toJson } from '../layout.ts'
+import { floatArray } from '../layouts/json.ts'
+import type { ShardWrite, Target, VectorStore } from '../load/vector-store.ts'
+import { createHttpClient } from './http.ts'
+
+const LOADS = 'reembed_loads'
+/** Qdrant refuses requests above 32 MiB (service.max_request_size_mb). */
+const UPSERT_BYTES = 4 * 2 ** 20
+/** The default of Qdrant (storage.hnsw_index.m). */
+const HNSW_M = 16
+const MAX_DIMENSIONS = 65_535
+const POLL_MS = 200
+/** Any UUID that names this use (RFC 9562, UUID version 5). */
+const NAMESPACE = Buffer.from('5f0d6a4e0f2b4cf29a6b6f3f6b1f8a2d', 'hex')
+
+interface Point {
+  readonly vector: readonly number[]
+  readonly payload: { readonly id: string }
+}
+
+/** Opens a server: `qdrant+https://host:6333`. The variable QDRANT_API_KEY has the key. */
+export async function openQdrant(url: string): Promise<VectorStore> {
+  const { QDRANT_API_KEY: key } = process.env
+  const { address, request } = createHttpClient(url, key ? { 'api-key': key } : {})
+
+  const collections = async (): Promise<ReadonlySet<string>> => {
+    const { body } = await request('GET', '/collections')
+    return new Set(body.result.collections.map(({ name }: { name: string }) => name))
+  }
+  const aliases = async (): Promise<ReadonlyMap<string, string>> => {
+    const { body } = await request('GET', '/aliases')
+    return new Map(
+      body.result.aliases.map((alias: { alias_name: string; collection_name: string }) => [
+        alias.alias_name,
+        alias.collection_name,
+      ]),
+    )
+  }
+  /** A concurrent loader may have created the collection. */
+  const create = (name: string, options: object) =>
+    request('PUT', `/collections/${name}`, { json: options, expect: [409] })
+
+  async function readLoad(target: string) {
+    const { body } = await request('POST', `/collections/${LOADS}/points`, {
+      json: { ids: [pointId(target)], with_payload: true },
+    })
+    return body.result[0]?.payload as
+      | { readonly load: string; readonly run: string; readonly shardsSha256: string }
+      | undefined
+  }
+
+  async function prepare({ name, target, manifest }: Target): Promise<string> {
+    const { run, shardsSha256, model } = manifest
+    if (model.dimensions > MAX_DIMENSIONS) {
+      throw new ReembedError(
+        'USAGE',
+        `Qdrant supports at most ${MAX_DIMENSIONS} dimensions, these vectors have ${model.dimensions}: use another vector store`,
+      )
+    }
+    const existing = await collections()
+    const taken = existing.has(name) ? name : undefined
+    if (taken !== undefined) {
+      throw new ReembedError(
+        'USAGE',
+        `'${name}' at ${address} is a collection, and searches need an alias of that name: choose another name`,
+        { option: 'name' },
+      )
+    }
+    if (!existing.has(LOADS)) await create(LOADS, { vectors: { size: 1, distance: 'Dot' } })
+    const known = await readLoad(target)
+    if (existing.has(target)) {
+      if (known?.run === run && known.shardsSha256 === shardsSha256) return known.load
+      throw new ReembedError(
+        'USAGE',
+        `'${target}' at ${address} holds ${known ? `other vectors, of run ${known.run}` : 'points that reembed did not load'}: drop it, or choose another name`,
+        { option: 'name' },
+      )
+    }
+    const load = randomUUID()
+    // The record first: a collection without a record is not reembed's.
+    await request('PUT', `/collections/${LOADS}/points?wait=true`, {
+      json: { points: [{ id: pointId(target), vector: [1], payload: { target, load, run, shardsSha256 } }] },
+    })
+    await create(target, {
+      vectors: { size: model.dimensions, distance: model.normalized ? 'Dot' : 'Cosine' },
+      hnsw_config: { m: 0 },
+    })
+    return (await readLoad(target))?.load ?? load
+  }
+
+  async function write({ target, manifest }: Target, { rows }: ShardWrite, signal?: AbortSignal) {
+    for await (const batch of rows()) {
+      for (const body of upsertsOf(batch, manifest.model.dimensions)) {
+        await request('PUT', `/collections/${target}/points?wait=true`, {
+          text: { body, type: 'application/json' },
+          signal,
+        })
+      }
+    }
+    return []
+  }
+
+  async function finish({ target }: Target, signal?: AbortSignal): Promise<void> {
+    await request('PATCH', `/collections/${target}`, { json: { hnsw_config: { m: HNSW_M } }, signal })
+    // Green: no optimization is pending. Yellow: in progress. Grey: pending since a restart.
+    while (true) {
+      const { body } = await request('GET', `/collections/${target}`, { signal })
+      const { status, optimizer_status: optimizer } = body.result
+      if (status === 'green') return
+      if (status === 'red') {
+        throw new ReembedError(
+          'STORE_UNREACHABLE',
+          `${target} at ${address} has the status red: ${JSON.stringify(optimizer)}; read the log of Qdrant`,
+        )
+      }
+      await sleep(POLL_MS, undefined, { signal })
+    }
+  }
+
+  return {
+    kind: 'qdrant',
+    address,
+    identifiers: false,
+    // Qdrant stores unit vectors under the distance Cosine.
+    compared: ({ model }) => (model.normalized ? 'bits' : 'cosine'),
+    prepare,
+    write,
+    finish,
+    async count(target) {
+      const { status, body } = await request('POST', `/collections/${target}/points/count`, {
+        json: { exact: true },
+        expect: [404],
+      })
+      return status === 404 ? undefined : body.result.count
+    },
+    async read(target, ids) {
+      const { body } = await request('POST', `/collections/${target}/points`, {
+        json: { ids: ids.map(pointId), with_vector: true, with_payload: ['id'] },
+      })
+      return new Map(body.result.map(({ vector, payload }: Point) => [payload.id, Float32Array.from(vector)]))
+    },
+    current: async name => (await aliases()).get(name),
+    async switchTo(name, target, signal) {
+      // All actions of a call take effect together.
+      const exists = (await aliases()).has(name)
+      const actions = [
+        ...(exists ? [{ delete_alias: { alias_name: name } }] : []),
+        { create_alias: { collection_name: target, alias_name: name } },
+      ]
+      await request('POST', '/collections/aliases', { json: { actions }, signal })
+    },
+    async drop(target) {
+      await request('DELETE', `/collections/${target}`, { expect: [404] })
+      await request('POST', `/collections/${LOADS}/points/delete?wait=true`, {
+        json: { points: [pointId(target)] },
+      })
+    },
+    async [Symbol.asyncDispose]() {},
+  }
+}
+
+/** UUIDv5: SHA-1 of namespace and name, with the bits of version and variant. */
+export function pointId(id: string): string {
+  const digest = createHash('sha1').update(NAMESPACE).update(id).digest()
+  digest.writeUInt8((digest.readUInt8(6) & 0x0f) | 0x50, 6)
+  digest.writeUInt8((digest.readUInt8(8) & 0x3f) | 0x80, 8)
+  return digest.toString('hex', 0, 16).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+}
+
+/** Bodies of upserts, each below the limit of a request unless one point exceeds it. */
+function* upsertsOf(batch: ShardBatch, dimensions: number): Generator<string, void, undefined> {
+  let points: string[] = []
+  let length = 0
+  for (const [row, record] of [...metadataOf(batch)].entries()) {
+    const id = batch.ids[row] ?? ''
+    const vector = floatArray(batch.vectors.subarray(row * dimensions, (row + 1) * dimensions))
+    const point = `{"id":"${pointId(id)}","vector":${vector},"payload":${toJson({ id, ...record })}}`
+    points.push(point)
+    length += point.length
+    if (length >= UPSERT_BYTES) {
+      yield `{"points":[${points.join(',')}]}`
+      points = []
+      length = 0
+    }
+  }
+  if (points.length > 0) yield `{"points":[${points.join(',')}]}`
+}

@@ -1,0 +1,107 @@
+// Loads into Elasticsearch and OpenSearch: a stand-in of their documented API.
+
+import { loadRun, openVectorStore } from '@reembed/sinks'
+import { expect, test } from 'vitest'
+import { makeRun } from '../export/run.ts'
+import { startElasticsearch } from '../parts/elasticsearch.ts'
+import { memoryStore } from '../shard/parts.ts'
+import { proveLoads } from './conformance.ts'
+
+proveLoads(
+  'Elasticsearch 9.3 (stand-in)',
+  undefined,
+  async () => {
+    const server = await startElasticsearch('9.3.1')
+    const documents = (target: string) => server.indices.get(target)?.documents
+    const refresh = (target: string) => fetch(`${server.url}/${target}/_refresh`, { method: 'POST' })
+    return {
+      url: `elasticsearch+${server.url}`,
+      rows: async target =>
+        Array.from(documents(target) ?? [], ([id, { vector, source }]) => ({
+          id,
+          vector: Float32Array.from(vector),
+          columns: source,
+        })),
+      async search(name) {
+        const reply = await fetch(`${server.url}/${name}/_search`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify({ knn: { query_vector: [1] }, size: 10, _source: { exclude_vectors: false } }),
+        })
+        if (!reply.ok) throw new Error(await reply.text())
+        const { hits } = (await reply.json()) as { hits: { hits: { _source: { embedding: number[] } }[] } }
+        return hits.hits.map(({ _source }) => _source.embedding.length)
+      },
+      async remove(target, id) {
+        documents(target)?.delete(id)
+        await refresh(target)
+      },
+      async change(target, id, vector) {
+        const found = documents(target)?.get(id)
+        if (found) found.vector = [...vector]
+        await refresh(target)
+      },
+      [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+    }
+  },
+  // JSON.parse of the stand-in rounds integers above 2^53.
+  { bits: true, compared: 'cosine', lossyColumns: ['bytes'] },
+)
+
+test.each([
+  ['Elasticsearch 9.3', '9.3.0', 'elasticsearch', 'base64'],
+  ['Elasticsearch 8.15', '8.15.2', 'elasticsearch', 'numbers'],
+  ['OpenSearch 3.2', '3.2.0', 'opensearch', 'numbers'],
+] as const)(
+  '%s is loaded without refreshes, then refreshed by its default',
+  async (_, version, product, sent) => {
+    await using server = await startElasticsearch(version, product)
+    const output = memoryStore()
+    const { manifest } = await makeRun(output)
+    await using vectors = await openVectorStore(`${product}+${server.url}`)
+    const { record, proof } = await loadRun(output, manifest, vectors)
+    expect(proof).toMatchObject({ rows: 300, compared: 'cosine' })
+    expect(server.sent).toEqual(new Set([sent]))
+    expect(server.refreshedWith).toEqual(new Set(['-1']))
+    expect(server.indices.get(record.target)?.refresh).toBeNull()
+  },
+)
+
+test('documents that the server refuses are listed with its reason, and a long id with ours', async () => {
+  await using server = await startElasticsearch('9.3.0')
+  const output = memoryStore()
+  const long = 'i'.repeat(600)
+  const { manifest } = await makeRun(output, {
+    edit: row => (row === 5 ? { lang: 'x'.repeat(40_000) } : row === 6 ? { id: long } : {}),
+  })
+  await using vectors = await openVectorStore(`elasticsearch+${server.url}`)
+  const { proof, refused } = await loadRun(output, manifest, vectors)
+  expect(proof).toMatchObject({ rows: 298, refused: 2 })
+  expect(refused).toEqual(
+    expect.arrayContaining([
+      { id: long, reason: 'the id has 600 bytes, and _id takes at most 512' },
+      {
+        id: expect.stringContaining('doc-5'),
+        reason: expect.stringContaining('immense term in field="lang"'),
+      },
+    ]),
+  )
+})
+
+test('an index with the name that searches use, and a server of another kind, are refused', async () => {
+  await using server = await startElasticsearch('9.3.0')
+  const output = memoryStore()
+  const { manifest } = await makeRun(output)
+  await fetch(`${server.url}/embeddings`, {
+    method: 'PUT',
+    body: JSON.stringify({
+      settings: { index: {} },
+      mappings: { properties: { embedding: { type: 'dense_vector', dims: 1 } } },
+    }),
+  })
+  await using vectors = await openVectorStore(`elasticsearch+${server.url}`)
+  await expect(loadRun(output, manifest, vectors)).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringContaining("'embeddings'"),
+  })
+})

@@ -1,0 +1,99 @@
+// Loads into Qdrant: a stand-in of its documented API, because the server cannot be built here.
+
+import { loadRun, openVectorStore } from '@reembed/sinks'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { makeRun } from '../export/run.ts'
+import { startQdrant } from '../parts/qdrant.ts'
+import { memoryStore } from '../shard/parts.ts'
+import { proveLoads } from './conformance.ts'
+
+const KEY = 'a-key'
+beforeEach(() => {
+  vi.stubEnv('QDRANT_API_KEY', KEY)
+})
+afterEach(() => {
+  vi.unstubAllEnvs()
+})
+
+proveLoads(
+  'Qdrant (stand-in)',
+  undefined,
+  async () => {
+    const server = await startQdrant(KEY)
+    const points = (target: string) => server.collections.get(target)?.points ?? new Map<string, never>()
+    const pointOf = (target: string, id: string) =>
+      [...points(target).values()].find(point => point.payload.id === id)
+    const post = async (
+      path: string,
+      body: object,
+    ): Promise<{ result: { points: { vector: number[] }[] } }> => {
+      const reply = await fetch(`${server.url}${path}`, {
+        method: 'POST',
+        headers: { 'api-key': KEY, 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      })
+      if (!reply.ok) throw new Error(await reply.text())
+      return (await reply.json()) as { result: { points: { vector: number[] }[] } }
+    }
+    return {
+      url: `qdrant+${server.url}`,
+      env: { QDRANT_API_KEY: KEY },
+      rows: async target =>
+        Array.from(points(target).values(), ({ vector, payload: { id, ...columns } }) => ({
+          id: String(id),
+          vector: Float32Array.from(vector),
+          columns,
+        })),
+      async search(name) {
+        // The dimensions of a query must be those of the collection, so the query is the number 1
+        // alone.
+        const { result } = await post(`/collections/${name}/points/query`, {
+          query: [1],
+          limit: 10,
+          with_vector: true,
+        })
+        return result.points.map(({ vector }) => vector.length)
+      },
+      async remove(target, id) {
+        points(target).delete(pointOf(target, id)?.id ?? '')
+      },
+      async change(target, id, vector) {
+        const point = pointOf(target, id)
+        if (point) point.vector = [...vector]
+      },
+      [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+    }
+  },
+  // JSON.parse of the stand-in rounds integers above 2^53, as Qdrant's payload does not.
+  { bits: true, lossyColumns: ['bytes'] },
+)
+
+test('points are upserted while the collection has no graph, and the graph is built at the end', async () => {
+  await using server = await startQdrant(KEY)
+  const output = memoryStore()
+  const { manifest } = await makeRun(output)
+  await using vectors = await openVectorStore(`qdrant+${server.url}`)
+  const { record } = await loadRun(output, manifest, vectors)
+  const loads = server.upsertedWith.slice(1)
+  expect(loads.length).toBeGreaterThan(2)
+  expect(new Set(loads)).toEqual(new Set([0]))
+  expect(server.collections.get(record.target)?.m).toBe(16)
+})
+
+test('a wrong key is named, and a collection of the same name is refused', async () => {
+  await using server = await startQdrant('another')
+  const output = memoryStore()
+  const { manifest } = await makeRun(output)
+  await using vectors = await openVectorStore(`qdrant+${server.url}`)
+  await expect(loadRun(output, manifest, vectors)).rejects.toMatchObject({
+    code: 'STORE_ACCESS_DENIED',
+    message: expect.stringContaining('check the key or the password'),
+  })
+  vi.stubEnv('QDRANT_API_KEY', 'another')
+  server.collections.set('embeddings', { size: 1, distance: 'Dot', m: 16, optimizing: 0, points: new Map() })
+  await using again = await openVectorStore(`qdrant+${server.url}`)
+  await expect(loadRun(output, manifest, again)).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringContaining("'embeddings'"),
+  })
+})

@@ -1,0 +1,321 @@
+// A stand-in of the REST API that Elasticsearch and OpenSearch share: the routes that a load uses,
+// with their checks. Sources: elastic.co/docs/api/doc/elasticsearch (bulk, create index, update
+// aliases, count, search), elastic.co "Dense vector field type", elastic/elasticsearch#137072
+// (base64 from 9.3), docs.opensearch.org "k-NN vector", "Update aliases". Each tenth bulk is
+// refused with 429 (es_rejected_execution_exception), as a whole or in one item, and each seventh
+// is done without a reply.
+
+import {
+  dot,
+  exactNumbers,
+  type StandIn,
+  type StandInReply,
+  type StandInRequest,
+  startStandIn,
+  unknownMembers,
+} from './json-server.ts'
+
+export interface StoredDocument {
+  vector: readonly number[]
+  readonly source: Readonly<Record<string, unknown>>
+}
+interface Index {
+  readonly meta: unknown
+  readonly dims: number
+  readonly keywords: readonly string[]
+  refresh: string | null
+  readonly documents: Map<string, StoredDocument>
+  /** What `_count` and `_search` see: the documents at the last refresh. */
+  searchable: Map<string, StoredDocument>
+}
+
+export interface ElasticStandIn extends StandIn {
+  readonly indices: Map<string, Index>
+  /** Vectors as they were sent: base64, or numbers. */
+  readonly sent: Set<string>
+  /** `refresh_interval` of the index at each bulk request. */
+  readonly refreshedWith: Set<string | null>
+}
+
+/** http.max_content_length */
+const MAX_BYTES = 100 * 2 ** 20
+const MAX_ID_BYTES = 512
+/** IndexWriter.MAX_TERM_LENGTH */
+const MAX_TERM_BYTES = 32_766
+const BASE64_FROM = 903
+const EXCLUDED_FROM = 902
+
+class Refusal extends Error {
+  readonly status: number
+  readonly type: string
+  constructor(status: number, type: string, message: string) {
+    super(message)
+    this.status = status
+    this.type = type
+  }
+}
+const invalid = (message: string): Refusal => new Refusal(400, 'illegal_argument_exception', message)
+const noIndex = (name: string): Refusal =>
+  new Refusal(404, 'index_not_found_exception', `no such index [${name}]`)
+
+export async function startElasticsearch(
+  number: string,
+  product: 'elasticsearch' | 'opensearch' = 'elasticsearch',
+): Promise<ElasticStandIn> {
+  const [major = 0, minor = 0] = number.split('.').map(Number)
+  const version = product === 'opensearch' ? 0 : 100 * major + minor
+  const indices = new Map<string, Index>()
+  const aliases = new Map<string, Set<string>>()
+  const sent = new Set<string>()
+  const refreshedWith = new Set<string | null>()
+  let bulks = 0
+
+  const strict = (value: unknown, known: readonly string[]): Record<string, unknown> => {
+    if (typeof value !== 'object' || value === null)
+      throw new Refusal(400, 'parsing_exception', 'expected an object')
+    const unknown = unknownMembers(value, known)
+    if (unknown.length > 0) throw new Refusal(400, 'parsing_exception', `unknown field [${unknown}]`)
+    return value as Record<string, unknown>
+  }
+  const resolve = (name: string): Index => {
+    const [target = name] = aliases.get(name) ?? []
+    const found = indices.get(target)
+    if (found) return found
+    throw noIndex(name)
+  }
+
+  function create(name: string, body: unknown): void {
+    if (indices.has(name))
+      throw new Refusal(400, 'resource_already_exists_exception', `index [${name}] already exists`)
+    if (aliases.has(name)) throw new Refusal(400, 'invalid_index_name_exception', `alias [${name}] exists`)
+    if (!/^[a-z][a-z0-9_-]*$/.test(name))
+      throw new Refusal(400, 'invalid_index_name_exception', `Invalid index name [${name}]`)
+    const { settings, mappings } = strict(body, ['settings', 'mappings'])
+    const known = ['refresh_interval', 'number_of_replicas', ...(product === 'opensearch' ? ['knn'] : [])]
+    const index = strict(strict(settings, ['index']).index, known)
+    const { _meta: meta, properties } = strict(mappings, ['_meta', 'properties'])
+    const fields = properties as Record<string, Record<string, unknown>>
+    const vector = fields.embedding ?? {}
+    if (product === 'opensearch') {
+      strict(vector, ['type', 'dimension', 'space_type', 'method'])
+      if (vector.type !== 'knn_vector' || index.knn !== true) throw invalid('no handler for type')
+    } else {
+      strict(vector, ['type', 'dims', 'index', 'similarity'])
+      if (vector.type !== 'dense_vector') throw invalid(`No handler for type [${vector.type}]`)
+    }
+    const dims = Number(vector.dims ?? vector.dimension)
+    const most = product === 'opensearch' ? 16_000 : 4_096
+    if (!(dims >= 1 && dims <= most))
+      throw invalid(`The number of dimensions should be in the range [1, ${most}] but was [${dims}]`)
+    const keywords = Object.entries(fields).flatMap(([field, { type }]) =>
+      type === 'keyword' ? [field] : [],
+    )
+    indices.set(name, {
+      meta,
+      dims,
+      keywords,
+      refresh: String(index.refresh_interval ?? '1s'),
+      documents: new Map(),
+      searchable: new Map(),
+    })
+  }
+
+  /** The vector of a document; a refusal is that of the document alone. */
+  function parseVector(value: unknown, dims: number): number[] {
+    let vector = value as number[]
+    if (typeof value === 'string') {
+      if (version < BASE64_FROM)
+        throw new Refusal(
+          400,
+          'document_parsing_exception',
+          'Failed to parse object: expecting token of type [VALUE_NUMBER] but found [VALUE_STRING]',
+        )
+      vector = [...new Float32Array(new Uint8Array(Buffer.from(value, 'base64').swap32()).buffer)]
+    }
+    sent.add(typeof value === 'string' ? 'base64' : 'numbers')
+    if (vector.length !== dims)
+      throw new Refusal(
+        400,
+        'document_parsing_exception',
+        `The [dense_vector] field [embedding] has a different number of dimensions [${vector.length}] than defined in the mapping [${dims}]`,
+      )
+    if (dot(vector, vector) === 0)
+      throw new Refusal(
+        400,
+        'document_parsing_exception',
+        'The [cosine] similarity does not support vectors with zero magnitude',
+      )
+    return vector.map(Math.fround)
+  }
+
+  function addDocument(index: Index, id: string, line: string): void {
+    const { embedding, ...source } = JSON.parse(line)
+    for (const field of index.keywords) {
+      const value = source[field]
+      if (typeof value === 'string' && Buffer.byteLength(value) > MAX_TERM_BYTES)
+        throw invalid(`Document contains at least one immense term in field="${field}"`)
+    }
+    index.documents.set(id, { vector: parseVector(embedding, index.dims), source })
+  }
+
+  function bulk(name: string, request: StandInRequest): { body: unknown; reset: boolean } {
+    if (request.headers['content-type'] !== 'application/x-ndjson')
+      throw new Refusal(406, 'media_type_header_exception', 'Content-Type is not supported')
+    if (!request.text.endsWith('\n')) throw invalid('The bulk request must be terminated by a newline [\\n]')
+    bulks += 1
+    if (bulks % 20 === 0)
+      throw new Refusal(
+        429,
+        'es_rejected_execution_exception',
+        'rejected execution of coordinating operation',
+      )
+    const index = resolve(name)
+    refreshedWith.add(index.refresh)
+    const lines = request.text.trimEnd().split('\n')
+    const items: object[] = []
+    for (let at = 0; at < lines.length; at += 2) {
+      const { _id } = strict(strict(JSON.parse(lines[at] ?? ''), ['index']).index, ['_id']) as { _id: string }
+      if (Buffer.byteLength(_id) > MAX_ID_BYTES)
+        throw new Refusal(
+          400,
+          'action_request_validation_exception',
+          `id [${_id}] is too long, must be no longer than 512 bytes`,
+        )
+      try {
+        if (bulks % 20 === 10 && at === 0)
+          throw new Refusal(429, 'es_rejected_execution_exception', 'rejected execution')
+        addDocument(index, _id, lines[at + 1] ?? '')
+        items.push({ index: { _id, status: 201 } })
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error
+        items.push({
+          index: { _id, status: error.status, error: { type: error.type, reason: error.message } },
+        })
+      }
+    }
+    const errors = items.some(item => 'error' in (item as { index: object }).index)
+    return { body: { errors, items }, reset: bulks % 7 === 0 }
+  }
+
+  function changeAliases(body: unknown): void {
+    const { actions } = strict(body, ['actions']) as { actions: object[] }
+    const next = new Map(Array.from(aliases, ([alias, held]) => [alias, new Set(held)]))
+    for (const action of actions) {
+      const known = strict(action, ['add', 'remove'])
+      const { index = '', alias = '' } = strict(known.add ?? known.remove, ['index', 'alias']) as Record<
+        string,
+        string
+      >
+      if (!indices.has(index)) throw noIndex(index)
+      if (indices.has(alias))
+        throw new Refusal(
+          400,
+          'invalid_alias_name_exception',
+          `an index exists with the same name as the alias [${alias}]`,
+        )
+      const held = next.get(alias) ?? new Set()
+      if (known.remove && !held.delete(index))
+        throw new Refusal(404, 'aliases_not_found_exception', `aliases [${alias}] missing`)
+      if (known.add) held.add(index)
+      if (held.size > 0) next.set(alias, held)
+      else next.delete(alias)
+    }
+    aliases.clear()
+    for (const [alias, held] of next) aliases.set(alias, held)
+  }
+
+  function search(index: Index, body: unknown): unknown {
+    const known = ['size', 'query', '_source', 'knn']
+    const { size = 10, query, _source = {}, knn } = strict(body, known) as Record<string, unknown>
+    const source = strict(_source, ['includes', ...(version >= EXCLUDED_FROM ? ['exclude_vectors'] : [])])
+    const showsVectors = version < EXCLUDED_FROM || source.exclude_vectors === false
+    const hits: [string, StoredDocument][] = knn
+      ? [...index.searchable].sort(
+          ([, a], [, b]) =>
+            dot(b.vector, (knn as { query_vector: number[] }).query_vector) -
+            dot(a.vector, (knn as { query_vector: number[] }).query_vector),
+        )
+      : (strict(strict(query, ['ids']).ids, ['values']).values as string[]).flatMap(id => {
+          const found = index.searchable.get(id)
+          return found ? [[id, found] as [string, StoredDocument]] : []
+        })
+    return {
+      hits: {
+        hits: hits.slice(0, Number(size)).map(([_id, { vector }]) => ({
+          _id,
+          _source: showsVectors ? { embedding: exactNumbers(vector) } : {},
+        })),
+      },
+    }
+  }
+
+  function route(request: StandInRequest): { body: unknown; reset?: boolean } {
+    const { method, path, text } = request
+    const [, first = '', second, third] = path.split('/')
+    const body = second === '_bulk' || text === '' ? undefined : JSON.parse(text)
+    if (Object.keys(request.query).length > 0)
+      throw invalid(`unrecognized parameter [${Object.keys(request.query)}]`)
+    switch (
+      `${method} ${first.startsWith('_') ? first : ':index'}${second ? `/${first === '_alias' ? ':name' : second}` : ''}${third ? '/…' : ''}`
+    ) {
+      case 'POST _aliases':
+        changeAliases(body)
+        return { body: { acknowledged: true } }
+      case 'GET _alias/:name': {
+        const held = aliases.get(second ?? '')
+        if (!held) throw new Refusal(404, 'aliases_not_found_exception', `alias [${second}] missing`)
+        return {
+          body: Object.fromEntries(Array.from(held, index => [index, { aliases: { [second ?? '']: {} } }])),
+        }
+      }
+      case 'PUT :index':
+        create(first, body)
+        return { body: { acknowledged: true, index: first } }
+      case 'DELETE :index':
+        if (!indices.delete(first)) throw noIndex(first)
+        for (const [alias, held] of aliases) if (held.delete(first) && held.size === 0) aliases.delete(alias)
+        return { body: { acknowledged: true } }
+      case 'GET :index/_mapping': {
+        const { meta } = resolve(first)
+        const [name = first] = aliases.get(first) ?? []
+        return { body: { [name]: { mappings: { _meta: meta } } } }
+      }
+      case 'PUT :index/_settings': {
+        const settings = strict(strict(body, ['index']).index, ['refresh_interval', 'number_of_replicas'])
+        resolve(first).refresh = settings.refresh_interval as string | null
+        return { body: { acknowledged: true } }
+      }
+      case 'POST :index/_refresh': {
+        const index = resolve(first)
+        index.searchable = new Map(index.documents)
+        return { body: {} }
+      }
+      case 'GET :index/_count':
+        return { body: { count: resolve(first).searchable.size } }
+      case 'POST :index/_bulk':
+        return bulk(first, request)
+      case 'POST :index/_search':
+        return { body: search(resolve(first), body) }
+      default:
+        if (method === 'GET' && path === '/') {
+          const distribution = product === 'opensearch' ? { distribution: product } : {}
+          return { body: { version: { number, ...distribution } } }
+        }
+        throw invalid(`no handler found for uri [${path}] and method [${method}]`)
+    }
+  }
+
+  const server = await startStandIn((request): StandInReply => {
+    try {
+      if (request.bytes > MAX_BYTES) throw new Refusal(413, 'content_too_long', 'entity too large')
+      return { status: 200, ...route(request) }
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error
+      return {
+        status: error.status,
+        body: { error: { type: error.type, reason: error.message }, status: error.status },
+      }
+    }
+  })
+  return Object.assign(server, { indices, sent, refreshedWith })
+}

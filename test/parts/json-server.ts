@@ -1,0 +1,74 @@
+// An HTTP server of JSON routes, for stand-ins of vector stores. A route that the stand-in does not
+// know, an unknown query parameter and an unknown member of a body are refused, so that a client
+// uses only what the documentation describes.
+
+import { once } from 'node:events'
+import { createServer, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+export interface StandInRequest {
+  readonly method: string
+  readonly path: string
+  readonly query: Readonly<Record<string, string>>
+  readonly headers: IncomingMessage['headers']
+  readonly text: string
+  readonly bytes: number
+}
+
+export interface StandInReply {
+  readonly status: number
+  readonly body: unknown
+  readonly headers?: Record<string, string>
+  /** Closes the connection instead of replying: the work is done, the client does not learn it. */
+  readonly reset?: boolean
+}
+
+export interface StandIn extends AsyncDisposable {
+  readonly url: string
+}
+
+export async function startStandIn(answer: (request: StandInRequest) => StandInReply): Promise<StandIn> {
+  const server = createServer(async (incoming, outgoing) => {
+    const chunks: Buffer[] = []
+    for await (const chunk of incoming) chunks.push(chunk)
+    const bytes = Buffer.concat(chunks)
+    const { pathname, searchParams } = new URL(incoming.url ?? '/', 'http://stand-in')
+    const reply = answer({
+      method: incoming.method ?? '',
+      path: pathname,
+      query: Object.fromEntries(searchParams),
+      headers: incoming.headers,
+      text: bytes.toString(),
+      bytes: bytes.length,
+    })
+    if (reply.reset) {
+      incoming.socket.destroy()
+      return
+    }
+    outgoing.writeHead(reply.status, { 'content-type': 'application/json', ...reply.headers })
+    outgoing.end(JSON.stringify(reply.body))
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
+
+/** Returns the members of a value that are not among the known ones. */
+export const unknownMembers = (value: object, known: readonly string[]): string[] =>
+  Object.keys(value).filter(name => !known.includes(name))
+
+export const dot = (a: readonly number[], b: readonly number[]): number =>
+  a.reduce((sum, value, i) => sum + value * (b[i] ?? 0), 0)
+
+/** `JSON.rawJSON` of Node, which the library of TypeScript does not declare. */
+const { rawJSON } = JSON as typeof JSON & { rawJSON(text: string): unknown }
+
+/** Numbers as servers in Rust and Java write them: JSON.stringify would lose the sign of -0. */
+export const exactNumbers = (values: readonly number[]): unknown[] =>
+  values.map(value => (Object.is(value, -0) ? rawJSON('-0.0') : value))

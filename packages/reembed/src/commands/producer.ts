@@ -9,6 +9,7 @@ import {
   serveHooks,
   sweepOutputs,
 } from '@reembed/producer'
+import { type FollowedStore, followVersions, openVectorStore } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
 import { openLog } from '@reembed/telemetry'
 import type { Command } from 'commander'
@@ -25,6 +26,7 @@ import {
 } from '../open-resources.ts'
 import type { MetricsFlags } from '../options.ts'
 import { type ProducerFlags, planTick } from '../planning-tick.ts'
+import { actorOf } from '../requests.ts'
 
 const SWEEP_MS = 30_000
 /**
@@ -32,6 +34,8 @@ const SWEEP_MS = 30_000
  * before it has finished.
  */
 const SOON_MS = 6_000
+/** Interval of checks of the current version for vector stores. */
+const FOLLOW_MS = 10_000
 
 /**
  * `reembed producer`: checks its schedules, serves hooks and sweeps, until SIGTERM. Several
@@ -41,7 +45,9 @@ export async function producer(
   flags: ProducerFlags & MetricsFlags & { readonly hooks?: string; readonly hookQuietSeconds: number },
   self: Command,
 ): Promise<void> {
-  const schedules = schedulesOf(await requireConfigFile(self))
+  const file = await requireConfigFile(self)
+  const schedules = schedulesOf(file)
+  const sinks = (file.content.sinks ?? []) as FollowedStore[]
   await checkEndpoint(flags)
   const redis = requireRedis(flags)
   const log = openLog({ level: process.env.REEMBED_LOG ?? 'info' })
@@ -76,6 +82,16 @@ export async function producer(
   await Promise.all([
     runSchedules({ schedules, store, plan, log, metrics, signal }),
     runHooks(hooked, { plan, log, metrics, signal }),
+    followVersions(store, sinks, {
+      open: openVectorStore,
+      pause: () => wait(FOLLOW_MS * (0.5 + Math.random()), undefined, { signal }),
+      onEvent: ({ kind, ...event }) =>
+        kind === 'failed'
+          ? log.warn(event, 'vector store not updated')
+          : log.info(event, kind === 'loaded' ? 'vector store loaded' : 'searches switched'),
+      by: actorOf({}).by,
+      signal,
+    }),
     sweepOutputs({
       outputs: () => [absoluteUrl(flags.output)],
       open: output => openStore(output, { create: true, unsafe: flags.unsafeStore, s3: s3OptionsOf(flags) }),

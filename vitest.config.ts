@@ -12,6 +12,7 @@ const LONG = [
   'test/bounds.test.ts',
   'test/broken-workers.test.ts',
   'test/chaos.test.ts',
+  'test/deadlines.test.ts',
   'test/ending-crash.test.ts',
   'test/endpoint/openai-servers-all.test.ts',
   'test/export/load-pages.test.ts',

@@ -2,8 +2,8 @@
 // replicas of a fake TEI that count every text they compute.
 //
 //   worker processes ──> balancer ──> fake TEI, fake TEI, ...      (another model)
-//     │ (kill, stop)──> Redis                                      (emptied, restarted, full)
-//     └───────────────> folder or S3 test server                   (errors, lost replies)
+//     │ (kill, stop)──> Redis                                      (emptied, restarted, full, silent)
+//     └───────────────> folder, or link ──> S3 test server         (errors, lost replies, silent)
 
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -15,6 +15,7 @@ import {
   type S3Request,
   type S3Server,
   startFakeTei,
+  startFaultyLink,
   startLoadBalancer,
   startS3Server,
 } from '@reembed/testing'
@@ -60,6 +61,13 @@ export interface Cluster extends AsyncDisposable {
   readonly redisUrl: string
   /** As kill -9 of Redis; it comes back empty on the same port. */
   restartRedis(): Promise<void>
+  /** As SIGSTOP of Redis: connections stay and nothing answers. Returns what ends it. */
+  silenceRedis(): () => void
+  /**
+   * Swallows all that is sent to S3 on old and new connections. Returns what ends it; undefined for
+   * a folder.
+   */
+  silenceS3(): (() => void) | undefined
   /** Ends the workers, and then every fault. */
   calm(): Promise<void>
   reembed(...args: string[]): Promise<Finished>
@@ -94,7 +102,8 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const s3 =
     options.store === 's3' ? await startS3Server({ buckets: ['corpora', 'vectors'], faults }) : undefined
   if (s3) stack.use(s3)
-  const env = { ...s3?.env }
+  const link = s3 && stack.use(await startFaultyLink({ target: Number(new URL(s3.endpoint).port) }))
+  const env = { ...s3?.env, ...(link && { AWS_ENDPOINT_URL_S3: `http://127.0.0.1:${link.port}` }) }
   for (const [name, value] of Object.entries(env)) process.env[name] = value
   stack.defer(() => {
     for (const name of Object.keys(env)) delete process.env[name]
@@ -168,6 +177,18 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
         port: Number(new URL(redisUrl).port),
         password: new URL(redisUrl).password,
       })
+    },
+    silenceRedis() {
+      const { pid } = server
+      process.kill(pid, 'SIGSTOP')
+      return () => process.kill(pid, 'SIGCONT')
+    },
+    silenceS3() {
+      if (link === undefined) return undefined
+      link.fault = 'silent'
+      return () => {
+        link.fault = undefined
+      }
     },
     async calm() {
       await fleet[Symbol.asyncDispose]()

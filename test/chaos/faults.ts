@@ -129,6 +129,31 @@ export const fillRedis =
   }
 
 /**
+ * Redis is stopped for a while, as by a paused virtual machine: its connections stay, and nothing
+ * answers.
+ */
+export const silenceRedis =
+  (seconds: number): Fault =>
+  async (cluster, wounds) => {
+    wounds.taken.push(...heldBy(cluster.fleet.workers, cluster))
+    const end = cluster.silenceRedis()
+    await wait(1000 * seconds)
+    end()
+    await untilGoingOn(cluster, wounds)
+  }
+
+/** The connections to S3 swallow all that is sent for a while, as behind a broken firewall. */
+export const silenceS3 =
+  (seconds: number): Fault =>
+  async (cluster, wounds) => {
+    wounds.taken.push(...heldBy(cluster.fleet.workers, cluster))
+    const end = cluster.silenceS3()
+    await wait(1000 * seconds)
+    end?.()
+    await untilGoingOn(cluster, wounds)
+  }
+
+/**
  * A replica comes back with other weights at its address, and after one to `most` replies with the
  * right ones.
  */

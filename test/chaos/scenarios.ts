@@ -26,6 +26,8 @@ export interface Scenario {
 
 const FROZEN_SECONDS = 26
 const FULL_SECONDS = 60
+/** Longer than a lock of a job, and than a call to the store may take. */
+const SILENT_SECONDS = 75
 
 /** Every second worker that gets SIGTERM has too little time for its jobs, and requeues them. */
 export const drainInTurns = (n: number): number => (n % 2 === 0 ? 1 : 10)
@@ -106,6 +108,14 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     given: () => [],
     s3Faults: true,
   },
+  silent: {
+    about: `Redis or S3 is silent for ${SILENT_SECONDS} s: connected, and without a reply`,
+    documents: 60_000,
+    faults: 4,
+    seconds: 240,
+    cluster: { store: 's3' },
+    given: hold => [faults.silenceRedis(hold * SILENT_SECONDS), faults.silenceS3(hold * SILENT_SECONDS)],
+  },
   storm: {
     about: 'all of these at once',
     documents: 60_000,
@@ -120,6 +130,8 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       faults.restartRedis,
       faults.fillRedis((hold * FULL_SECONDS) / 10),
       faults.freeze(hold * FROZEN_SECONDS),
+      faults.silenceRedis((hold * SILENT_SECONDS) / 5),
+      faults.silenceS3((hold * SILENT_SECONDS) / 5),
       faults.switchModel(4),
     ],
     s3Faults: true,

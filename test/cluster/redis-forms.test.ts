@@ -42,7 +42,7 @@ describeOnCluster('Redis of KEDA', { missing: noKeda, keda: true }, cluster => {
     async ({ open, redis }) => {
       const folder = join(cluster().folder, redis.mode)
       await mkdir(folder)
-      await using tei = await startFakeTei({ dimensions: 16, msPerToken: 0.5 })
+      await using tei = await startFakeTei({ dimensions: 16, msPerToken: 2 })
       await using fleet = await open(folder)
       await fleet.addUser(await kedaUser())
       const secret = {
@@ -62,7 +62,7 @@ describeOnCluster('Redis of KEDA', { missing: noKeda, keda: true }, cluster => {
       await eventually('KEDA reads Redis', 60_000, () => isScaledObjectReady(cluster(), redis.mode))
       await eventually(
         'there is no worker',
-        60_000,
+        120_000,
         async () => (await site.replicas('reembed-worker'))?.current === 0,
       )
       const producer = { ...site.values.producer, ...ENQUEUE }

@@ -31,7 +31,7 @@ describeOnCluster('scaling', { missing: noKeda, keda: true }, cluster => {
     await site.helm(['install', '--wait', '--timeout=60s'], values)
     await eventually(
       'there is no worker',
-      60_000,
+      120_000,
       async () => (await site.replicas('reembed-worker'))?.current === 0,
     )
     await site.helm(['upgrade', '--wait', '--timeout=60s'], {

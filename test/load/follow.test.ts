@@ -1,5 +1,5 @@
-// From a changed model to switched searches without an operator: producer and worker as real processes,
-// and a version that gates hold.
+// From a changed model to switched searches without an operator: producer and worker as real
+// processes, and a version that gates hold.
 
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

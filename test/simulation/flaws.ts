@@ -35,9 +35,9 @@ export function flawedOutput(store: Store, flaw: Flaw | undefined): Store {
   if (flaw !== 'right' && flaw !== 'output') return store
   return {
     ...store,
-    async get(key, options) {
+    async *stream(key, options) {
       if (flaw === 'output' && key.endsWith('/plan.json')) throw new ObjectNotFound(key)
-      return store.get(key, options)
+      yield* store.stream(key, options)
     },
     async putIfAbsent(key, ...rest) {
       if (flaw === 'right') throw error('STORE_ACCESS_DENIED')

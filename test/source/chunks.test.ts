@@ -109,7 +109,7 @@ test('chunking is refused above the input limit of the model and without a token
     /chunks of 100000 tokens are longer than the \d+ tokens that http\S+ takes: .*\(--chunk-tokens\)/,
   )
   const without = await plan('--chunk-tokens', '100')
-  expect(without.code).toBe(2)
+  expect(without.code).toBe(5)
   expect(without.stderr).toContain(
     'Cannot read the tokenizer of model reembed/hash from the Hub at http://127.0.0.1:9 (bad port): try again later, or set HF_ENDPOINT to a mirror, or give the path of its tokenizer.json (--tokenizer)',
   )

@@ -32,7 +32,6 @@ export {
   type HfUpdate,
   parseHfName,
 } from './hf/api.ts'
-export { type ResolveCommitOptions, resolveCommit } from './hf/hub.ts'
 export { type WaitOptions, waitForChange, waitUntilRunning } from './hf/state.ts'
 export { assertSameModel, computeReference, ensureReference, modelOf } from './identity.ts'
 export { initialLimit } from './limiter/initial-limit.ts'

@@ -1,5 +1,6 @@
 // The public surface of @reembed/evaluate; every other file is private to the package.
 
+export { type Changes, type ChangesOptions, findChanges, type RowChange } from './compare/changes.ts'
 export type { Answer, Answered, QueryChange } from './compare/queries.ts'
 export { compareRows, type Health, healthOf, type RowComparison, type Rows } from './compare/rows.ts'
 export { type CompareOptions, type Comparison, compareRuns } from './compare/runs.ts'

@@ -46,6 +46,36 @@ describe('a model folder', () => {
     expect(await ours.embed([encoding])).toEqual(await theirs.embed([encoding]))
   }, 60_000)
 
+  it('of sentence-transformers runs without an export, and gives the same vectors', async () => {
+    const saved = await mkdtemp(join(tmpdir(), 'reembed-saved-'))
+    const config = JSON.parse(await readFile(join(packaged, 'config.json'), 'utf8'))
+    const write = (changes: object): Promise<void> =>
+      writeFile(join(saved, 'config.json'), JSON.stringify({ ...config, ...changes }))
+    await mkdir(join(saved, '1_Pooling'))
+    await copyFile(join(folder, '1_Pooling/config.json'), join(saved, '1_Pooling/config.json'))
+    await copyFile(join(packaged, 'tokenizer.json'), join(saved, 'tokenizer.json'))
+    await copyFile(join(packaged, 'model.fp16.safetensors'), join(saved, 'model.safetensors'))
+    await write({ layer_norm_eps: undefined })
+    {
+      await using ours = await openOnnxEngine({ model: saved })
+      await using theirs = await openOnnxEngine()
+      const encoding = ours.encode('A text.', { specialTokens: true })
+      expect(await ours.embed([encoding])).toEqual(await theirs.embed([encoding]))
+    }
+    for (const [changes, reason] of [
+      [{ model_type: 'mpnet' }, 'its architecture is mpnet, not bert'],
+      [{ hidden_act: 'relu' }, 'its activation is relu, not gelu'],
+      [{ num_hidden_layers: 7 }, 'the model has no tensor encoder.layer.6.'],
+    ] as const) {
+      await write(changes)
+      await expect(openModel(saved)).rejects.toMatchObject({
+        code: 'ENDPOINT_UNSUPPORTED',
+        message: expect.stringContaining(reason),
+      })
+    }
+    await rm(saved, { recursive: true })
+  }, 60_000)
+
   it('is pooled by its first token where it says so, or says nothing and is a BERT', async () => {
     const pooling = join(folder, '1_Pooling/config.json')
     const mean = await readFile(pooling)

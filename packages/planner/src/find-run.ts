@@ -1,7 +1,7 @@
 // Finds a run by its id or by the first characters of its id; without either, the newest or the
 // current run.
 
-import { type Plan, readCurrent, readPlan, readSeq, refuseDeleted } from '@reembed/protocol'
+import { type Plan, readCurrent, readPlan, readSeq, readVersions, refuseDeleted } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 
@@ -25,6 +25,22 @@ export async function newestPlan(store: Store): Promise<Plan | undefined> {
 /** Ids of every planned run, newest first. */
 export const plannedRuns = (store: Store): Promise<string[]> =>
   Array.fromAsync(newestPlans(store), ({ run }) => run)
+
+/**
+ * The run with this name: an id or its first letters, 'current', or the number of a version such as
+ * '12'.
+ * @throws ReembedError RUN_NOT_FOUND
+ */
+export async function findVersion(store: Store, name: string): Promise<string> {
+  if (name === 'current') return findRun(store, undefined, 'current')
+  // An id has 26 letters and digits, and a few digits name a version before they name a run.
+  if (!/^\d{1,9}$/.test(name)) return findRun(store, name, 'newest')
+  for await (const { version, run } of readVersions(store)) if (String(version) === name) return run
+  throw new ReembedError(
+    'RUN_NOT_FOUND',
+    `${store.url} has no version ${name}: give a number of its published versions, or a run`,
+  )
+}
 
 /**
  * The run with this id or with the only id that begins so; without a name, the newest or the

@@ -11,7 +11,7 @@ export {
   bestResult,
   generateTexts,
 } from './estimate/benchmark.ts'
-export { findRun, newestPlan, plannedRuns } from './find-run.ts'
+export { findRun, findVersion, newestPlan, plannedRuns } from './find-run.ts'
 export { type ModelPreview, type PreviewNotice, previewModel } from './model-preview.ts'
 export type { PlanNotice, PlanOptions } from './options.ts'
 export { type PlanRequest, planRun } from './plan.ts'

@@ -11,7 +11,6 @@ import { createHubClient, escapeHubPath } from '@reembed/store'
 import type { PlanOptions } from './options.ts'
 
 const FILE = 'config_sentence_transformers.json'
-const TIMEOUT_MS = 20_000
 
 type PromptOptions = Pick<PlanOptions, 'prompt' | 'promptName' | 'modelFolder' | 'tokenizer' | 'hub'>
 
@@ -70,8 +69,7 @@ async function fromHub(
   const hub = createHubClient({
     endpoint: url,
     token,
-    timeoutMs: TIMEOUT_MS,
-    codes: { unreachable: 'USAGE', accessDenied: 'USAGE' },
+    codes: { unreachable: 'ENDPOINT_UNREACHABLE', accessDenied: 'USAGE' },
     alternative,
   })
   const path = `/${escapeHubPath(id)}/resolve/${encodeURIComponent(revision ?? 'main')}/${FILE}`

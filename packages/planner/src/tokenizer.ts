@@ -16,8 +16,6 @@ export interface FoundTokenizer extends ModelTokenizer {
 }
 
 const FILE = 'tokenizer.json'
-/** A plan must not wait long for a Hub that a private network does not reach. */
-const HUB_TIMEOUT_MS = 10_000
 
 export type TokenizerOptions = Pick<PlanOptions, 'tokenizer' | 'modelFolder' | 'hub'>
 
@@ -91,8 +89,7 @@ async function hubTokenizer(
   const hub = createHubClient({
     endpoint: url,
     token,
-    timeoutMs: HUB_TIMEOUT_MS,
-    codes: { unreachable: 'USAGE', accessDenied: 'USAGE' },
+    codes: { unreachable: 'ENDPOINT_UNREACHABLE', accessDenied: 'USAGE' },
     alternative: `give the path of its ${FILE}`,
   })
   const path = `/${escapeHubPath(id)}/resolve/${encodeURIComponent(revision ?? 'main')}/${FILE}`

@@ -68,6 +68,19 @@ test('a quote is exact, each format by its own ratio, for a corpus that is read 
   expect(quote).toMatchObject({ tokens: 3 + 5 + 7 + 10, inputs: 4, relativeError: 0, canaryTokens: 0 })
 })
 
+test('a quote counts each format once when its time is over, by a server that refuses expired requests', async () => {
+  const quote = await quoteOf(await sampled({ 'a.jsonl': jsonl([text(3), text(5)]), 'c.md': text(11) }), {
+    ...options,
+    request: { ...request, canaries: [] },
+    deadline: AbortSignal.abort(),
+    async countTokens(texts, signal) {
+      signal?.throwIfAborted()
+      return texts.map(words)
+    },
+  })
+  expect(quote.tokens).toBe(3 + 5 + 11)
+})
+
 test('a sample of one compressed stream counts several hundred texts from its start and states an error', async () => {
   const lengths = Array.from({ length: 8000 }, (_, i) => 1 + ((i * 7919) % 97))
   const packed = gzipSync(jsonl(lengths.map(text)))

@@ -8,12 +8,13 @@ import {
   estimatedInputs,
   type Plan,
   type RunFailure,
+  readPlan,
   readRunStateRecord,
   refuseDeleted,
   shardsPresent,
 } from '@reembed/protocol'
 import type { Queue, RunPointer } from '@reembed/queue'
-import { ReembedError } from '@reembed/shared'
+import { ReembedError, unlessAborted } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { PublishOutcome } from './publish.ts'
 import { createSweeper, type Sweeper, type SweepOutcome } from './sweep.ts'
@@ -56,10 +57,16 @@ const IDLE_SWEEP_MS = 2_000
 /**
  * Resolves when the run is finished and published, or held back.
  * @throws ReembedError SHARD_FAILED when every missing shard has failed permanently; RUN_STOPPED
- * when the run is paused, cancelled, deleted or superseded meanwhile; UNBALANCED, CORRUPT or
- * DUPLICATE_ID when it cannot be finalized; the signal's reason.
+ * when the run is paused, cancelled, deleted or superseded meanwhile; RUN_NOT_FOUND when its plan
+ * no longer exists; UNBALANCED, CORRUPT or DUPLICATE_ID when it cannot be finalized;
+ * REDIS_UNREACHABLE; the signal's reason, at once.
  */
-export async function followRun({
+export function followRun(options: FollowOptions): Promise<PublishOutcome> {
+  // Not every call of a sweep takes the signal, and a silent Redis or store answers none.
+  return unlessAborted(options.signal, follow(options))
+}
+
+async function follow({
   store,
   queue,
   sweeper = createSweeper(store, queue),
@@ -108,6 +115,7 @@ export async function followRun({
       } else {
         // A run whose plan gc has deleted has no outcome.
         await refuseDeleted(store, run, 'RUN_STOPPED')
+        if ((await readPlan(store, run)) === undefined) throw planMissingError(store, run)
       }
     }
     await wait(POLL_MS, undefined, { signal })
@@ -121,6 +129,13 @@ function supersededError({ run, missing, by }: SweepOutcome & { status: 'superse
     { reason: 'run_superseded' },
   )
 }
+
+/** No sweep can finish a run without its plan, and no gc has deleted it. */
+const planMissingError = (store: Store, run: string): ReembedError =>
+  new ReembedError(
+    'RUN_NOT_FOUND',
+    `the plan of run ${run} no longer exists in ${store.url}: restore the output, or run again to plan it; completed shards that still exist are kept`,
+  )
 
 /** The error that a sweep recorded for a run that cannot be finalized. */
 const runFailedError = (run: string, failure: RunFailure | undefined): ReembedError =>

@@ -1,6 +1,7 @@
 // Hooks: each sender must prove the secret in its own way; a burst triggers one call.
 
 import { createHmac } from 'node:crypto'
+import { connect, type Socket } from 'node:net'
 import { expect, test } from 'vitest'
 import { type HookKind, serveHooks } from '../src/hooks.ts'
 
@@ -26,6 +27,7 @@ async function open(debounceMs = 0) {
   return {
     received,
     next: () => called.promise,
+    url: hooks.url,
     send: async (kind: string, headers: Record<string, string>, body = push, method = 'POST') =>
       (await fetch(`${hooks.url}/hooks/${kind}`, { method, headers, ...(method === 'POST' && { body }) }))
         .status,
@@ -117,6 +119,82 @@ test('a burst of hooks triggers one call, with every kind received', async () =>
   await hooks.send('generic', { authorization: `Bearer ${secret}` })
   await next
   expect(hooks.received).toEqual([['huggingface', 'generic']])
+})
+
+test('hooks that never cease trigger a call all the same', async () => {
+  await using hooks = await open(100)
+  const next = hooks.next()
+  let ended = false
+  void next.then(() => {
+    ended = true
+  })
+  const startedMs = performance.now()
+  while (!ended) await hooks.send('generic', { authorization: `Bearer ${secret}` })
+  expect(performance.now() - startedMs).toBeLessThan(5_000)
+  expect(hooks.received[0]).toEqual(['generic'])
+})
+
+test('a signed hook that is sent again triggers nothing', async () => {
+  await using hooks = await open()
+  const headers = signed(push)
+  const first = hooks.next()
+  expect(await hooks.send('mlflow', headers)).toBe(202)
+  await first
+  const next = hooks.next()
+  expect(await hooks.send('mlflow', headers)).toBe(202)
+  await hooks.send('generic', { authorization: `Bearer ${secret}` })
+  await next
+  expect(hooks.received).toEqual([['mlflow'], ['generic']])
+})
+
+/** Sends a part of a request; `status` is that of the reply. */
+async function sendHead(url: string, head: string): Promise<{ status: Promise<string>; socket: Socket }> {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1')
+  socket.on('error', () => {})
+  const status = new Promise<string>(resolve => {
+    let reply = ''
+    socket.on('data', data => {
+      reply += data
+    })
+    socket.on('close', () => resolve(reply.split(' ')[1] ?? ''))
+  })
+  socket.write(head)
+  return { status, socket }
+}
+
+test('a hook without its secret is refused before its body is read', async () => {
+  await using hooks = await open()
+  for (const kind of ['huggingface', 'generic', 'mlflow']) {
+    const { status } = await sendHead(
+      hooks.url,
+      `POST /hooks/${kind} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\nx`,
+    )
+    expect(await status).toBe('401')
+  }
+})
+
+test('connections and bodies that do not end are bounded in number', async () => {
+  await using hooks = await open()
+  const head = `POST /hooks/generic HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${secret}\r\ncontent-length: 9\r\n\r\nx`
+  const bodies = await Promise.all(Array.from({ length: 12 }, () => sendHead(hooks.url, head)))
+  let refused = 0
+  for (const { status } of bodies)
+    void status.then(code => {
+      refused += code === '503' ? 1 : 0
+    })
+  await expect.poll(() => refused).toBe(4)
+  const idle = await Promise.all(Array.from({ length: 200 }, () => sendHead(hooks.url, '')))
+  let closed = 0
+  for (const { socket } of idle)
+    socket.on('close', () => {
+      closed += 1
+    })
+  // 64 connections stay, 8 of which are those whose bodies are awaited.
+  await expect.poll(() => closed).toBe(200 - 56)
+  for (const { socket } of [...idle, ...bodies]) socket.destroy()
+  await expect
+    .poll(() => hooks.send('generic', { authorization: `Bearer ${secret}` }).catch(() => 0))
+    .toBe(202)
 })
 
 test('an empty or short secret is refused before the port is opened', async () => {

@@ -3,7 +3,7 @@
 // spending one of its attempts.
 
 import { once } from 'node:events'
-import { messageOf } from '@reembed/shared'
+import { deadlines, messageOf, unlessAborted } from '@reembed/shared'
 import type { Job as BullJob } from 'bullmq'
 import { dispositionOf, type Observer } from './disposition.ts'
 import { createHeldJobs, type HeldJob } from './held-jobs.ts'
@@ -32,6 +32,7 @@ import {
 } from './redis.ts'
 import { connectRedis } from './redis-client.ts'
 import { openRedisClock } from './redis-clock.ts'
+import { createRedisReply } from './reply.ts'
 import { requireRights } from './rights.ts'
 import { createRunBackoff } from './run-backoff.ts'
 import { tracedAttempt } from './trace.ts'
@@ -159,7 +160,7 @@ export async function consume(
   const served = outputs.map(normalOutput)
   const [redisUrl, queue] = [secureUrlOf(target), queueOf(target)]
   requireNoEviction(await inspectRedis(redisUrl, connect), redisUrl)
-  await requireRights(redisUrl)
+  await unlessAborted(connect.signal, requireRights(redisUrl))
   const { DelayedError, UnrecoverableError, WaitingError } = await import('bullmq')
   const { createFairBackend, FairWorker } = await import('./fair-worker.ts')
   const redis = withReadyScripts(connectRedis(redisUrl))
@@ -366,7 +367,6 @@ export async function consume(
     errors.pauseMs = 1_000
   })
 
-  await worker.waitUntilReady()
   let drained: Promise<void> | undefined
 
   async function drain(graceMs: number): Promise<void> {
@@ -396,6 +396,16 @@ export async function consume(
     await worker.close().catch(() => {})
     if (name !== undefined) await removeWorker(redis, queue, name).catch(() => {})
   }
+
+  // Later, the consumer waits for Redis indefinitely.
+  const reply = createRedisReply(redisUrl, deadlines().redis.readyMs)
+  await unlessAborted(
+    connect.signal,
+    reply(() => worker.waitUntilReady()),
+  ).catch((error: unknown) => {
+    void drain(0)
+    throw error
+  })
 
   return {
     async heartbeat(state) {

@@ -155,10 +155,12 @@ export function openLimitCoordinator(
     },
   }) as Scripted
   redis.on('error', () => {})
-  // The first report may precede the connection.
+  // The first report may precede the connection. A server that accepts connections and stays silent
+  // causes neither event.
   const connected = new Promise<void>(resolve => {
     redis.once('ready', resolve)
     redis.once('close', resolve)
+    setTimeout(resolve, ANSWER_MS).unref()
   })
 
   return {

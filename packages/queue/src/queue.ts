@@ -3,7 +3,7 @@
 // shard exists, and a sweep enqueues missing shards again.
 
 import { setTimeout as wait } from 'node:timers/promises'
-import { messageOf, ReembedError } from '@reembed/shared'
+import { deadlines, messageOf, ReembedError } from '@reembed/shared'
 import type { DefaultJobOptions } from 'bullmq'
 import type { QueueCounts } from './counts.ts'
 import { countAll, countRun } from './counts.ts'
@@ -23,6 +23,7 @@ import {
 } from './redis.ts'
 import { connectRedis } from './redis-client.ts'
 import { redisTime } from './redis-clock.ts'
+import { createRedisReply } from './reply.ts'
 import { watchData } from './settle.ts'
 import { tracedAdd } from './trace.ts'
 
@@ -58,9 +59,10 @@ export interface Queue extends AsyncDisposable {
 
 const BULK = 1_000
 const DAY_S = 24 * 3600
+/** Closing waits indefinitely for a Redis that does not answer. */
+const CLOSE_MS = 500
 /** Longer than most finalizations. */
 const RECHECK_MS = 30_000
-const ANSWER_MS = 5_000
 
 const jobOptions: DefaultJobOptions = {
   attempts: 5,
@@ -81,7 +83,9 @@ export async function openQueue(
   const [redisUrl, name] = [secureUrlOf(target), queueOf(target)]
   requireNoEviction(await inspectRedis(redisUrl, options), redisUrl)
   const redis = withReadyScripts(connectRedis(redisUrl))
-  // ioredis reconnects; commands wait meanwhile until the caller's deadline.
+  const reply = createRedisReply(redisUrl)
+  const { replyMs } = deadlines().redis
+  // ioredis reconnects; commands wait meanwhile until the deadline of `reply`.
   redis.on('error', () => {})
   // A dynamic import: commands without a queue start about 170 ms sooner.
   const { Queue: BullQueue } = await import('bullmq')
@@ -93,7 +97,7 @@ export async function openQueue(
   })
   queue.on('error', () => {})
   const leases = openFinalizeLeases(redisUrl)
-  const settle = watchData(redis, name, settleMs)
+  const settle = watchData(redis, name, settleMs, reply)
 
   const key = (part: string): string => queueKey(part, name)
   const sort = () => redis.reembedSort(key('wait'), key('ready'), key('turn'))
@@ -120,7 +124,7 @@ export async function openQueue(
       let added = 0
       try {
         for (let start = 0; start < jobs.length; start += BULK) {
-          added += await addMissing(jobs.slice(start, start + BULK))
+          added += await reply(() => addMissing(jobs.slice(start, start + BULK)))
         }
         return added
       } catch (error) {
@@ -134,16 +138,16 @@ export async function openQueue(
     },
     settle,
     async counts(of) {
-      return of === undefined ? countAll(redis, name) : countRun(redis, name, of)
+      return reply(() => (of === undefined ? countAll(redis, name) : countRun(redis, name, of)))
     },
-    failures: (of, limit = 10) => readFailures(redis, name, of, limit),
+    failures: (of, limit = 10) => reply(() => readFailures(redis, name, of, limit)),
     async removeFailed(of) {
-      const ids = await readFailedIds(redis, name, of)
-      await Promise.all(ids.map(id => queue.remove(id)))
+      const ids = await reply(() => readFailedIds(redis, name, of))
+      await reply(() => Promise.all(ids.map(id => queue.remove(id))))
       return ids.length
     },
-    progress: of => readProgress(redis, of),
-    workers: async () => readWorkers(redis, name, await redisTime(redis)),
+    progress: of => reply(() => readProgress(redis, of)),
+    workers: () => reply(async () => readWorkers(redis, name, await redisTime(redis))),
     isFinalizing: of => leases.isHeld(of),
     async withFinalizeLease(job, finalize) {
       const id = jobId(job)
@@ -156,12 +160,12 @@ export async function openQueue(
       const ended = await finalize()
       // The delayed job may be due, and ready.
       const removed = Promise.allSettled([queue.remove(id), redis.zrem(key('ready'), id)])
-      await Promise.race([removed, wait(ANSWER_MS, undefined, { ref: false })])
+      await Promise.race([removed, wait(replyMs, undefined, { ref: false })])
       return ended
     },
     async [Symbol.asyncDispose]() {
       await leases[Symbol.asyncDispose]()
-      await queue.close()
+      await Promise.race([queue.close(), wait(CLOSE_MS, undefined, { ref: false })])
       redis.disconnect()
     },
   }

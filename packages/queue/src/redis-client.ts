@@ -1,6 +1,7 @@
 // Connections to a server, to the primary behind Sentinels, or to a Cluster. A Cluster has the same
 // commands as one server, because all keys of reembed are in one slot.
 
+import { deadlines } from '@reembed/shared'
 import { Cluster, Redis } from 'ioredis'
 import { parseRedisUrl } from './redis-url.ts'
 
@@ -28,7 +29,8 @@ export const connectRedis = (
   { failFast = false }: { readonly failFast?: boolean } = {},
 ): Redis =>
   openClient(url, {
-    ...(failFast && { commandTimeout: 5_000 }),
+    connectTimeout: deadlines().redis.connectMs,
+    ...(failFast && { commandTimeout: deadlines().redis.replyMs }),
     maxRetriesPerRequest: failFast ? 0 : null,
     retryStrategy: times => Math.min(50 * 2 ** times, 2_000),
   })

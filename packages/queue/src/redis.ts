@@ -4,8 +4,9 @@
 
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
-import { codeOf, messageOf, ReembedError } from '@reembed/shared'
+import { codeOf, deadlines, messageOf, ReembedError, startWait, unlessAborted, within } from '@reembed/shared'
 import type { Cluster, Redis } from 'ioredis'
 import { QUEUE, requireQueueName } from './names.ts'
 import { openClient } from './redis-client.ts'
@@ -20,7 +21,7 @@ export interface RedisInfo {
 }
 
 export interface ConnectOptions {
-  /** Maximum wait for an unreachable Redis in milliseconds. The default is 1,500. */
+  /** Maximum wait for an unreachable Redis in milliseconds; that of `deadlines` if not given. */
   readonly timeoutMs?: number
   /** Called once, when Redis does not answer at first and is waited for. */
   readonly onWait?: ((error: ReembedError) => void) | undefined
@@ -28,8 +29,6 @@ export interface ConnectOptions {
 }
 
 const OLDEST = [6, 2] as const
-/** Shorter than a person waits for an error. */
-const ANSWER_MS = 1_500
 const CONNECT_MS = 300
 
 /**
@@ -75,14 +74,16 @@ export function secureUrlOf(redis: RedisTarget): string {
  */
 export async function inspectRedis(
   url: string,
-  { timeoutMs = ANSWER_MS, onWait, signal }: ConnectOptions = {},
+  { timeoutMs = deadlines().redis.answerMs, onWait, signal }: ConnectOptions = {},
 ): Promise<RedisInfo> {
   const address = parseRedisUrl(url)
   const deadline = Date.now() + timeoutMs
+  const { answerMs } = deadlines().redis
+  using waiting = startWait(`Redis at ${address.shown}`)
   let waits = false
   for (let wait = 100; ; wait = Math.min(2 * wait, 1_000)) {
     signal?.throwIfAborted()
-    const attemptMs = Math.min(ANSWER_MS, Math.max(500, deadline - Date.now()))
+    const attemptMs = Math.max(500, Math.min(answerMs, deadline - Date.now()))
     const client = openClient(url, {
       lazyConnect: true,
       connectTimeout: attemptMs,
@@ -93,11 +94,16 @@ export async function inspectRedis(
       last = error
     })
     try {
-      return await within(attemptMs, client, async () => {
-        await client.connect()
-        return readInfo(client, address)
-      })
+      const info = await unlessEnded(
+        client,
+        attemptMs,
+        client.connect().then(() => readInfo(client, address)),
+        signal,
+      )
+      waiting.answered()
+      return info
     } catch (error) {
+      signal?.throwIfAborted()
       if (error instanceof ReembedError) throw error
       const known = causeOf(codeOf(error) || /^[A-Z]+ /.test(messageOf(error)) ? error : (last ?? error))
       const cause = codeOf(known) === undefined ? ((await connectionError(address)) ?? known) : known
@@ -115,24 +121,32 @@ export async function inspectRedis(
     } finally {
       client.disconnect()
     }
-    await new Promise(resolve => setTimeout(resolve, wait))
+    await unlessAborted(signal, sleep(wait))
   }
 }
 
 /**
- * The outcome of `attempt`. Rejects when the connection ends or after `ms`, because `attempt` may
- * then never settle: ioredis settles `connect` neither for a Cluster in the middle of a failover
- * (cluster_state:fail) nor for a server that accepts connections without a reply.
+ * The outcome of `attempt`. Rejects when the connection ends, after `ms` or by the signal, because
+ * `attempt` may then never settle: ioredis settles `connect` neither for a Cluster in the middle of
+ * a failover (cluster_state:fail) nor for a server that accepts connections without a reply.
  */
-async function within<T>(ms: number, client: Redis, attempt: () => Promise<T>): Promise<T> {
+async function unlessEnded<T>(
+  client: Redis,
+  ms: number,
+  attempt: Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
   const failed = Promise.withResolvers<never>()
   const end = (): void => failed.reject(new Error('the connection ended before the server was ready'))
-  const timer = setTimeout(() => failed.reject(new Error(`no reply within ${ms} ms`)), ms)
   client.once('end', end)
   try {
-    return await Promise.race([attempt(), failed.promise])
+    const first = Promise.race([attempt, failed.promise])
+    return await within(
+      ms,
+      unlessAborted(signal, first),
+      () => new Error(`no reply within ${Math.round(ms)} ms`),
+    )
   } finally {
-    clearTimeout(timer)
     client.off('end', end)
   }
 }

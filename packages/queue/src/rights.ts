@@ -2,10 +2,11 @@
 // lacks would otherwise show up in the middle of a job, as an error of a script.
 
 import { randomUUID } from 'node:crypto'
-import { ReembedError } from '@reembed/shared'
+import { deadlines, ReembedError } from '@reembed/shared'
 import { REDIS_PREFIX } from './names.ts'
 import { missingCommand, redisAddress } from './redis.ts'
 import { openClient } from './redis-client.ts'
+import { createRedisReply } from './reply.ts'
 
 type Attempt = readonly [command: string, ...args: (string | number)[]]
 
@@ -69,19 +70,19 @@ const attemptsOn = (key: string): Attempt[] => [
 
 /**
  * Tries every command that workers and producers use, in one round trip.
- * @throws ReembedError REDIS_MISCONFIGURED that names the missing rights
+ * @throws ReembedError REDIS_MISCONFIGURED that names the missing rights, REDIS_UNREACHABLE
  */
 export async function requireRights(url: string): Promise<void> {
   const client = openClient(url, {
     maxRetriesPerRequest: 0,
-    commandTimeout: 5_000,
     retryStrategy: () => null,
   })
   client.on('error', () => {})
   try {
     const key = `${REDIS_PREFIX}:check:${randomUUID()}`
-    const answers = await Promise.allSettled(
-      attemptsOn(key).map(([name, ...args]) => client.call(name, ...args)),
+    const reply = createRedisReply(url, deadlines().redis.readyMs)
+    const answers = await reply(() =>
+      Promise.allSettled(attemptsOn(key).map(([name, ...args]) => client.call(name, ...args))),
     )
     const refused = answers.flatMap(answer =>
       answer.status === 'rejected' ? (missingCommand(answer.reason) ?? []) : [],

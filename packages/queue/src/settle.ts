@@ -8,6 +8,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import { queueKey } from './names.ts'
+import type { RedisReply } from './reply.ts'
 
 /** More than a worker needs to connect again, and more than two of its heartbeats. */
 export const SETTLE_MS = 5_000
@@ -20,12 +21,14 @@ export function watchData(
   redis: Redis,
   queue: string,
   settleMs: number = SETTLE_MS,
+  reply: RedisReply = call => call(),
 ): (signal?: AbortSignal) => Promise<boolean> {
   const key = queueKey('data', queue)
-  const read = async (): Promise<string | null> => {
-    await redis.set(key, randomUUID(), 'NX')
-    return redis.get(key)
-  }
+  const read = (): Promise<string | null> =>
+    reply(async () => {
+      await redis.set(key, randomUUID(), 'NX')
+      return redis.get(key)
+    })
   let known = read().catch(() => undefined)
   let lostMs = Number.NEGATIVE_INFINITY
   return async signal => {

@@ -34,6 +34,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   source: '--source',
   'spending.pricePerHour': '--price-per-hour',
   target: '--to',
+  timeout: '--timeout',
   tokenizer: '--tokenizer',
   unsafe: '--unsafe-store',
   'vectors.dimensions': '--dimensions',

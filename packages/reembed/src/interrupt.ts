@@ -1,18 +1,22 @@
 // The first SIGINT or SIGTERM stops the command in order, the second exits at once.
 
-import { EXIT } from '@reembed/shared'
+import { EXIT, ReembedError } from '@reembed/shared'
 import { note } from './output.ts'
 
+/** A process that has not ended this long after its grace period is waiting for a dead server. */
+const LATE_MS = 5_000
+
 /**
- * A signal that fires on the first SIGINT or SIGTERM. `stop` restores the default behaviour of the
- * process.
+ * A signal that fires on the first SIGINT or SIGTERM. The process exits at the latest 5 s after
+ * `graceMs`, whatever it waits for. `stop` restores the default behaviour of the process.
  */
-export function onInterrupt(): { readonly signal: AbortSignal; stop(): void } {
+export function onInterrupt(graceMs = 0): { readonly signal: AbortSignal; stop(): void } {
   const controller = new AbortController()
   const handle = (name: NodeJS.Signals): void => {
     if (controller.signal.aborted) process.exit(EXIT.interrupted)
     note('\nstopping: finishing or requeueing jobs; interrupt again to exit at once')
-    controller.abort(new Error(`received ${name}`))
+    controller.abort(new ReembedError('INTERRUPTED', `received ${name}`))
+    setTimeout(() => process.exit(EXIT.interrupted), graceMs + LATE_MS).unref()
   }
   process.on('SIGINT', handle)
   process.on('SIGTERM', handle)

@@ -22,8 +22,15 @@ for (const stream of [process.stdout, process.stderr]) {
   })
 }
 
+/** Milliseconds that an open connection may delay the exit. */
+const LINGER_MS = 500
+
 if (isWork(process.argv.slice(2))) steps.show('reembed: starting')
-// Tracing needs one of its variables, and most processes have none.
-const isTraced = Object.keys(process.env).some(name => name.startsWith('OTEL_'))
-await using _ = isTraced ? await (await import('./traces.ts')).openTraces(process.env) : undefined
-process.exitCode = await (await import('./command.ts')).runCommand(process.argv)
+{
+  // Tracing needs one of its variables, and most processes have none.
+  const isTraced = Object.keys(process.env).some(name => name.startsWith('OTEL_'))
+  await using _ = isTraced ? await (await import('./traces.ts')).openTraces(process.env) : undefined
+  process.exitCode = await (await import('./command.ts')).runCommand(process.argv)
+}
+// A request to a server that never answers must not keep the process.
+setTimeout(() => process.exit(), LINGER_MS).unref()

@@ -22,7 +22,7 @@ import {
   withDatabase,
 } from '@reembed/queue'
 import { duration } from '@reembed/render'
-import { codeOf, messageOf, ReembedError, tokenFor } from '@reembed/shared'
+import { codeOf, deadlines, messageOf, ReembedError, tokenFor } from '@reembed/shared'
 import { checkStore, openStore, type S3Options, type Store } from '@reembed/store'
 import type { Logger } from '@reembed/telemetry'
 import type { CorpusFlags, EndpointFlags, OutputFlags, RedisFlags, S3Flags } from './options.ts'
@@ -123,14 +123,12 @@ export function requireRedis({ redis, queue, insecureRedis: insecure }: RedisFla
   )
 }
 
-/** A process of a cluster often starts before its Redis. */
-const START_MS = 10_000
-
 /** Opens the queue for a process that runs for long: it waits for a Redis that starts. */
 export const openQueueAtStart = (target: RedisTarget, log: Logger, signal: AbortSignal): Promise<Queue> =>
   openQueue(target, {
     signal,
-    timeoutMs: START_MS,
+    // A process of a cluster often starts before its Redis.
+    timeoutMs: deadlines().redis.readyMs,
     onWait: error => log.warn({}, `waiting for Redis: ${messageOf(error)}`),
   })
 

@@ -198,6 +198,14 @@ export const config: Option = new Option(
   'read values from this file; flags and variables override them (default: reembed.yaml, if it exists)',
 ).env('REEMBED_CONFIG')
 
+export const timeout: Option = new Option(
+  '--timeout <seconds>',
+  'wait this long for a reply of Redis, the store, the Hub or the endpoint, then fail',
+)
+  .default(60)
+  .argParser(amount)
+  .env('REEMBED_TIMEOUT')
+
 export const maxTruncated: Option = new Option(
   '--max-truncated <share>',
   "publish only if the model read all of the text but this share, like '1%' (default: any share, with a warning)",
@@ -509,6 +517,10 @@ export const exported: readonly Option[] = [
     "also write quantized vectors, in addition to the float32 ones: 'int8', 'ubinary' or both with a comma",
   ).argParser(quantizations),
   new Option('--name <name>', 'set the name of the table, collection, index, namespace or document type'),
+  new Option(
+    '--since <version>',
+    'only write rows that were added or changed since this version or run, and the ids to delete first',
+  ),
 ]
 
 export const vectorStore: readonly Option[] = [

@@ -59,7 +59,8 @@ Exit codes: ${Object.entries(EXIT)
     ],
   )
   for (const [name, one] of optionsOf(program))
-    if (CONFIG_KEYS[name] !== undefined) config.addOption(option.optional(one))
+    if (CONFIG_KEYS[name] !== undefined && !config.options.some(known => known.long === one.long))
+      config.addOption(option.optional(one))
   config.action(async (options, self) => (await import('./commands/config.ts')).config(options, self))
 
   return program

@@ -5,21 +5,10 @@ import { messageOf } from '@reembed/shared'
 import { openTracing } from '@reembed/telemetry'
 import { VERSION } from './version.ts'
 
-/** Milliseconds that a collector that never answers may delay the exit, after the time to send. */
-const LINGER_MS = 500
-
 /** Disposal sends the last spans. */
 export async function openTraces(env: NodeJS.ProcessEnv): Promise<AsyncDisposable | undefined> {
   try {
-    const traces = await openTracing(env, { version: VERSION, onError: say })
-    return (
-      traces && {
-        async [Symbol.asyncDispose]() {
-          await traces[Symbol.asyncDispose]()
-          setTimeout(() => process.exit(), LINGER_MS).unref()
-        },
-      }
-    )
+    return await openTracing(env, { version: VERSION, onError: say })
   } catch (error) {
     say(`off: ${messageOf(error)}`)
     return undefined

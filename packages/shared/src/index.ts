@@ -4,6 +4,16 @@ export { type Clock, systemClock } from './clock.ts'
 export { collapsedTexts, type ModelLimits, type SentTexts } from './collapsed.ts'
 export { constantTimeEqual } from './constant-time.ts'
 export {
+  bodyMs,
+  type DeadlineOptions,
+  type Deadlines,
+  deadlines,
+  startWait,
+  type Wait,
+  type WaitNotice,
+  withDeadlines,
+} from './deadlines.ts'
+export {
   codeOf,
   ERROR_CODES,
   type ErrorCode,
@@ -17,7 +27,7 @@ export {
 export { isHuggingFaceHost, type Tokens, tokenFor } from './hugging-face.ts'
 export { LIMITS, type Limits } from './limits.ts'
 export { isLinkLocal } from './link-local.ts'
-export { isLoopback, type ListenAddress, listenOn, parseListen } from './listen.ts'
+export { createBoundedServer, isLoopback, type ListenAddress, listenOn, parseListen } from './listen.ts'
 export { decompressLz4Frame } from './lz4.ts'
 export { createMemo, type Memo, type MemoOptions } from './memo.ts'
 export {
@@ -79,5 +89,6 @@ export {
   time,
 } from './shape.ts'
 export { closestMatch } from './similar.ts'
-export { batched, mapConcurrent } from './streams.ts'
+export { batched, mapConcurrent, readBounded } from './streams.ts'
+export { createTimeLimit, seconds, type TimeLimit, unlessAborted, within } from './time-limit.ts'
 export { badRowsOf, cosine, NORM_TOLERANCE, normOf } from './vectors.ts'

@@ -1,7 +1,7 @@
 // Listen addresses. An address without a host is a port on loopback.
 
 import { once } from 'node:events'
-import type { Server } from 'node:http'
+import { createServer, type RequestListener, type Server } from 'node:http'
 import { type AddressInfo, BlockList, isIP } from 'node:net'
 import { codeOf, ReembedError } from './errors.ts'
 
@@ -48,6 +48,32 @@ export async function listenOn(
   }
   const { port: bound } = server.address() as AddressInfo
   return `http://${isIP(host) === 6 ? `[${host}]` : host}:${bound}`
+}
+
+/** Connections at the same time; more are closed at once. */
+const MAX_CONNECTIONS = 64
+const HEADERS_MS = 5_000
+const REQUEST_MS = 10_000
+/** Node checks the two limits above at this interval; its default is 30 s. */
+const CHECK_MS = 1_000
+const MAX_HEADER_BYTES = 8 * 1024
+
+/**
+ * Creates a server for a port that other machines may reach: its connections are bounded in number,
+ * in the size of their headers and in time, before a request is authenticated.
+ */
+export function createBoundedServer(answer: RequestListener): Server {
+  const server = createServer(
+    {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: HEADERS_MS,
+      requestTimeout: REQUEST_MS,
+      connectionsCheckingInterval: CHECK_MS,
+    },
+    answer,
+  )
+  server.maxConnections = MAX_CONNECTIONS
+  return server
 }
 
 const loopback = new BlockList()

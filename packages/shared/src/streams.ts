@@ -16,6 +16,21 @@ export async function* batched<T>(
   if (batch.length > 0) yield batch
 }
 
+/** Reads a body whole. @throws Error if it is longer than `maxBytes`; the rest is not read */
+export async function readBounded(
+  body: AsyncIterable<Uint8Array> | null,
+  maxBytes: number,
+): Promise<Buffer<ArrayBuffer>> {
+  const pieces: Uint8Array[] = []
+  let bytes = 0
+  for await (const piece of body ?? []) {
+    bytes += piece.length
+    if (bytes > maxBytes) throw new Error(`the reply is longer than ${maxBytes} bytes`)
+    pieces.push(piece)
+  }
+  return Buffer.concat(pieces)
+}
+
 export interface MapConcurrentOptions {
   /** Maximum number of concurrent calls of `fn`; also the maximum number of results held. */
   readonly concurrency: number

@@ -4,12 +4,15 @@
 //
 //   <target>/reembed-export.json   run, layout, int8 ranges; written first, checked on every call
 //   <target>/data/...              the files of the shards
+//   <target>/deletes/...           ids to delete first; only of an export since an earlier run
 //   <target>/LOAD.md               how to load the files; written last: it marks a complete export
 
+import { type Changes, findChanges } from '@reembed/evaluate'
 import { type ExportRecord, type Manifest, putExportRecord, readExportRecord } from '@reembed/protocol'
 import { type Quantization, type Ranges, rangesOf, readShard, requireWholeBytes } from '@reembed/shard'
 import { canonical, manifestKey, mapConcurrent, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
+import { type ExportedShard, exportedRows, exportedShards, writeDeletes } from './delta.ts'
 import {
   type CreateExportLayout,
   type ExportedRun,
@@ -22,7 +25,7 @@ import { arrow, npy } from './layouts/files.ts'
 import { elasticsearch, vespa } from './layouts/json.ts'
 import { hf, lance, milvus, pinecone } from './layouts/parquet.ts'
 import { pgvector } from './layouts/pgvector.ts'
-import { columnsOf, columnsUnder, type RowsOptions, type RunShard, rowsOf, shardsOf } from './read-run.ts'
+import { columnsOf, columnsUnder, type RowsOptions, shardsOf } from './read-run.ts'
 import { createOffenders, problemOf } from './row-limits.ts'
 
 export type ExportLayoutName =
@@ -62,6 +65,11 @@ export interface ExportRequest {
    * default for Pinecone is the run id, because a Pinecone import needs a new namespace.
    */
   readonly name?: string | undefined
+  /**
+   * An earlier run that the consumer holds. Only rows that were added or changed since are written,
+   * and the ids of changed and removed rows below `deletes/`: the consumer deletes these first.
+   */
+  readonly since?: Manifest | undefined
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((done: { shards: number; rows: number }) => void) | undefined
 }
@@ -69,6 +77,8 @@ export interface ExportRequest {
 export interface ExportResult {
   readonly shards: number
   readonly rows: number
+  /** Ids to delete first; 0 without `since`. */
+  readonly deletes: number
   readonly files: number
   /** Files that an earlier export had written. */
   readonly existingFiles: number
@@ -114,7 +124,7 @@ export async function exportRun(
   source: Store,
   manifest: Manifest,
   target: Store,
-  { layout: layoutName, quantize = [], name, signal, onProgress }: ExportRequest,
+  { layout: layoutName, quantize = [], name, since, signal, onProgress }: ExportRequest,
 ): Promise<ExportResult> {
   requireLayoutSupports(layoutName, quantize, manifest.model.dimensions)
   const columns = columnsOf(manifest, { identifiers: IDENTIFIER_NAMES_ONLY.includes(layoutName) })
@@ -127,9 +137,10 @@ export async function exportRun(
   }
   // Creating the layout checks its limits, so an unsupported run is refused before the first write.
   const { rowLimits } = LAYOUTS[layoutName](run)
+  const changes = since && (await findChanges(source, since, manifest, { signal }))
   if (rowLimits && (await readExportRecord(target)) === undefined)
-    await requireRowsFit(source, manifest, { limits: rowLimits, columns, signal })
-  const ranges = await openExportRecord(source, target, layoutName, run)
+    await requireRowsFit(source, manifest, { limits: rowLimits, columns, changes, signal })
+  const ranges = await openExportRecord(source, target, { layout: layoutName, since: since?.run }, run)
   const layout = LAYOUTS[layoutName]({ ...run, ranges })
   const loadCommands = layout.loadCommands.replaceAll('<target>', target.url)
   const options: ExportShardOptions = {
@@ -140,9 +151,10 @@ export async function exportRun(
     },
   }
 
-  const done = { shards: 0, rows: 0, files: 0, existingFiles: 0, bytes: 0 }
+  const deletes = changes === undefined ? 0 : await writeDeletes(target, changes)
+  const done = { shards: 0, rows: 0, deletes, files: 0, existingFiles: 0, bytes: 0 }
   const exported = mapConcurrent(
-    shardsOf(source, manifest),
+    exportedShards(source, manifest, changes),
     shard => exportShard(source, target, layout, shard, options),
     { concurrency: SHARDS_AT_ONCE, signal },
   )
@@ -154,31 +166,37 @@ export async function exportRun(
     done.bytes += bytes
     onProgress?.(done)
   }
-  if (done.rows !== manifest.totals.rows) {
+  const expected = changes ? changes.added + changes.changed : manifest.totals.rows
+  if (done.rows !== expected) {
     throw new ReembedError(
       'CORRUPT',
-      `${manifestKey(manifest.run)} in ${source.url} is damaged: it records ${manifest.totals.rows} rows, but its shards contain ${done.rows}`,
+      `${manifestKey(manifest.run)} in ${source.url} is damaged: it records ${expected} rows, but its shards contain ${done.rows}`,
     )
   }
   for (const { name, bytes } of [
     ...layout.sharedFiles,
-    textFile('LOAD.md', loadPage(layoutName, run, loadCommands)),
+    textFile(
+      'LOAD.md',
+      loadPage(layoutName, run, loadCommands, since && { run: since.run, rows: done.rows, deletes }),
+    ),
   ]) {
     await target.putIfAbsent(name, bytes)
   }
   return { ...done, loadCommands }
 }
 
-/** Checks all rows before the first write. Reads each shard once more, two at a time. */
+/** Checks all rows to write before the first write. Reads each shard once more, two at a time. */
 async function requireRowsFit(
   source: Store,
   manifest: Manifest,
   {
     limits,
     columns,
+    changes,
     signal,
   }: {
     readonly limits: RowLimits
+    readonly changes: Changes | undefined
     readonly columns: RowsOptions['columns']
     readonly signal: AbortSignal | undefined
   },
@@ -186,8 +204,8 @@ async function requireRowsFit(
   const named = columnsUnder(columns)
   const { dimensions } = manifest.model
   const offenders = createOffenders(limits.consumer)
-  const check = async (shard: RunShard): Promise<void> => {
-    for await (const batch of rowsOf(source, shard, { dimensions, columns })) {
+  const check = async (shard: ExportedShard): Promise<void> => {
+    for await (const batch of exportedRows(source, shard, { dimensions, columns })) {
       for (const [row, record] of [...metadataOf(batch)].entries()) {
         const id = batch.ids[row] ?? ''
         const problem = problemOf({ id, record }, named, limits)
@@ -195,7 +213,10 @@ async function requireRowsFit(
       }
     }
   }
-  const checked = mapConcurrent(shardsOf(source, manifest), check, { concurrency: SHARDS_AT_ONCE, signal })
+  const checked = mapConcurrent(exportedShards(source, manifest, changes), check, {
+    concurrency: SHARDS_AT_ONCE,
+    signal,
+  })
   for await (const _ of checked);
   offenders.throwIfAny()
 }
@@ -224,15 +245,16 @@ async function exportShard(
   source: Store,
   target: Store,
   layout: ExportLayout,
-  shard: RunShard,
+  shard: ExportedShard,
   options: ExportShardOptions,
 ): Promise<{ rows: number; files: number; existingFiles: number; bytes: number }> {
-  const names = layout.fileNames(shard)
-  const { rows } = shard
+  const { written } = shard
+  const names = layout.fileNames(written)
+  const { rows } = written
   if (names.every(name => options.existingKeys.has(name)))
     return { rows, files: names.length, existingFiles: names.length, bytes: 0 }
   let bytes = 0
-  for await (const file of layout.write(shard, rowsOf(source, shard, options.rows))) {
+  for await (const file of layout.write(written, exportedRows(source, shard, options.rows))) {
     await target.putIfAbsent(file.name, file.bytes)
     bytes += file.bytes.length
   }
@@ -246,11 +268,21 @@ async function exportShard(
 async function openExportRecord(
   source: Store,
   target: Store,
-  layout: ExportLayoutName,
+  { layout, since }: { readonly layout: ExportLayoutName; readonly since: string | undefined },
   { manifest, quantize, name }: ExportedRun,
 ): Promise<Ranges | undefined> {
   const { run, spaceId, recipeId, model } = manifest
-  const request = { format: 1, run, spaceId, recipeId, model, layout, name, quantize }
+  const request = {
+    format: 1,
+    run,
+    spaceId,
+    recipeId,
+    model,
+    layout,
+    name,
+    quantize,
+    ...(since !== undefined && { since }),
+  }
   const found = await readExportRecord(target)
   if (found === undefined) {
     await requireEmptyTarget(target)
@@ -306,10 +338,11 @@ const loadPage = (
   layout: ExportLayoutName,
   { manifest: { run, model, totals }, quantize }: ExportedRun,
   loadCommands: string,
+  delta?: { readonly run: string; readonly rows: number; readonly deletes: number },
 ): string => `# Load
 
-${totals.rows} vectors with ${model.dimensions} dimensions. Model ${model.id}@${model.revision ?? 'unknown'}, run ${run}, layout ${layout}.
-${quantize
+${delta?.rows ?? totals.rows} vectors with ${model.dimensions} dimensions. Model ${model.id}@${model.revision ?? 'unknown'}, run ${run}, layout ${layout}.
+${delta ? `\nThese are the rows that were added or changed since run ${delta.run}, for a store that holds that run. First delete the ${delta.deletes} ids in \`deletes/*.jsonl\` (\`{"id": …}\` a line), then load the rows.\n` : ''}${quantize
   .map(type => {
     const place = layout === 'npy' ? `Folder \`embeddings_${type}/\`` : `Column \`embedding_${type}\``
     return `\n- ${place}: ${QUANTIZED_VALUES[type]}.`

@@ -8,6 +8,8 @@ import { ReembedError } from '@reembed/shared'
 export interface BackoffOptions {
   /** Total number of attempts. */
   readonly tries: number
+  /** No attempt begins this long after the first one, or after the last progress. */
+  readonly withinMs?: number | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -21,19 +23,27 @@ export interface Backoff {
   reset(): void
 }
 
-export function createBackoff({ tries, signal }: BackoffOptions): Backoff {
+export function createBackoff({
+  tries,
+  withinMs = Number.POSITIVE_INFINITY,
+  signal,
+}: BackoffOptions): Backoff {
   let failed = 0
+  let begunMs = performance.now()
   return {
     async wait(error) {
       signal?.throwIfAborted()
       failed++
       if (!(error instanceof ReembedError) || error.retry !== 'requeue' || failed >= tries) throw error
       const longest = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (failed - 1))
+      const waitMs = Math.random() * longest
+      if (performance.now() + waitMs >= begunMs + withinMs) throw error
       // The timer's abort error would replace the signal's reason.
-      await sleep(Math.random() * longest, undefined, { signal }).catch(() => signal?.throwIfAborted())
+      await sleep(waitMs, undefined, { signal }).catch(() => signal?.throwIfAborted())
     },
     reset() {
       failed = 0
+      begunMs = performance.now()
     },
   }
 }

@@ -6,7 +6,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { mapConcurrent, ReembedError } from '@reembed/shared'
-import { folderError, realPathInside, undefinedIfNotFound } from './folder-path.ts'
+import { folderError, realPathInside, requireRoot, undefinedIfNotFound } from './folder-path.ts'
 import { compareKeys } from './keys.ts'
 import type { ListedObject, ListOptions } from './store.ts'
 
@@ -46,7 +46,10 @@ export async function* listFolder(
   ): AsyncGenerator<ListedObject, void, undefined> {
     signal?.throwIfAborted()
     const real = await realPathInside(root, folder.path)
-    if (real === undefined) return
+    if (real === undefined) {
+      if (above.length === 0) await requireRoot(root)
+      return
+    }
     if (above.includes(real)) {
       throw new ReembedError(
         'USAGE',

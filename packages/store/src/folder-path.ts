@@ -1,6 +1,6 @@
 // Maps keys to paths. No key and no symbolic link may lead outside the root of the store.
 
-import { realpath } from 'node:fs/promises'
+import { realpath, stat } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 
 import { codeOf, messageOf, ReembedError } from '@reembed/shared'
@@ -38,6 +38,18 @@ export async function realPathInside(root: string, path: string): Promise<string
     )
   }
   return real
+}
+
+/**
+ * Throws if the root was removed since it was opened. Without this check every object of it would
+ * only seem to be missing, and a worker would embed texts whose vectors exist.
+ * @throws ReembedError STORE_UNREACHABLE
+ */
+export async function requireRoot(root: string): Promise<void> {
+  if (await stat(root).catch(undefinedIfNotFound)) return
+  throw new ReembedError('STORE_UNREACHABLE', `The folder '${root}' no longer exists: restore or mount it`, {
+    retry: 'requeue',
+  })
 }
 
 /** Throws if the nearest existing ancestor of a path to be created is outside the root. */

@@ -8,7 +8,14 @@ import { dirname, join, resolve } from 'node:path'
 
 import { codeOf, ReembedError } from '@reembed/shared'
 import { infoOf, listFolder } from './folder-list.ts'
-import { folderError, pathOf, realPathInside, refuseOutside, undefinedIfNotFound } from './folder-path.ts'
+import {
+  folderError,
+  pathOf,
+  realPathInside,
+  refuseOutside,
+  requireRoot,
+  undefinedIfNotFound,
+} from './folder-path.ts'
 import { collect } from './keys.ts'
 import { ObjectNotFound } from './not-found.ts'
 import type { ObjectInfo, ReadOptions, Store } from './store.ts'
@@ -43,6 +50,7 @@ export async function openFolder(path: string, { create = false }: FolderOptions
     try {
       signal?.throwIfAborted()
       await using file = await openFile(root, path)
+      if (file === undefined) await requireRoot(root)
       const found = file && (await infoOfOpen(key, file))
       if (ifMatch !== undefined && found?.etag !== ifMatch) throw changed(path)
       if (file === undefined || found === undefined) {
@@ -73,6 +81,7 @@ export async function openFolder(path: string, { create = false }: FolderOptions
     const path = pathOf(root, key)
     try {
       signal?.throwIfAborted()
+      await requireRoot(root)
       swept ??= removeStale(root)
       await swept
       const folder = dirname(path)
@@ -102,6 +111,7 @@ export async function openFolder(path: string, { create = false }: FolderOptions
       try {
         signal?.throwIfAborted()
         const real = await realPathInside(root, path)
+        if (real === undefined) await requireRoot(root)
         const stats =
           real === undefined ? undefined : await stat(real, { bigint: true }).catch(undefinedIfNotFound)
         return stats?.isFile() ? infoOf(key, stats) : undefined

@@ -13,6 +13,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import {
   codeOf,
+  deadlines,
   type ErrorCode,
   isHuggingFaceHost,
   isLinkLocal,
@@ -20,8 +21,10 @@ import {
   LIMITS,
   messageOf,
   ReembedError,
+  readBounded,
 } from '@reembed/shared'
 import { plainKey } from './keys.ts'
+import { createTimedRead, type ReadAttempt, type TimedRead } from './timed-read.ts'
 
 export interface HubClientOptions {
   /** Base URL of the Hub or of a mirror. HF_ENDPOINT if not given, else https://huggingface.co. */
@@ -34,11 +37,6 @@ export interface HubClientOptions {
   readonly retries?: number | undefined
   /** Wait before the second attempt; doubles with each further one. 500 if not given. */
   readonly retryMs?: number | undefined
-  /**
-   * Time limit for the head of a reply; the methods `text` and `json` apply it to the whole reply.
-   * 30 s if not given.
-   */
-  readonly timeoutMs?: number | undefined
   /** Error codes for a Hub that does not answer and for one that refuses access. */
   readonly codes: { readonly unreachable: ErrorCode; readonly accessDenied: ErrorCode }
   /** What the user can do without the Hub, as an imperative: 'give the folder of the model'. */
@@ -50,7 +48,19 @@ export interface HubRequest {
   readonly subject: string
   /** Value of the `range` header. */
   readonly range?: string | undefined
+  /** The time of a read that takes several requests; one of its own if not given. */
+  readonly read?: TimedRead | undefined
   readonly signal?: AbortSignal | undefined
+}
+
+/** A reply. The caller reads or cancels its body. */
+export interface HubReply {
+  readonly status: number
+  readonly ok: boolean
+  readonly headers: Headers
+  /** The body, which must come within the time limits. */
+  body(): AsyncGenerator<Uint8Array, void, undefined>
+  cancel(): Promise<void>
 }
 
 export interface HubJson {
@@ -61,13 +71,15 @@ export interface HubJson {
 export interface HubClient {
   /** Base URL without a slash at its end. Holds no secret. */
   readonly endpoint: string
+  /** The time of one read, over several requests. */
+  startRead(): TimedRead
   /**
    * Sends one GET and resolves with its reply: 2xx, 404 or 416. The caller reads or cancels the
    * body.
    * @param path begins with '/', percent-encoded
    * @throws ReembedError the code for `accessDenied` (401, 403) or `unreachable` (all else)
    */
-  request(path: string, request: HubRequest): Promise<Response>
+  request(path: string, request: HubRequest): Promise<HubReply>
   /**
    * The body of a reply as text, at most 32 MiB; undefined for 404. @throws ReembedError as
    * `request`
@@ -84,7 +96,6 @@ export interface HubClient {
 
 const DEFAULT_ENDPOINT = 'https://huggingface.co'
 const RETRY_MS = 500
-const TIMEOUT_MS = 30_000
 /** Percent-encodes the parts of a path and keeps its slashes. */
 export const escapeHubPath = (path: string): string => path.split('/').map(encodeURIComponent).join('/')
 
@@ -97,7 +108,6 @@ export function createHubClient({
   token: givenToken,
   retries = 0,
   retryMs = RETRY_MS,
-  timeoutMs = TIMEOUT_MS,
   codes,
   alternative,
 }: HubClientOptions): HubClient {
@@ -106,36 +116,41 @@ export function createHubClient({
   checkEndpoint(endpoint, token)
   const headers = { 'user-agent': 'reembed', ...(token && { authorization: `Bearer ${token}` }) }
   const otherwise = alternative === undefined ? '' : `, or ${alternative}`
+  const limits = deadlines().hub
+  const startRead = (): TimedRead => createTimedRead({ dependency: `the Hub at ${endpoint}`, ...limits })
 
+  /** Calls `read` with the reply of the first attempt that has one, and repeats it if it fails. */
   async function exchange<T>(
     path: string,
-    { subject, range, signal }: HubRequest,
-    read: (response: Response) => T | Promise<T>,
+    { subject, range, signal, read: timed = startRead() }: HubRequest,
+    read: (reply: HubReply) => T | Promise<T>,
   ): Promise<T> {
     plainKey(path.split('?', 1)[0] ?? '', endpoint)
-    for (let attempt = 0; ; attempt++) {
-      const deadline = new AbortController()
-      const timer = setTimeout(() => {
-        deadline.abort(new Error(`no reply within ${timeoutMs / 1000} s`))
-      }, timeoutMs)
+    const endMs = performance.now() + limits.callMs
+    for (let tried = 0; ; tried++) {
+      const attempt = timed.attempt(signal)
       let failure: ReembedError
       try {
-        const response = await fetch(endpoint + path, {
-          headers: { ...headers, ...(range && { range }) },
-          signal: AbortSignal.any([deadline.signal, ...(signal ? [signal] : [])]),
-        })
-        if (response.ok || response.status === 404 || response.status === 416) return await read(response)
+        const response = await attempt.head(() =>
+          fetch(endpoint + path, {
+            headers: { ...headers, ...(range && { range }) },
+            signal: attempt.signal,
+          }),
+        )
+        if (response.ok || response.status === 404 || response.status === 416)
+          return await read(replyOf(response, attempt))
         await response.body?.cancel()
         failure = refusal(subject, response.status)
         if (!isTransient(response.status)) throw failure
       } catch (error) {
+        attempt[Symbol.dispose]()
         if (error instanceof ReembedError || signal?.aborted) throw error
         failure = unreachable(subject, error)
-      } finally {
-        clearTimeout(timer)
       }
-      if (attempt >= retries) throw failure
-      await wait(retryMs * 2 ** attempt, undefined, { signal })
+      attempt[Symbol.dispose]()
+      const waitMs = retryMs * 2 ** tried
+      if (tried >= retries || timed.isSpent || performance.now() + waitMs >= endMs) throw failure
+      await wait(waitMs, undefined, { signal })
     }
   }
 
@@ -174,14 +189,19 @@ export function createHubClient({
     request: HubRequest,
   ): Promise<{ body: string; headers: Headers } | undefined> =>
     exchange(path, request, async response => {
-      if (response.ok) return { body: await readText(response), headers: response.headers }
-      await response.body?.cancel()
+      if (response.ok)
+        return {
+          body: (await readBounded(response.body(), LIMITS.hubReplyBytes)).toString(),
+          headers: response.headers,
+        }
+      await response.cancel()
       return undefined
     })
 
   return {
     endpoint,
-    request: (path, request) => exchange(path, request, response => response),
+    startRead,
+    request: (path, request) => exchange(path, request, reply => reply),
     text: async (path, request) => (await whole(path, request))?.body,
     async json(path, request) {
       const reply = await whole(path, request)
@@ -229,14 +249,21 @@ function checkEndpoint(endpoint: string, token: string | undefined): void {
   }
 }
 
-async function readText({ body }: Response): Promise<string> {
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  for await (const chunk of body ?? []) {
-    bytes += chunk.length
-    if (bytes > LIMITS.hubReplyBytes)
-      throw new Error(`the reply is longer than ${LIMITS.hubReplyBytes} bytes`)
-    chunks.push(chunk)
+function replyOf({ status, ok, headers, body }: Response, attempt: ReadAttempt): HubReply {
+  return {
+    status,
+    ok,
+    headers,
+    async *body() {
+      try {
+        if (body !== null) yield* attempt.pieces(body)
+      } finally {
+        attempt[Symbol.dispose]()
+      }
+    },
+    async cancel() {
+      attempt[Symbol.dispose]()
+      await body?.cancel()
+    },
   }
-  return Buffer.concat(chunks).toString()
 }

@@ -107,13 +107,14 @@ export async function openHub(url: string, { endpoint, token, retryMs }: HubOpti
   ): AsyncGenerator<Uint8Array, void, undefined> {
     if (end !== undefined && end <= start) return
     const file = `'${key}' in ${url}`
+    const read = hub.startRead()
     let at = start
     for (let attempt = 1; ; attempt++) {
       const range = `bytes=${at}-${end === undefined ? '' : end - 1}`
       const path = `/datasets/${name}/resolve/${commit}/${escapeHubPath(fileOf(key))}`
-      const response = await hub.request(path, { subject: file, range, signal })
+      const response = await hub.request(path, { subject: file, range, signal, read })
       if (response.status !== 206) {
-        await response.body?.cancel()
+        await response.cancel()
         if (response.status === 416) return
         if (response.status === 404) throw new ObjectNotFound(file)
         throw new ReembedError(
@@ -122,7 +123,7 @@ export async function openHub(url: string, { endpoint, token, retryMs }: HubOpti
         )
       }
       try {
-        for await (const chunk of response.body ?? []) {
+        for await (const chunk of response.body()) {
           at += chunk.length
           if (at > (end ?? at)) {
             throw new ReembedError('CORRUPT', `${file}: the reply is longer than its range ${range}`, {
@@ -136,7 +137,7 @@ export async function openHub(url: string, { endpoint, token, retryMs }: HubOpti
         if (error instanceof ReembedError || signal?.aborted) throw error
         // The connection broke: the next request continues at the first missing byte. The commit
         // never changes.
-        if (attempt === ATTEMPTS) throw hub.unreachable(file, error)
+        if (attempt === ATTEMPTS || read.isSpent) throw hub.unreachable(file, error)
       }
     }
   }

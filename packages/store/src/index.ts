@@ -10,6 +10,7 @@ export {
   type HubClientOptions,
   type HubRequest,
 } from './hub-client.ts'
+export { type ResolveCommitOptions, resolveCommit } from './hub-commit.ts'
 export { getAtMost, getJson, putJson, putRows } from './json.ts'
 export { compareKeys } from './keys.ts'
 export { ObjectNotFound } from './not-found.ts'

@@ -121,7 +121,8 @@ function replyError(error: Error, status: number, call: S3Call): ReembedError {
 
 /** No reply: the network or the configuration failed. */
 function connectionError(error: Error, { storeName, url }: S3Call): unknown {
-  const code = codeOf(error) ?? ''
+  // A redirect is followed by fetch, whose errors have the code in their cause.
+  const code = codeOf(error) ?? codeOf(error.cause) ?? ''
   if (error.name === 'CredentialsProviderError') return denied(`No credentials for ${url}: ${CREDENTIALS}`)
   if (error.message === 'Region is missing') {
     return new ReembedError('USAGE', `No region for ${url}: set AWS_REGION to the bucket's region`)
@@ -144,7 +145,14 @@ function connectionError(error: Error, { storeName, url }: S3Call): unknown {
   return error
 }
 
+/** The error of a call that the store did not answer in time. */
+export const noReplyError = ({ action, url, storeName }: S3Call): ReembedError =>
+  transient(
+    `${storeName} does not answer ${action} on ${url}: check the address, the network and that it runs, or allow more time`,
+    { option: 'timeout' },
+  )
+
 const denied = (message: string): ReembedError => new ReembedError('STORE_ACCESS_DENIED', message)
 
-const transient = (message: string): ReembedError =>
-  new ReembedError('STORE_UNREACHABLE', message, { retry: 'requeue' })
+const transient = (message: string, options?: { readonly option: string }): ReembedError =>
+  new ReembedError('STORE_UNREACHABLE', message, { retry: 'requeue', ...options })

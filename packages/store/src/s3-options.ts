@@ -29,9 +29,6 @@ export interface S3Options {
   readonly shownUrl?: string | undefined
   /** Maximum number of connections. */
   readonly connections?: number | undefined
-  readonly connectTimeoutMs?: number | undefined
-  /** A connection without traffic for this time counts as lost. */
-  readonly idleTimeoutMs?: number | undefined
   /** Total number of attempts of one call while the store is overloaded or unreachable. */
   readonly tries?: number | undefined
 }

@@ -15,17 +15,18 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3'
 
-import { proxyEnv, ReembedError } from '@reembed/shared'
+import { type Deadlines, deadlines, proxyEnv, ReembedError } from '@reembed/shared'
 import { createBackoff } from './backoff.ts'
-import { createConfirmedPut } from './confirmed-put.ts'
+import { createConfirmedPut, type PutOutcome } from './confirmed-put.ts'
 import { collect, compareKeys, plainKey } from './keys.ts'
 import { ObjectNotFound } from './not-found.ts'
-import { type S3Call, s3Error, statusOf } from './s3-errors.ts'
+import { callS3, DEFAULT_TRIES, mapS3Error } from './s3-calls.ts'
+import { type S3Call, statusOf } from './s3-errors.ts'
 import type { S3Options } from './s3-options.ts'
 import { readObject } from './s3-read.ts'
 import { endpointOf, parseS3Url } from './s3-url.ts'
 import type { ListedObject, ListOptions, ReadOptions, Store } from './store.ts'
-import { publishTransientStoreError } from './transient-errors.ts'
+import { createTimedRead } from './timed-read.ts'
 
 /**
  * Metadata key of the body's SHA-256. After a lost reply it shows whether the object at the key is
@@ -42,8 +43,9 @@ const COPY_CHECK_KEY = 'reembed-copy-check.json'
  */
 export async function openS3(url: string, options: S3Options = {}): Promise<Store> {
   const { bucket, root } = parseS3Url(url)
-  const { client, storeName } = createClient(options)
-  const { tries = 6, kmsKeyId = process.env.AWS_SSE_KMS_KEY_ID || undefined } = options
+  const limits = deadlines().store
+  const { client, storeName } = createClient(options, limits)
+  const { tries = DEFAULT_TRIES, kmsKeyId = process.env.AWS_SSE_KMS_KEY_ID || undefined } = options
   const payer = requestPayer(options)
   const encryption =
     kmsKeyId === undefined ? {} : { ServerSideEncryption: 'aws:kms' as const, SSEKMSKeyId: kmsKeyId }
@@ -65,13 +67,6 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
     )
   const unsafe = (why: string): ReembedError => new ReembedError('STORE_UNSAFE', `${storeName} ${why}`)
 
-  function mapError(error: unknown, call: S3Call): unknown {
-    const mapped = s3Error(error, call)
-    if (mapped instanceof ReembedError && mapped.retry === 'requeue')
-      publishTransientStoreError(statusOf(error))
-    return mapped
-  }
-
   /**
    * Converts a time of the store to local time. The SDK measures offsets from 4 minutes by the Date
    * of replies.
@@ -79,22 +74,12 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
   const localTime = (storeTime: Date | undefined): number | undefined =>
     storeTime && storeTime.getTime() - client.config.systemClockOffset
 
-  /** Repeats a call until it succeeds or fails with an error that is not transient. */
-  async function withRetries<T>(
+  const withRetries = <T>(
     call: S3Call,
     signal: AbortSignal | undefined,
-    run: () => Promise<T>,
-  ): Promise<T> {
-    const retry = createBackoff({ tries, signal })
-    while (true) {
-      signal?.throwIfAborted()
-      try {
-        return await run()
-      } catch (error) {
-        await retry.wait(mapError(error, call))
-      }
-    }
-  }
+    run: (signal: AbortSignal) => Promise<T>,
+    bytes?: number,
+  ): Promise<T> => callS3(call, { tries, limits, signal, ...(bytes !== undefined && { bytes }) }, run)
 
   /** One HeadObject without retries. */
   async function headOnce(key: string, ifMatch?: string, signal?: AbortSignal) {
@@ -145,9 +130,9 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
   async function supportsCopy(): Promise<boolean> {
     // No signal: one job must not end the check for the others.
     const call = callOf('s3:PutObject', COPY_CHECK_KEY)
-    const probe = async (): Promise<'created' | 'exists' | 'refused'> => {
+    const probe = async (signal: AbortSignal): Promise<'created' | 'exists' | 'refused'> => {
       try {
-        return await copyOnce(COPY_CHECK_KEY, `${COPY_CHECK_KEY}-copy`, undefined)
+        return await copyOnce(COPY_CHECK_KEY, `${COPY_CHECK_KEY}-copy`, signal)
       } catch (error) {
         if (COPY_REFUSED.has(statusOf(error) ?? 0)) return 'refused'
         throw error
@@ -165,15 +150,17 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
     const call = callOf('s3:GetObject', key)
     if (start >= end) {
       // HTTP has no empty range, but a missing object must fail all the same.
-      const found = await withRetries(call, signal, () => headOnce(key, ifMatch, signal))
+      const found = await withRetries(call, signal, signal => headOnce(key, ifMatch, signal))
       if (found && (ifMatch === undefined || bare(found.ETag) === ifMatch)) return
       throw ifMatch === undefined ? new ObjectNotFound(urlOf(key)) : changed(key)
     }
-    const retry = createBackoff({ tries, signal })
+    const retry = createBackoff({ tries, withinMs: limits.callMs, signal })
+    const read = createTimedRead({ dependency: storeName, ...limits })
     let at = start
     let etag = ifMatch
     while (true) {
       signal?.throwIfAborted()
+      using attempt = read.attempt(signal)
       try {
         const range =
           at > 0 || end < Number.POSITIVE_INFINITY ? `bytes=${at}-${end - 1}`.replace('Infinity', '') : ''
@@ -184,14 +171,14 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
           ...(range && { Range: range }),
           ...payer,
         })
-        const reply = await readObject(client, command, range, signal)
+        const reply = await attempt.head(() => readObject(client, command, range, attempt.signal))
         const { body, length } = reply
         if (range && !reply.contentRange?.startsWith(`bytes ${at}-`))
           throw unsafe('ignores Range, so slices cannot be read: use a store that supports it')
         // Some gateways ignore If-Match. A reply without an etag was sent by another place: there
         // the store is asked, after the reply, so that its bytes are of this object or an earlier
         // one.
-        const found = reply.etag ?? (await headOnce(key, undefined, signal))?.ETag
+        const found = reply.etag ?? (await attempt.head(() => headOnce(key, undefined, attempt.signal)))?.ETag
         if (etag !== undefined && bare(found) !== etag) {
           await closeBody(body)
           throw changed(key)
@@ -199,7 +186,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
         // After a broken connection, the rest must come from the same object.
         etag ??= found && bare(found)
         const stop = length === undefined ? undefined : at + length
-        for await (const piece of body as AsyncIterable<Uint8Array>) {
+        for await (const piece of attempt.pieces(body)) {
           at += piece.length
           retry.reset()
           yield piece
@@ -212,7 +199,10 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
         if (status === 412) throw changed(key)
         if (status === 404 && etag !== undefined && (error as Error).name !== 'NoSuchBucket')
           throw changed(key)
-        await retry.wait(mapError(error, call))
+        signal?.throwIfAborted()
+        const mapped = mapS3Error(error, call, attempt)
+        if (read.isSpent) throw mapped
+        await retry.wait(mapped)
       }
     }
   }
@@ -224,7 +214,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
 
     async head(key, { signal } = {}) {
       const call = callOf('s3:GetObject', key)
-      const found = await withRetries(call, signal, () => headOnce(key, undefined, signal))
+      const found = await withRetries(call, signal, signal => headOnce(key, undefined, signal))
       return found && { key, size: found.ContentLength ?? 0, etag: bare(found.ETag) }
     },
 
@@ -248,7 +238,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
               ? { StartAfter: last }
               : {}),
         })
-        const page = await withRetries(call, signal, () => client.send(command, sending(signal)))
+        const page = await withRetries(call, signal, signal => client.send(command, sending(signal)))
         for (const { Key: written = '', Size: size = 0, ETag, LastModified } of page.Contents ?? []) {
           const full =
             page.EncodingType === 'url' ? decodeURIComponent(written.replaceAll('+', ' ')) : written
@@ -265,6 +255,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
 
     async putIfAbsent(key, body, { contentType = 'application/octet-stream', sha256, signal } = {}) {
       const digest = sha256 ?? createHash('sha256').update(body).digest('hex')
+      let attempt: AbortSignal | undefined
       const command = new PutObjectCommand({
         Bucket: bucket,
         Key: fullKey(key),
@@ -278,7 +269,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
       const put = createConfirmedPut({
         async put() {
           try {
-            await client.send(command, sending(signal))
+            await client.send(command, sending(attempt))
             return 'created'
           } catch (error) {
             if (statusOf(error) === 412) return 'exists'
@@ -286,14 +277,14 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
           }
         },
         async findWriter() {
-          const found = await headOnce(key, undefined, signal)
+          const found = await headOnce(key, undefined, attempt)
           if (found === undefined) return undefined
           const written = found.Metadata?.[DIGEST]
           // Some stores keep no metadata: there the bytes tell.
           const isOurs =
             written === undefined
               ? found.ContentLength === body.length &&
-                Buffer.compare(await collect(stream(key, { signal })), body) === 0
+                Buffer.compare(await collect(stream(key, { signal: attempt })), body) === 0
               : written === digest
           return isOurs ? 'self' : 'concurrent_writer'
         },
@@ -302,7 +293,11 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
           return status >= 500 || status === 408
         },
       })
-      return withRetries(callOf('s3:PutObject', key), signal, put)
+      const tried = (signal: AbortSignal): Promise<PutOutcome> => {
+        attempt = signal
+        return put()
+      }
+      return withRetries(callOf('s3:PutObject', key), signal, tried, body.length)
     },
 
     async copyIfAbsent(from, to, { signal } = {}) {
@@ -312,7 +307,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
         throw error
       })
       if (!isSupported) return store.putIfAbsent(to, await store.get(from, { signal }), { signal })
-      return withRetries(callOf('s3:PutObject', to), signal, () => copyOnce(from, to, signal))
+      return withRetries(callOf('s3:PutObject', to), signal, signal => copyOnce(from, to, signal))
     },
 
     async [Symbol.asyncDispose]() {
@@ -326,8 +321,11 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
 const COPY_REFUSED = new Set([400, 403, 405, 501])
 
 /** Creates the SDK's client, and the store's name for messages. */
-export function createClient(options: S3Options): { client: S3Client; storeName: string } {
-  const { connections = 64, connectTimeoutMs = 5_000, idleTimeoutMs = 30_000 } = options
+export function createClient(
+  options: S3Options,
+  limits: Deadlines['store'],
+): { client: S3Client; storeName: string } {
+  const { connections = 64 } = options
   const env = process.env
   const endpoint = endpointOf(options.endpoint || env.AWS_ENDPOINT_URL_S3 || env.AWS_ENDPOINT_URL)
   const region = options.region || env.AWS_REGION || env.AWS_DEFAULT_REGION || (endpoint && 'us-east-1')
@@ -346,8 +344,8 @@ export function createClient(options: S3Options): { client: S3Client; storeName:
     expectContinueHeader: false,
     logger: SILENT,
     requestHandler: {
-      connectionTimeout: connectTimeoutMs,
-      socketTimeout: idleTimeoutMs,
+      connectionTimeout: limits.connectMs,
+      socketTimeout: limits.socketMs,
       httpAgent: new HttpAgent(agent),
       httpsAgent: new HttpsAgent(agent),
       logger: SILENT,

@@ -3,6 +3,7 @@
 import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { withDeadlines } from '@reembed/shared'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createHubClient } from '../src/hub-client.ts'
 
@@ -113,12 +114,34 @@ test('a reply that does not begin, or does not end, in time is unreachable', asy
   const silent = await listen(() => {})
   const stalled = await listen((_, response) => response.writeHead(200).write('{'))
   for (const endpoint of [silent, stalled]) {
-    const client = createHubClient({ codes, endpoint, timeoutMs: 50 })
+    const client = withDeadlines({ timeoutMs: 400 }, () => createHubClient({ codes, endpoint }))
     await expect(client.json('/a', { subject })).rejects.toMatchObject({
       code: 'STORE_UNREACHABLE',
-      message: expect.stringContaining('(no reply within 0.05 s)'),
+      message: expect.stringContaining('(no reply for 0.1 s)'),
     })
   }
+})
+
+test('a body that comes byte by byte is broken off, however often its sender sends', async () => {
+  const endpoint = await listen((_, response) => {
+    response.writeHead(200)
+    const drip = setInterval(() => response.write('1'), 10)
+    response.on('close', () => clearInterval(drip))
+  })
+  const client = withDeadlines({ timeoutMs: 400 }, () => createHubClient({ codes, endpoint, retries: 4 }))
+  const startedMs = performance.now()
+  await expect(client.text('/a', { subject })).rejects.toMatchObject({ code: 'STORE_UNREACHABLE' })
+  expect(performance.now() - startedMs).toBeLessThan(2_000)
+})
+
+test('five attempts at a silent Hub take no longer than the time of one call', async () => {
+  const endpoint = await listen(() => {})
+  const client = withDeadlines({ timeoutMs: 400 }, () =>
+    createHubClient({ codes, endpoint, retries: 20, retryMs: 0 }),
+  )
+  const startedMs = performance.now()
+  await expect(client.json('/a', { subject })).rejects.toMatchObject({ code: 'STORE_UNREACHABLE' })
+  expect(performance.now() - startedMs).toBeLessThan(1_500)
 })
 
 test('a body larger than 32 MiB is refused', async () => {

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { withDeadlines } from '@reembed/shared'
 import {
   type S3Fault,
   type S3Request,
@@ -194,7 +195,9 @@ describe('S3 store with faults', () => {
   })
 
   test('a read continues on a new connection when the connection is idle for too long', async () => {
-    await start({}, { idleTimeoutMs: 200 })
+    store = await withDeadlines({ timeoutMs: 3_000 }, async () =>
+      openStore('s3://test/out', { unsafe: true }),
+    )
     const body = Buffer.alloc(1_000_000, 'abc')
     await store.putIfAbsent('a', body)
     once('GetObject', { delayMs: 60_000, afterBytes: 300_000 })

@@ -39,6 +39,7 @@ export {
   tokensOf,
   vectorOf,
 } from './endpoint/scripted-endpoint.ts'
+export { type FaultyLink, type FaultyLinkOptions, type LinkFault, startFaultyLink } from './faulty-link.ts'
 export {
   type S3Fault,
   type S3Request,

@@ -59,9 +59,11 @@ export async function processJob(
   try {
     return await embed(input, embedder, runState, context.budgets)
   } catch (error) {
-    const isForeign = error instanceof ReembedError && error.code === 'MODEL_MISMATCH'
+    if (!(error instanceof ReembedError) || error.code !== 'MODEL_MISMATCH') throw error
     const { now = Date.now } = context
-    if (isForeign && (await pauseReplacedModel(store, plan, runState, now()))) return { status: 'stopped' }
+    // An object of another run that cannot be read is no fault of this job.
+    const isPaused = await pauseReplacedModel(store, plan, runState, now()).catch(() => false)
+    if (isPaused) return { status: 'stopped' }
     throw error
   }
 }

@@ -14,7 +14,7 @@ import {
   openLimitCoordinator,
   type RedisTarget,
 } from '@reembed/queue'
-import { messageOf, type ReembedError, systemClock } from '@reembed/shared'
+import { deadlines, messageOf, type ReembedError, systemClock } from '@reembed/shared'
 import type { S3Options } from '@reembed/store'
 import { type Attributes, type Logger, type Registry, tracing } from '@reembed/telemetry'
 import { createJobBudgets } from './budget.ts'
@@ -69,8 +69,8 @@ export interface JobFailure {
 
 export interface Worker extends AsyncDisposable {
   /**
-   * Why the worker cannot process jobs: it drains, Redis does not answer, the endpoint refuses
-   * connections, or its own configuration is at fault. Null when it is ready.
+   * Why the worker cannot process jobs: it drains, Redis or the store does not answer, the endpoint
+   * refuses connections, or its own configuration is at fault. Null when it is ready.
    */
   readonly notReadyReason: string | null
   /** A short description of the endpoint's state. */
@@ -92,8 +92,6 @@ let named = 0
 
 const DEFAULT_CONCURRENCY = 4
 const HEARTBEAT_MS = 2_000
-/** A restart or failover of Redis within this time does not make a worker unready. */
-const SILENT_MS = 30_000
 /** A rolling update of the endpoint within this time does not make a worker unready. */
 const UNREACHABLE_MS = 15_000
 
@@ -104,6 +102,8 @@ const UNREACHABLE_MS = 15_000
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const { redis, outputs, concurrency = DEFAULT_CONCURRENCY, log, signal } = options
   const name = nextName()
+  // A restart or failover of Redis or the store in less time does not make a worker unready.
+  const { silentSince, unreadyMs } = deadlines()
   const runs = createRunCache(options)
   const seenOutputs = new Set<string>()
   const metrics = options.metrics && createWorkerMetrics(options.metrics, concurrency)
@@ -265,7 +265,11 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     get notReadyReason() {
       if (draining) return 'draining'
       const silentMs = performance.now() - heardMs
-      if (silentMs > SILENT_MS) return `no reply from Redis for ${Math.round(silentMs / 1000)} s`
+      if (silentMs > unreadyMs) return `no reply from Redis for ${Math.round(silentMs / 1000)} s`
+      for (const [dependency, sinceMs] of silentSince) {
+        const ms = performance.now() - sinceMs
+        if (ms > unreadyMs) return `no reply from ${dependency} for ${Math.round(ms / 1000)} s`
+      }
       const { unreachable } = embedder
       if (unreachable && unreachable.ms > UNREACHABLE_MS)
         return `endpoint unreachable for ${Math.round(unreachable.ms / 1000)} s: ${unreachable.reason}`

@@ -1,7 +1,7 @@
 // A model server at one URL. Opening it determines protocol and route; then each `request` is one
 // HTTP call with an Outcome. Retrying, splitting and waiting are left to the caller.
 
-import { badRowsOf, collapsedTexts } from '@reembed/shared'
+import { badRowsOf, collapsedTexts, createTimeLimit, deadlines, seconds, startWait } from '@reembed/shared'
 import { openAuthorised } from './authorisation.ts'
 import { tokenCount } from './decode.ts'
 import { isRefusal } from './failure-kinds.ts'
@@ -29,8 +29,8 @@ export interface EndpointOptions {
   /** Whether the server truncates long texts (default) or refuses them. */
   readonly truncate?: boolean
   /**
-   * Upper limit for one whole request in milliseconds; 60,000, or the limit of the request, if not
-   * given.
+   * Upper limit for one whole request in milliseconds; that of `deadlines`, or the limit of the
+   * request, if not given.
    */
   readonly timeoutMs?: number
   /** Allows sending the token over plain HTTP to another machine. */
@@ -56,7 +56,7 @@ export interface RequestOptions {
    * documents do.
    */
   readonly truncate?: boolean
-  /** Timeout of the whole request; 60 s if not given. */
+  /** Timeout of the whole request; that of `deadlines` if not given. */
   readonly timeoutMs?: number | undefined
   /** Sent with this request alone. */
   readonly headers?: Readonly<Record<string, string>> | undefined
@@ -111,8 +111,10 @@ export interface Endpoint extends AsyncDisposable {
 export async function openTarget(
   { url, address, label }: EndpointTarget,
   options: EndpointOptions,
+  openMs: number = Number.POSITIVE_INFINITY,
 ): Promise<Endpoint> {
-  const { token, truncate = true, timeoutMs = 60_000, allowInsecure = false, signal } = options
+  const { token, truncate = true, allowInsecure = false, signal } = options
+  const { timeoutMs = deadlines().endpoint.callMs } = options
   const parsed = parseAddress(url, token, allowInsecure)
   const transport = openTransport(parsed.origin, { headers: ['user-agent', 'reembed'], address })
   const open = async (authorised: Transport): Promise<Endpoint> => {
@@ -126,17 +128,27 @@ export async function openTarget(
       truncate,
       timeoutMs,
     }
-    const found = await negotiate(server, options.limits, signal)
+    const found = await negotiate(server, options.limits, limit.signal)
     const revision = revisionOf(found.info, options.revision, label)
     return createEndpoint({ ...found, info: { ...found.info, revision } }, options.timeoutMs)
   }
+  using wait = startWait(nameOf(label))
+  // One limit for all requests of the opening, with each form of authorisation.
+  const limitMs = Math.max(1, Math.min(timeoutMs, openMs))
+  using limit = createTimeLimit(signal)
+  limit.begin(limitMs)
   try {
-    return await openAuthorised(transport, token, open)
+    const endpoint = await openAuthorised(transport, token, open)
+    wait.answered()
+    return endpoint
   } catch (error) {
     await transport[Symbol.asyncDispose]()
-    throw error
+    if (!limit.isOver) throw error
+    throw toError({ kind: 'timeout', message: `no complete reply within ${seconds(limitMs)} s` }, label)
   }
 }
+
+const nameOf = (url: string): string => `the endpoint ${url}`
 
 function createEndpoint(found: Negotiated, maxTimeoutMs = Number.POSITIVE_INFINITY): Endpoint {
   const { server, servedModel, countsTokens } = found
@@ -213,10 +225,14 @@ function createEndpoint(found: Negotiated, maxTimeoutMs = Number.POSITIVE_INFINI
     },
     request,
     embed: (texts, { signal } = {}) => embedBy(request, texts, { url, dimensions, signal }),
-    appliedPrompt: async ({ signal } = {}) =>
-      info.kind === 'tei' ? readAppliedPrompt(server, signal) : null,
-    countTokens: async (texts, { signal } = {}) =>
-      info.kind === 'tei' ? countTokens(server, texts, info.maxClientBatchSize, signal) : null,
+    async appliedPrompt({ signal } = {}) {
+      using _ = startWait(nameOf(url))
+      return info.kind === 'tei' ? await readAppliedPrompt(server, signal) : null
+    },
+    async countTokens(texts, { signal } = {}) {
+      using _ = startWait(nameOf(url))
+      return info.kind === 'tei' ? await countTokens(server, texts, info.maxClientBatchSize, signal) : null
+    },
     [Symbol.asyncDispose]: () => transport[Symbol.asyncDispose](),
   }
 }
@@ -228,6 +244,7 @@ export async function embedBy(
   { url, dimensions, signal }: { url: string; dimensions: number; signal: AbortSignal | undefined },
 ): Promise<Float32Array> {
   const vectors = new Float32Array(texts.length * dimensions)
+  using wait = startWait(nameOf(url))
   const embedRange = async (from: number, to: number): Promise<void> => {
     const rows = Array.from({ length: to - from }, (_, i) => from + i)
     const outcome = await request(texts.slice(from, to), vectors, { rows, truncate: true, signal })
@@ -241,6 +258,7 @@ export async function embedBy(
       throw toError({ kind: 'corrupt', message: 'a vector is zero, not finite or not normalised' }, url)
   }
   await embedRange(0, texts.length)
+  wait.answered()
   return vectors
 }
 

@@ -1,3 +1,4 @@
+import { deadlines } from '@reembed/shared'
 import { type Endpoint, type EndpointOptions, openTarget } from './endpoint.ts'
 import { parseTargets } from './targets.ts'
 
@@ -8,10 +9,14 @@ import { parseTargets } from './targets.ts'
  */
 export async function openEndpoint(given: string, options: EndpointOptions = {}): Promise<Endpoint> {
   const targets = await parseTargets(given, options).resolve()
+  const endMs = performance.now() + (options.timeoutMs ?? deadlines().endpoint.callMs)
   let failure: unknown
   for (const target of targets) {
+    // Silent replicas must not add up their time limits.
+    const leftMs = endMs - performance.now()
+    if (failure !== undefined && leftMs <= 0) break
     try {
-      return await openTarget(target, options)
+      return await openTarget(target, options, leftMs)
     } catch (error) {
       if (options.signal?.aborted) throw error
       failure ??= error

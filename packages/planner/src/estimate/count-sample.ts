@@ -27,13 +27,15 @@ export const CHARS_PER_TOKEN = 4
 /** Texts and characters that are counted between two checks of the time. */
 const BATCH_TEXTS = 64
 const BATCH_CHARACTERS = 64 * 1024
+/** Time to count the strata that the deadline left without a counted cluster. */
+const LATE_MS = 3_000
 
 export interface CountSampleOptions {
   readonly prompt: string
   readonly countTokens: CountTokens | undefined
   /** Further texts to count. */
   readonly more: readonly string[]
-  /** Ends the counting; a stratum without a counted cluster is counted nevertheless. */
+  /** Ends the counting; a stratum without a counted cluster has a few seconds more. */
   readonly deadline: AbortSignal | undefined
   /** Called with the number of texts counted, and of all. */
   readonly onProgress?: ((done: number, of: number) => void) | undefined
@@ -58,8 +60,14 @@ export async function countSample(sample: InputSample, options: CountSampleOptio
   })
   if (countTokens === undefined) return estimated()
   const tokensOf = new Map<string, number>()
+  let late: AbortSignal | undefined
+  const limit = (): AbortSignal | undefined => {
+    if (!deadline?.aborted) return deadline
+    late ??= AbortSignal.timeout(LATE_MS)
+    return late
+  }
   const count = async (texts: readonly string[]): Promise<boolean> => {
-    const tokens = texts.length === 0 ? [] : await countTokens(texts, deadline)
+    const tokens = texts.length === 0 ? [] : await countTokens(texts, limit())
     for (const [i, text] of texts.entries()) tokensOf.set(text, tokens?.[i] ?? 0)
     return tokens !== null
   }

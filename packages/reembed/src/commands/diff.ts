@@ -1,5 +1,6 @@
-import { compareRuns } from '@reembed/evaluate'
-import { findRun } from '@reembed/planner'
+import { writeFile } from 'node:fs/promises'
+import { type Changes, compareRuns, findChanges } from '@reembed/evaluate'
+import { findVersion } from '@reembed/planner'
 import type { Manifest } from '@reembed/protocol'
 import { count, counted, describeComparison, modelText } from '@reembed/render'
 import { requireManifest } from '@reembed/shard'
@@ -15,6 +16,7 @@ interface Flags extends OutputFlags, JsonFlag {
   readonly queries: number
   readonly documents: number
   readonly vectors?: boolean
+  readonly changes?: string
 }
 
 /**
@@ -30,9 +32,25 @@ export async function diff(a: string, b: string, flags: Flags): Promise<void> {
       `the vectors of ${modelText(before)} and ${modelText(after)} are not comparable: different models. Omit --vectors to compare the neighbours within each run`,
     )
   }
+  const onRead = (done: number, of: number): void =>
+    steps.show(`reading the runs, ${count(done)} of ${counted(of, 'shard')}`)
+  if (flags.changes !== undefined) {
+    const changes = await findChanges(store, before, after, { onProgress: onRead })
+    await writeFile(flags.changes, linesOf(changes), { flag: 'wx' })
+    const { added, changed, removed } = changes
+    print(
+      flags.json,
+      { a: before.run, b: after.run, added, changed, removed, file: flags.changes },
+      facts([
+        ['changes', `${count(added)} added, ${count(changed)} changed, ${count(removed)} removed`],
+        ['file', flags.changes],
+      ]),
+    )
+    return
+  }
   const comparison = await compareRuns(store, before, after, {
     ...flags,
-    onProgress: (done, of) => steps.show(`reading the runs, ${count(done)} of ${counted(of, 'shard')}`),
+    onProgress: onRead,
   })
   print(
     flags.json,
@@ -41,9 +59,10 @@ export async function diff(a: string, b: string, flags: Flags): Promise<void> {
   )
 }
 
-async function manifestOf(store: Store, name: string): Promise<Manifest> {
-  const run = await (name === 'current'
-    ? findRun(store, undefined, 'current')
-    : findRun(store, name, 'newest'))
-  return requireManifest(store, run)
+/** A line for each row that differs: 'added', 'changed' or 'removed', a tab, the id as JSON. */
+async function* linesOf(changes: Changes): AsyncGenerator<string, void, undefined> {
+  for await (const { change, id } of changes.rows()) yield `${change}\t${JSON.stringify(id)}\n`
 }
+
+export const manifestOf = async (store: Store, name: string): Promise<Manifest> =>
+  requireManifest(store, await findVersion(store, name))

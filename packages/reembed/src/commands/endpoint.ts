@@ -1,5 +1,6 @@
-import { type HfEndpoint, type HfName, parseHfName, resolveCommit, waitUntilRunning } from '@reembed/endpoint'
+import { type HfEndpoint, type HfName, parseHfName, waitUntilRunning } from '@reembed/endpoint'
 import { ReembedError } from '@reembed/shared'
+import { resolveCommit } from '@reembed/store'
 import { noteEndpointState, openHf } from '../open-resources.ts'
 import type { JsonFlag } from '../options.ts'
 import { facts, note, print } from '../output.ts'

@@ -1,19 +1,21 @@
 import { findRun } from '@reembed/planner'
 import { bytes, count, counted } from '@reembed/render'
 import { type Quantization, requireManifest } from '@reembed/shard'
-import { ReembedError } from '@reembed/shared'
+import { ReembedError, unlessAborted } from '@reembed/shared'
 import { type ExportLayoutName, exportRun } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
 import { onInterrupt } from '../interrupt.ts'
 import { absoluteUrl, openExistingOutput, s3OptionsOf } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
 import { facts, note, print } from '../output.ts'
+import { manifestOf } from './diff.ts'
 
 interface Flags extends OutputFlags, JsonFlag {
   readonly layout: ExportLayoutName
   readonly to?: string
   readonly quantize?: readonly Quantization[]
   readonly name?: string
+  readonly since?: string
 }
 
 const NOTE_EVERY_MS = 5_000
@@ -27,7 +29,10 @@ export async function exportCommand(name: string | undefined, flags: Flags): Pro
   const store = stack.use(await openExistingOutput(flags))
   const run = await findRun(store, name, 'current')
   const manifest = await requireManifest(store, run)
-  const to = flags.to ?? `${store.url.replace(/\/$/, '')}/exports/${run}/${flags.layout}`
+  const since = flags.since === undefined ? undefined : await manifestOf(store, flags.since)
+  const to =
+    flags.to ??
+    `${store.url.replace(/\/$/, '')}/exports/${run}/${flags.layout}${since === undefined ? '' : `-since-${since.run}`}`
   // A loader reads every object in the target, so the check object of a safe store must not
   // exist. One process writes an export, so an unsafe store is safe enough.
   const target = stack.use(
@@ -37,21 +42,23 @@ export async function exportCommand(name: string | undefined, flags: Flags): Pro
 
   let notedMs = Date.now()
   const { layout, quantize } = flags
-  const outcome = await exportRun(store, manifest, target, {
+  const exported = exportRun(store, manifest, target, {
     layout,
     quantize,
     name: flags.name,
+    since,
     signal,
     onProgress({ shards, rows }) {
       if (Date.now() - notedMs < NOTE_EVERY_MS) return
       notedMs = Date.now()
       note(`${count(shards)} of ${counted(manifest.shards, 'shard')}  ${count(rows)} rows`)
     },
-  }).catch((error: unknown) => {
+  })
+  const outcome = await unlessAborted(signal, exported).catch((error: unknown) => {
     if (!signal.aborted) throw error
     throw new ReembedError('INTERRUPTED', 'stopped: written files are kept, the same command continues')
   })
-  const { rows, files, existingFiles } = outcome
+  const { rows, deletes, files, existingFiles } = outcome
   print(
     flags.json,
     { run, layout, target: target.url, ...outcome },
@@ -59,6 +66,9 @@ export async function exportCommand(name: string | undefined, flags: Flags): Pro
       ['run', run],
       ['layout', layout],
       ['rows', count(rows)],
+      ...(flags.since === undefined
+        ? []
+        : [['deletes', `${counted(deletes, 'id')} in deletes/, to delete first`] as const]),
       [
         'files',
         `${count(files)}${existingFiles > 0 ? `, ${count(existingFiles)} of them written before` : ''}, ${bytes(outcome.bytes)} written`,

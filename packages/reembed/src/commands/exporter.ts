@@ -1,12 +1,13 @@
 import { once } from 'node:events'
 import { pollRunMetrics, registerQueueMetrics } from '@reembed/producer'
-import { openQueueReader } from '@reembed/queue'
+import { openQueueReader, type RedisTarget } from '@reembed/queue'
 import { openStore } from '@reembed/store'
-import { openLog } from '@reembed/telemetry'
+import { type Logger, openLog } from '@reembed/telemetry'
 import { onInterrupt } from '../interrupt.ts'
 import { openMetrics } from '../metrics.ts'
 import { absoluteUrl, requireRedis, s3OptionsOf } from '../open-resources.ts'
 import type { MetricsFlags, RedisFlags, S3Flags } from '../options.ts'
+import { withLoggedWaits } from '../waits.ts'
 
 interface Flags extends MetricsFlags, RedisFlags, S3Flags {
   readonly output?: readonly string[]
@@ -20,6 +21,10 @@ const DEFAULT_PORT = '9465'
 export async function exporter(flags: Flags): Promise<void> {
   const redis = requireRedis(flags)
   const log = openLog({ level: process.env.REEMBED_LOG ?? 'info' })
+  await withLoggedWaits(log, () => expose(flags, redis, log))
+}
+
+async function expose(flags: Flags, redis: RedisTarget, log: Logger): Promise<void> {
   await using stack = new AsyncDisposableStack()
   const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
   const { registry, serve } = openMetrics(flags.metrics ?? DEFAULT_PORT, flags, stack, log)
@@ -29,9 +34,9 @@ export async function exporter(flags: Flags): Promise<void> {
     (flags.output ?? []).map(url => openStore(absoluteUrl(url), { create: true, s3: s3OptionsOf(flags) })),
   )
   for (const store of stores) stack.use(store)
-  const runs = pollRunMetrics(registry, stores, watch, { log, signal })
+  // Ends with the signal; a Redis or store that does not answer must not delay the exit.
+  void pollRunMetrics(registry, stores, watch, { log, signal })
   // Readiness does not depend on a scrape: an installation waits for it before Prometheus finds it.
   await serve(() => queue.read())
   if (!signal.aborted) await once(signal, 'abort')
-  await runs
 }

@@ -5,13 +5,16 @@ import {
   registerProducerMetrics,
   runHooks,
   runSchedules,
+  type Schedule,
   type ScheduleTrigger,
   serveHooks,
   sweepOutputs,
 } from '@reembed/producer'
-import { type FollowedStore, followVersions, openVectorStore } from '@reembed/sinks'
+import type { RedisTarget } from '@reembed/queue'
+import { unlessAborted } from '@reembed/shared'
+import { type FollowedStore, type FollowOptions, followVersions, openVectorStore } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
-import { openLog } from '@reembed/telemetry'
+import { type Logger, openLog } from '@reembed/telemetry'
 import type { Command } from 'commander'
 import { requireConfigFile, schedulesOf } from '../config/schedules.ts'
 import { onInterrupt } from '../interrupt.ts'
@@ -27,6 +30,7 @@ import {
 import type { MetricsFlags } from '../options.ts'
 import { type ProducerFlags, planTick } from '../planning-tick.ts'
 import { actorOf } from '../requests.ts'
+import { withLoggedWaits } from '../waits.ts'
 
 const SWEEP_MS = 30_000
 /**
@@ -37,23 +41,34 @@ const SOON_MS = 6_000
 /** Interval of checks of the current version for vector stores. */
 const FOLLOW_MS = 10_000
 
+/** Time for the planning of a run that is due. */
+const STOP_MS = 5_000
+
+type Flags = ProducerFlags & MetricsFlags & { readonly hooks?: string; readonly hookQuietSeconds: number }
+
 /**
  * `reembed producer`: checks its schedules, serves hooks and sweeps, until SIGTERM. Several
  * producers may run concurrently.
  */
-export async function producer(
-  flags: ProducerFlags & MetricsFlags & { readonly hooks?: string; readonly hookQuietSeconds: number },
-  self: Command,
-): Promise<void> {
+export async function producer(flags: Flags, self: Command): Promise<void> {
   const file = await requireConfigFile(self)
   const schedules = schedulesOf(file)
   const sinks = (file.content.sinks ?? []) as FollowedStore[]
   await checkEndpoint(flags)
   const redis = requireRedis(flags)
   const log = openLog({ level: process.env.REEMBED_LOG ?? 'info' })
+  await withLoggedWaits(log, () => produce(flags, { schedules, sinks }, redis, log))
+}
+
+async function produce(
+  flags: Flags,
+  { schedules, sinks }: { readonly schedules: readonly Schedule[]; readonly sinks: readonly FollowedStore[] },
+  redis: RedisTarget,
+  log: Logger,
+): Promise<void> {
   await using stack = new AsyncDisposableStack()
-  const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
-  const store = stack.use(await openOutput(flags))
+  const { signal } = stack.adopt(onInterrupt(STOP_MS), ({ stop }) => stop())
+  const store = stack.use(await unlessAborted(signal, openOutput(flags)))
   const queue = stack.use(await openQueueAtStart(redis, log, signal))
 
   const open = flags.metrics === undefined ? undefined : openMetrics(flags.metrics, flags, stack, log)
@@ -82,16 +97,7 @@ export async function producer(
   await Promise.all([
     runSchedules({ schedules, store, plan, log, metrics, signal }),
     runHooks(hooked, { plan, log, metrics, signal }),
-    followVersions(store, sinks, {
-      open: openVectorStore,
-      pause: () => wait(FOLLOW_MS * (0.5 + Math.random()), undefined, { signal }),
-      onEvent: ({ kind, ...event }) =>
-        kind === 'failed'
-          ? log.warn(event, 'vector store not updated')
-          : log.info(event, kind === 'loaded' ? 'vector store loaded' : 'searches switched'),
-      by: actorOf({}).by,
-      signal,
-    }),
+    followVersions(store, sinks, followOptions(log, signal)),
     sweepOutputs({
       outputs: () => [absoluteUrl(flags.output)],
       open: output => openStore(output, { create: true, unsafe: flags.unsafeStore, s3: s3OptionsOf(flags) }),
@@ -103,3 +109,14 @@ export async function producer(
     }),
   ])
 }
+
+const followOptions = (log: Logger, signal: AbortSignal): FollowOptions => ({
+  open: openVectorStore,
+  pause: () => wait(FOLLOW_MS * (0.5 + Math.random()), undefined, { signal }),
+  onEvent: ({ kind, ...event }) => {
+    if (kind === 'failed') log.warn(event, 'vector store not updated')
+    else log.info(event, kind === 'loaded' ? 'vector store loaded' : 'searches switched')
+  },
+  by: actorOf({}).by,
+  signal,
+})

@@ -12,7 +12,7 @@ import {
   type Row,
   unreadWarning,
 } from '@reembed/render'
-import { EXIT, faultOf, ReembedError } from '@reembed/shared'
+import { EXIT, faultOf, ReembedError, unlessAborted } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { openLog } from '@reembed/telemetry'
 import { startWorker, type Worker } from '@reembed/worker'
@@ -41,7 +41,7 @@ export type FollowFlags = OutputFlags &
   }
 
 /** Time for the replies in flight when the command is interrupted. */
-const INTERRUPT_MS = 5_000
+export const INTERRUPT_MS = 5_000
 
 /**
  * `reembed run`: plans, enqueues and follows a run. The same command continues an interrupted run.
@@ -50,19 +50,29 @@ export async function run(flags: CorpusFlags & FollowFlags): Promise<void> {
   const startedMs = Date.now()
   const options = planOptionsOf(flags)
   await using stack = new AsyncDisposableStack()
-  const interrupted = stack.adopt(onInterrupt(), ({ stop }) => stop()).signal
-  steps.show('opening the source')
-  const corpus = stack.use(await openSource(flags))
-  steps.show('checking that the output never overwrites')
-  const store = stack.use(await openOutput(flags))
-  const endpoint = await openOrStartEndpoint(flags, stack)
-  const planned = await planCorpus(corpus, endpoint, options, {
-    output: store,
-    redis: flags.redis ? requireRedis(flags) : undefined,
-    onNotice: notePlan,
+  const interrupted = stack.adopt(onInterrupt(INTERRUPT_MS), ({ stop }) => stop()).signal
+  // Nothing is made before the first job, so an interrupt ends whatever planning waits for.
+  const prepared = await unlessInterrupted(interrupted, async () => {
+    steps.show('opening the source')
+    const corpus = stack.use(await openSource(flags))
+    steps.show('checking that the output never overwrites')
+    const store = stack.use(await openOutput(flags))
+    const endpoint = await openOrStartEndpoint(flags, stack)
+    const planned = await planCorpus(corpus, endpoint, options, {
+      output: store,
+      redis: flags.redis ? requireRedis(flags) : undefined,
+      onNotice: notePlan,
+    })
+    return { store, endpoint, planned }
   })
-  await executeRun(planned, flags, { store, endpoint, stack, interrupted, startedMs })
+  await executeRun(prepared.planned, flags, { ...prepared, stack, interrupted, startedMs })
 }
+
+/** The outcome of `step`; an interrupt ends the command at once, whatever `step` waits for. */
+export const unlessInterrupted = <T>(interrupted: AbortSignal, step: () => Promise<T>): Promise<T> =>
+  unlessAborted(interrupted, step()).catch((error: unknown) => {
+    throw interrupted.aborted ? interruptedError('the same command continues') : error
+  })
 
 export interface RunResources {
   readonly store: Store
@@ -80,7 +90,7 @@ export async function executeRun(
 ): Promise<void> {
   const { store, stack, interrupted, startedMs } = resources
   steps.show('recording the plan')
-  const recorded = await recordRun(store, planned)
+  const recorded = await unlessInterrupted(interrupted, () => recordRun(store, planned))
   const { plan, created, manifest: finished } = recorded
   note(facts([...describePlan(planned), ...(created && plan.quote ? describeQuote(plan.quote) : [])]))
   if (finished) {
@@ -93,17 +103,21 @@ export async function executeRun(
   }
   if (!created) note('continuing a run that was started earlier')
 
-  const redis = await openOrStartRedis(flags, stack)
+  const redis = await unlessInterrupted(interrupted, () => openOrStartRedis(flags, stack))
   steps.show('enqueueing the jobs')
-  const queue = stack.use(await openQueue(redis.target))
+  const queue = stack.use(
+    await unlessInterrupted(interrupted, () => openQueue(redis.target, { signal: interrupted })),
+  )
   // A wrong model, token or right, or an id that occurs twice, ends the command at once.
   const blocked = new AbortController()
-  const { worker, jobErrors } = await startLocalWorker(redis.target, plan, flags, resources, blocked)
+  const { worker, jobErrors } = await unlessInterrupted(interrupted, () =>
+    startLocalWorker(redis.target, plan, flags, resources, blocked),
+  )
   watchEndpoint(resources, blocked)
   // On interrupt, jobs in flight write checkpoints when their last replies arrive, and are
   // requeued, so that other workers need not wait for their locks to expire.
   stack.adopt(worker, () => worker.drain(INTERRUPT_MS))
-  await enqueueRun(store, queue, recorded)
+  await unlessInterrupted(interrupted, () => enqueueRun(store, queue, recorded))
   steps.end()
 
   const line = stack.adopt(createProgressLine(process.stderr), ({ end }) => end())
@@ -148,7 +162,7 @@ async function startLocalWorker(
   redis: RedisTarget,
   plan: Plan,
   flags: FollowFlags,
-  { store, endpoint }: RunResources,
+  { store, endpoint, interrupted: signal }: RunResources,
   blocked: AbortController,
 ): Promise<{ worker: Worker; jobErrors: () => number }> {
   let errors = 0
@@ -161,6 +175,7 @@ async function startLocalWorker(
     s3: s3OptionsOf(flags),
     unsafeStore: flags.unsafeStore,
     log: openLog({ level: process.env.REEMBED_LOG ?? 'silent' }),
+    signal,
     // The worker also serves older unfinished runs, whose model or corpus may no longer exist.
     onJobError: (error, { run = plan.run }) => {
       if (run !== plan.run) return

@@ -1,12 +1,13 @@
 import { once } from 'node:events'
 import { setTimeout as wait } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
+import type { ResolvedEndpoint } from '@reembed/endpoint'
 import { sweepOutputs } from '@reembed/producer'
-import { redisAddress } from '@reembed/queue'
+import { type RedisTarget, redisAddress } from '@reembed/queue'
 import { counted } from '@reembed/render'
 import { EXIT, messageOf, ReembedError } from '@reembed/shared'
 import { openStore } from '@reembed/store'
-import { openLog } from '@reembed/telemetry'
+import { type Logger, openLog } from '@reembed/telemetry'
 import { startWorker } from '@reembed/worker'
 import { onInterrupt } from '../interrupt.ts'
 import { openMetrics } from '../metrics.ts'
@@ -18,6 +19,7 @@ import {
   s3OptionsOf,
 } from '../open-resources.ts'
 import type { EndpointFlags, MetricsFlags, RedisFlags, S3Flags, WorkerFlags } from '../options.ts'
+import { withLoggedWaits } from '../waits.ts'
 
 interface Flags extends EndpointFlags, MetricsFlags, RedisFlags, WorkerFlags, S3Flags {
   readonly output: readonly string[]
@@ -52,12 +54,23 @@ const HEAP_GROWTH_PERCENT = 20
  */
 export async function worker(flags: Flags): Promise<void> {
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`)
-  const { url, options } = await requireEndpoint(flags)
+  const endpoint = await requireEndpoint(flags)
   const redis = requireRedis(flags)
   const log = openLog({ level: process.env.REEMBED_LOG ?? 'info' })
+  await withLoggedWaits(log, () => work(flags, { redis, endpoint, log }))
+}
+
+interface Parts {
+  readonly redis: RedisTarget
+  readonly endpoint: ResolvedEndpoint
+  readonly log: Logger
+}
+
+async function work(flags: Flags, { redis, endpoint: { url, options }, log }: Parts): Promise<void> {
   const outputs = flags.output.map(absoluteUrl)
   await using stack = new AsyncDisposableStack()
-  const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
+  const graceMs = 1000 * flags.drainSeconds
+  const { signal } = stack.adopt(onInterrupt(graceMs), ({ stop }) => stop())
   // Without --metrics the worker counts nothing.
   const metrics = flags.metrics === undefined ? undefined : openMetrics(flags.metrics, flags, stack, log)
   const queue = stack.use(await openQueueAtStart(redis, log, signal))
@@ -73,13 +86,14 @@ export async function worker(flags: Flags): Promise<void> {
     s3: s3OptionsOf(flags),
     unsafeStore: flags.unsafeStore,
     log,
+    signal,
     metrics: metrics?.registry,
     onIdle: () => idle.resolve(),
     onStuck: waiting => stuck.reject(stuckError(waiting, flags.redis ?? '')),
     onGiveUp: stuck.reject,
     giveUpMs: 60_000 * flags.giveUpMinutes,
   })
-  stack.adopt(running, () => running.drain(1000 * flags.drainSeconds))
+  stack.adopt(running, () => running.drain(graceMs))
   await metrics?.serve(() => running.notReadyReason)
 
   const drained = Promise.withResolvers<void>()
@@ -114,7 +128,6 @@ export async function worker(flags: Flags): Promise<void> {
   if (!signal.aborted) await Promise.race([once(signal, 'abort'), stuck.promise])
 
   // A sweep has as much time as jobs in flight: it may be finalizing a run.
-  const graceMs = 1000 * flags.drainSeconds
   const over = once(AbortSignal.timeout(graceMs), 'abort').then(() => {
     late.abort()
     return wait(LEAVE_MS, undefined, { ref: false })

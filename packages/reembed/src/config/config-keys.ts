@@ -53,6 +53,7 @@ export const CONFIG_KEYS: Readonly<Record<string, string>> = {
   gateQueries: 'gates.queries',
   gateQrels: 'gates.qrels',
 
+  timeout: 'limits.timeout',
   maxCost: 'limits.max_cost',
   maxTokens: 'limits.max_tokens',
 
@@ -78,6 +79,7 @@ export const FLAG_ONLY_OPTIONS: ReadonlySet<string> = new Set([
   'as',
   'atOnce',
   'back',
+  'changes',
   'check',
   'config',
   'cpu',
@@ -105,6 +107,7 @@ export const FLAG_ONLY_OPTIONS: ReadonlySet<string> = new Set([
   'schema',
   'seconds',
   'showText',
+  'since',
   'sleepMinutes',
   'texts',
   'timezone',

@@ -144,7 +144,7 @@ export function addRunCommands(program: Command): void {
         'Compare two finished runs: documents, nearest neighbours, health.',
         'reembed diff k2jq7x m4wz2a --output ./vectors',
       )
-        .argument('<a>', 'run id, its first letters, or current')
+        .argument('<a>', 'run id, its first letters, a version number, or current')
         .argument('<b>', 'run to compare with'),
       [
         ...option.output,
@@ -157,6 +157,10 @@ export function addRunCommands(program: Command): void {
           .default(20_000)
           .argParser(option.positive),
         new Option('--vectors', 'compare cosines; fails for runs of different models'),
+        new Option(
+          '--changes <file>',
+          'only write the ids that were added, changed or removed to this new file',
+        ),
         option.json,
       ],
     )

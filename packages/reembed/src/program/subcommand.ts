@@ -1,16 +1,18 @@
 // Settings of all commands.
 
 import { type Command, Help, type Option } from 'commander'
-import { config } from '../options.ts'
+import { config, timeout } from '../options.ts'
+import { withTimeout } from '../waits.ts'
 
 /**
- * Adds commands that accept `--config`, refuse unknown arguments, and show an example in --help. A
+ * Adds commands that accept `--config` and `--timeout`, refuse unknown arguments, and show an
+ * example in --help. A
  * command with many options shows the common ones; `--help all` shows all, in groups.
  */
 export const subcommandsOf =
   (parent: Command) =>
-  (name: string, description: string, example: string): Command =>
-    parent
+  (name: string, description: string, example: string): Command => {
+    const command = parent
       .command(name)
       .description(description)
       .exitOverride()
@@ -18,12 +20,17 @@ export const subcommandsOf =
       .allowExcessArguments(false)
       .enablePositionalOptions()
       .addOption(config)
+      .addOption(timeout)
       .configureHelp({
         visibleOptions,
         // In the order of the visible options, not in that of their declaration.
         groupItems: (_, visible, groupOf) => new Help().groupItems(visible, visible, groupOf),
       })
       .addHelpText('after', ({ command }) => `${moreOptions(command)}\nExample:\n  ${example}`)
+    const action = command.action.bind(command)
+    command.action = run => action((...given) => withTimeout(command.opts(), () => run.apply(command, given)))
+    return command
+  }
 
 /** With more options than this, only the common ones are shown. */
 const SHORT = 16
@@ -66,7 +73,7 @@ const GROUPS: readonly {
   {
     heading: 'Workers and cost:',
     common: ['redis'],
-    more: ['insecureRedis', 'concurrency', 'pricePerHour', 'replicas', 'maxCost', 'maxTokens'],
+    more: ['insecureRedis', 'timeout', 'concurrency', 'pricePerHour', 'replicas', 'maxCost', 'maxTokens'],
   },
   { heading: 'S3:', common: [], more: ['s3Endpoint', 's3Region', 's3PathStyle', 's3Checksums'] },
 ]

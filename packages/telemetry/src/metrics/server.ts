@@ -3,8 +3,15 @@
 // /live and /ready reveal only the state of the process and need no token: a kubelet probe has
 // none.
 
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { constantTimeEqual, isLoopback, listenOn, parseListen, ReembedError } from '@reembed/shared'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import {
+  constantTimeEqual,
+  createBoundedServer,
+  isLoopback,
+  listenOn,
+  parseListen,
+  ReembedError,
+} from '@reembed/shared'
 import { CONTENT_TYPE, type Registry } from './registry.ts'
 
 export interface MetricsServerOptions {
@@ -38,11 +45,9 @@ export async function serveMetrics(options: MetricsServerOptions): Promise<Metri
       { option: 'metrics.allowUnauthenticated' },
     )
   }
-  const server = createServer((request, response) => {
+  const server = createBoundedServer((request, response) => {
     answer(request, response, options).catch(() => response.destroy())
   })
-  server.headersTimeout = 5_000
-  server.requestTimeout = 10_000
   const url = await listenOn(server, { host, port }, 'metrics')
   server.unref()
   return {

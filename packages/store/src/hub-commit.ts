@@ -1,5 +1,5 @@
 import { ReembedError } from '@reembed/shared'
-import { createHubClient, escapeHubPath } from '@reembed/store'
+import { createHubClient, escapeHubPath } from './hub-client.ts'
 
 export interface ResolveCommitOptions {
   /** Default: HF_TOKEN. */

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { resolveCommit } from '../src/hf/hub.ts'
+import { resolveCommit } from '../src/hub-commit.ts'
 
 const commit = 'a5beb1e3e68b9ab74eb54cfd186867f64f240e1a'
 const token = 'hf_this-is-the-secret'

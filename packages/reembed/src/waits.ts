@@ -1,0 +1,36 @@
+// Reports long waits for Redis, the store, the Hub or the endpoint: as notes, or in the log of a
+// process that stays up.
+
+import { duration } from '@reembed/render'
+import { type WaitNotice, withDeadlines } from '@reembed/shared'
+import type { Logger } from '@reembed/telemetry'
+import { note } from './output.ts'
+
+/** Calls `run` with the deadlines of `--timeout`, in seconds. */
+export const withTimeout = <T>({ timeout }: { readonly timeout?: number }, run: () => T): T =>
+  withDeadlines(
+    {
+      timeoutMs: timeout === undefined ? undefined : 1000 * timeout,
+      onWait: notice => note(textOf(notice)),
+    },
+    run,
+  )
+
+/** Calls `run` and reports its waits in the log. */
+export const withLoggedWaits = <T>(log: Logger, run: () => T): T =>
+  withDeadlines(
+    {
+      onWait(notice) {
+        log[notice.state === 'silent' ? 'warn' : 'info'](
+          { dependency: notice.dependency, ms: Math.round(notice.ms) },
+          textOf(notice),
+        )
+      },
+    },
+    run,
+  )
+
+const textOf = ({ dependency, state, ms }: WaitNotice): string =>
+  state === 'silent'
+    ? `waiting for ${dependency}: no reply for ${duration(ms)}`
+    : `${dependency} answers again, after ${duration(ms)}`

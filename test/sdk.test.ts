@@ -259,7 +259,8 @@ const REFUSED: readonly Refused[] = [
   },
   {
     what: 'chunks without a tokenizer',
-    code: 'USAGE',
+    code: 'ENDPOINT_UNREACHABLE',
+    exit: 5,
     request: { chunking: { maxTokens: 64 } },
     flags: () => ['--chunk-tokens', '64'],
   },

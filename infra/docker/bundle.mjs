@@ -25,7 +25,7 @@ const { outputFiles } = await build({
   format: 'esm',
   conditions: ['@reembed/source'],
   // Native and optional packages. The command has a fallback for each.
-  external: ['@reembed/local', '*.node'],
+  external: ['@reembed/local', '@lancedb/lancedb', '*.node'],
   define: { REEMBED_VERSION: JSON.stringify(version) },
   minifySyntax: true,
   minifyWhitespace: true,

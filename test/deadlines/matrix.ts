@@ -112,6 +112,12 @@ export const COMMANDS: readonly Command[] = [
     args: ({ redis, finished: { output } }) => ['exporter', ...flags({ redis, output, metrics: '0' })],
   },
   {
+    name: 'console (up)',
+    uses: ['Redis', 'S3'],
+    staysUp: true,
+    args: ({ redis, finished: { output } }) => ['console', ...flags({ redis, output, listen: '0' })],
+  },
+  {
     name: 'status',
     uses: ['Redis', 'S3'],
     args: ({ redis, queued: { output } }) => ['status', ...flags({ redis, output })],
@@ -145,6 +151,11 @@ export const COMMANDS: readonly Command[] = [
     name: 'diff',
     uses: ['S3'],
     args: ({ finished: { output, runs } }) => ['diff', ...runs, ...flags({ output })],
+  },
+  {
+    name: 'report',
+    uses: ['S3'],
+    args: ({ finished: { output, runs } }) => ['report', ...runs, ...flags({ output })],
   },
   {
     name: 'export',

@@ -37,7 +37,8 @@ export function watchData(
     if (before !== undefined && before !== found) lostMs = performance.now()
     const leftMs = lostMs + settleMs - performance.now()
     if (leftMs <= 0) return false
-    await wait(leftMs, undefined, { signal })
+    // A timer drops the fraction of a millisecond: the next call would wait again.
+    await wait(Math.ceil(leftMs) + 1, undefined, { signal })
     return true
   }
 }

@@ -7,14 +7,21 @@ import type { Logger } from '@reembed/telemetry'
 import { note } from './output.ts'
 
 /** Calls `run` with the deadlines of `--timeout`, in seconds. */
-export const withTimeout = <T>({ timeout }: { readonly timeout?: number }, run: () => T): T =>
-  withDeadlines(
-    {
-      timeoutMs: timeout === undefined ? undefined : 1000 * timeout,
-      onWait: notice => note(textOf(notice)),
-    },
-    run,
-  )
+export async function withTimeout(
+  { timeout }: { readonly timeout?: number },
+  run: () => unknown,
+): Promise<void> {
+  let isOver = false
+  const onWait = (notice: WaitNotice): void => {
+    // What still waits when the command has failed is of no interest.
+    if (!isOver) note(textOf(notice))
+  }
+  try {
+    await withDeadlines({ timeoutMs: timeout === undefined ? undefined : 1000 * timeout, onWait }, run)
+  } finally {
+    isOver = true
+  }
+}
 
 /** Calls `run` and reports its waits in the log. */
 export const withLoggedWaits = <T>(log: Logger, run: () => T): T =>

@@ -1,8 +1,8 @@
 // The HTTP server of the console. It reads and shows; it never changes an output.
 
 import { readFileSync } from 'node:fs'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { isLoopback, listenOn, parseListen, ReembedError } from '@reembed/shared'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createBoundedServer, isLoopback, listenOn, parseListen, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { createComparisonReader } from '../data/comparison.ts'
 import { createRunDetails } from '../data/run-detail.ts'
@@ -65,11 +65,9 @@ export async function serveConsole(options: ConsoleOptions): Promise<Console> {
   const streams = createEventStreams()
   watch.subscribe(streams.publish)
   const access = createAccess({ token, onLoopback })
-  const server = createServer((request, response) => {
+  const server = createBoundedServer((request, response) => {
     answer(request, response, { access, read, streams }).catch(() => response.destroy())
   })
-  server.headersTimeout = 5_000
-  server.requestTimeout = 10_000
   const url = await listenOn(server, { host, port }, 'console')
   server.unref()
   return {

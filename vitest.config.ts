@@ -16,6 +16,7 @@ const LONG = [
   'test/deadlines.test.ts',
   'test/ending-crash.test.ts',
   'test/endpoint/openai-servers-all.test.ts',
+  'test/endpoint/real-servers.test.ts',
   'test/export/load-pages.test.ts',
   'test/infra/autoscale.test.ts',
   'test/install.test.ts',

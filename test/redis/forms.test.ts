@@ -239,3 +239,20 @@ describe('a user without a right', () => {
     })
   })
 })
+
+test('a server that is no Redis is named as that at once, and a name that does not exist within seconds', async () => {
+  const http = createServer(socket => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'))
+  http.listen(0, '127.0.0.1')
+  await once(http, 'listening')
+  try {
+    const { port } = http.address() as AddressInfo
+    const { said, ms } = await answer(`redis://127.0.0.1:${port}`)
+    expect(said).toMatch(/does not speak the protocol of Redis: correct host and port/)
+    expect(ms).toBeLessThan(LIMIT_MS)
+  } finally {
+    http.close()
+  }
+  const unknown = await answer('rediss://:secret@redis.invalid')
+  expect(unknown.said).toMatch(/no Redis answers at .* \(ENOTFOUND\)/)
+  expect(unknown.ms).toBeLessThan(5_000)
+})

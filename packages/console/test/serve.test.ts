@@ -5,7 +5,7 @@ import { shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type CommandOf, type Console, serveConsole } from '../src/index.ts'
-import { finishedRun, plannedRun, RUN, type TemporaryStore, temporaryStore } from './runs.ts'
+import { finishedRun, OTHER, plannedRun, RUN, type TemporaryStore, temporaryStore } from './runs.ts'
 
 let made: TemporaryStore
 let shown: Console | undefined
@@ -49,6 +49,29 @@ test('the page of a run shows its state, its shards and its history', async () =
   expect(page).toContain('paused by ada@build-7: nightly window</span></li>')
   expect(page).toContain(`Continue it: <code class="command" data-copy>resume ${RUN}`)
   await expect.poll(() => text(url)).toContain('by ada@build-7: nightly window')
+})
+
+test('the versions have the actor, the reason and what was overridden, and a way back to other runs', async () => {
+  const [first, second] = [await plannedRun(made.store), await plannedRun(made.store, { run: OTHER })]
+  const version = { manifestSha256: 'x', by: 'ada@build-7' }
+  for (const plan of [first, second]) await finishedRun(made.store, plan)
+  await putVersion(made.store, { ...version, version: 1, run: RUN, seq: 1, action: 'publish' })
+  await putVersion(made.store, {
+    ...version,
+    version: 2,
+    run: OTHER,
+    seq: 2,
+    action: 'force',
+    reason: 'needed by noon',
+    overriddenReasons: ['7 of 100 documents were rejected'],
+  })
+  await putVersion(made.store, { ...version, version: 3, run: RUN, seq: 3, action: 'rollback' })
+  const url = await serve()
+  await expect.poll(() => text(`${url}/versions`)).toContain('Version 3')
+  const page = await text(`${url}/versions`)
+  expect(page).toContain('force by ada@build-7: needed by noon')
+  expect(page).toContain('Despite: 7 of 100 documents were rejected')
+  expect(page.match(/data-copy>roll_back \w+/g)).toEqual([`data-copy>roll_back ${OTHER}`])
 })
 
 test('a shard that is not made yet has its source ranges, and a number that is no shard is refused', async () => {

@@ -339,6 +339,7 @@ describe('a source', () => {
     ['s3:bucket/corpus', "did you mean 's3://'?"],
     ['https://example.com/corpus.jsonl', "Cannot open a 'https:' URL"],
     ['s3://', "Expected s3://bucket/prefix, got 's3://'"],
+    ['s3://x/y', 'the name of a bucket has 3 or more letters, digits, dots and hyphens'],
   ])('given as %j is a usage error with the reason', async (url, message) => {
     const refused = { code: 'USAGE', message: expect.stringContaining(message) }
     await expect(openCorpus(url, { output: join(folder, 'out') })).rejects.toMatchObject(refused)

@@ -201,6 +201,8 @@ function misconfiguration(error: unknown, { shown, database, primary }: RedisAdd
     return `the certificate of Redis at ${shown} is for another name: use the host name of the certificate`
   if (/ERR_SSL_WRONG_VERSION_NUMBER|ERR_SSL_PACKET_LENGTH_TOO_LONG|EPROTO/.test(message))
     return `Redis at ${shown} does not answer with TLS: use redis:// instead of rediss://`
+  if (/Unknown RESP type|Protocol error, got/.test(message))
+    return `the server at ${shown} does not speak the protocol of Redis: correct host and port`
   if (/cluster support disabled/i.test(message))
     return `Redis at ${shown} is no Cluster: use redis:// instead of redis+cluster://`
   if (/unknown command.*sentinel/i.test(message))

@@ -57,7 +57,8 @@ export function parseS3Url(url: string): { bucket: string; root: string } {
     )
   }
   if (!BUCKET.test(bucket) && !ACCESS_POINT.test(bucket)) {
-    throw new ReembedError('USAGE', `Expected s3://bucket/prefix, got '${url}'`)
+    const why = bucket === '' ? '' : ': the name of a bucket has 3 or more letters, digits, dots and hyphens'
+    throw new ReembedError('USAGE', `Expected s3://bucket/prefix, got '${url}'${why}`)
   }
   plainKey(prefix, `s3://${bucket}`)
   return { bucket, root: prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/` }

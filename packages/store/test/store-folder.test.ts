@@ -64,6 +64,14 @@ test('temporary files of a crash are never listed, and removed once they are old
   expect((await readdir(root)).sort()).toEqual(['.reembed-young.tmp', 'runs'])
 })
 
+test('installed packages are not listed, and their links out of the folder refuse nothing', async () => {
+  const { root, store } = await openFresh()
+  await mkdir(join(root, 'docs', 'node_modules'), { recursive: true })
+  await symlink(scratch, join(root, 'docs', 'node_modules', 'linked'))
+  await writeFile(join(root, 'docs', 'a.md'), '')
+  expect(await keysOf(store, '')).toEqual(['docs/a.md'])
+})
+
 test('names that start with a dot are neither listed nor read', async () => {
   const { root, store } = await openFresh()
   await mkdir(join(root, '.git'))

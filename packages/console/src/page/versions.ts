@@ -25,7 +25,7 @@ export function versionsPage(
         body:
           versions.length === 0
             ? html`<p>Nothing is published yet.</p>`
-            : html`<ol class="versions">${versions.map((version, i) => entry(store.url, version, versions[i + 1], i === 0, { links, commandOf }))}</ol>`,
+            : html`<ol class="versions">${versions.map((version, i) => entry(store.url, version, { current: versions[0], previous: versions[i + 1], links, commandOf }))}</ol>`,
       },
     ],
   }
@@ -34,14 +34,23 @@ export function versionsPage(
 function entry(
   output: string,
   { version, run, model, at, action, by, reason, despite, unjudgedGates }: PublishedVersion,
-  previous: PublishedVersion | undefined,
-  isCurrent: boolean,
-  { links, commandOf }: { readonly links: Links; readonly commandOf: CommandOf | undefined },
+  {
+    current,
+    previous,
+    links,
+    commandOf,
+  }: {
+    readonly current: PublishedVersion | undefined
+    readonly previous: PublishedVersion | undefined
+    readonly links: Links
+    readonly commandOf: CommandOf | undefined
+  },
 ): Html {
+  const isCurrent = version === current?.version
   return html`<li class="card"><h2>Version ${version}${isCurrent && html` <span class="pill good"><span aria-hidden="true">✓</span> current</span>`}</h2>
 <p><a href="${links.run(output, run)}">${shortId(run)}</a> · ${model ?? 'model unknown: the run is deleted'}</p>
 <p>${at === null ? 'At an unknown time' : time(Date.parse(at))}: ${action} by ${by ?? 'an unknown actor'}${reason !== null && html`: ${reason}`}</p>
 ${despite.map(each => html`<p class="warnline">Despite: ${each}</p>`)}${unjudgedGates.map(each => html`<p class="warnline">Not judged: ${each}</p>`)}
 ${previous !== undefined && previous.run !== run && html`<p><a href="${links.compare(output, previous.run, run)}">Compare with version ${previous.version}</a></p>`}
-${!isCurrent && model !== null && stepLines(['roll_back'], { output, run }, commandOf).map(line => html`<p>${line}</p>`)}</li>`
+${run !== current?.run && model !== null && stepLines(['roll_back'], { output, run }, commandOf).map(line => html`<p>${line}</p>`)}</li>`
 }

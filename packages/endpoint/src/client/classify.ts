@@ -86,6 +86,11 @@ export function classifyError(error: unknown, answered: boolean): Failure {
   if (code === 'REPLY_TOO_LARGE') return { kind: 'corrupt', message }
   if (code === 'UND_ERR_DESTROYED' || code === 'UND_ERR_CLOSED')
     return { kind: 'unsupported', message: 'the connection pool of this process is closed' }
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER')
+    return {
+      kind: 'access_denied',
+      message: 'the server answers without TLS: use http:// instead of https://',
+    }
   // An operator must renew an expired certificate, as with a token: until then the jobs are
   // delayed, not failed.
   if (TLS.test(code)) return { kind: 'access_denied', message: `TLS failed (${code}): ${TLS_ADVICE}` }

@@ -178,9 +178,12 @@ export function noteEndpointState({ name, state, message }: HfEndpoint, waitedMs
   if (/paused|failed/i.test(state) || (state === 'running' && waitedMs < 1_000)) return
   steps.show(`waiting for ${name}, ${state}`)
   note(
-    `endpoint  ${name} ${state}${state === 'running' ? ` after ${duration(waitedMs)}` : message ? `: ${message}` : ''}`,
+    `endpoint  ${name} ${state}${state === 'running' ? ` after ${duration(waitedMs)}` : adds(message, state) ? `: ${message}` : ''}`,
   )
 }
+
+/** Whether a message states more than 'Endpoint is scaledToZero'. */
+const adds = (message: string, state: string): boolean => message !== '' && !message.endsWith(` ${state}`)
 
 /** @reembed/local is an optional package: a worker in production does not need it. */
 async function importLocal(missing: string): Promise<typeof import('@reembed/local')> {

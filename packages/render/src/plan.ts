@@ -151,8 +151,8 @@ export function describePreview(
   return [
     ['sampled', `${counted(inspected, 'input')}: ${share(empty)} empty, ${share(rejected)} rejected`],
     [
-      'tokens',
-      `per input: median ${tokens.p50}, 95 % at most ${tokens.p95}, 99 % at most ${tokens.p99}; ${limit}${how}`,
+      'lengths',
+      `in tokens: median ${tokens.p50}, 95 % at most ${tokens.p95}, 99 % at most ${tokens.p99}; ${limit}${how}`,
     ],
     ...inputs.map(({ id, text }): Row => [`input ${id}`, shorten(text)]),
   ]

@@ -10,6 +10,12 @@ import { folderError, realPathInside, requireRoot, undefinedIfNotFound } from '.
 import { compareKeys } from './keys.ts'
 import type { ListedObject, ListOptions } from './store.ts'
 
+/**
+ * Packages of Node.js: not the text of a user, and with pnpm full of links that lead out of the
+ * folder.
+ */
+const PACKAGES = 'node_modules'
+
 /** Concurrent stat calls. */
 const STATS_AT_ONCE = 16
 
@@ -24,8 +30,8 @@ interface Entry {
 
 /**
  * Yields the regular files under `root` whose key starts with `prefix`. Skips names that start with
- * a dot, and everything below them. Follows symbolic links within the root. Omits files that
- * another process deletes during the listing.
+ * a dot and `node_modules`, and everything below them. Follows symbolic links within the root.
+ * Omits files that another process deletes during the listing.
  */
 export async function* listFolder(
   root: string,
@@ -76,7 +82,7 @@ async function entries(root: string, folder: Entry): Promise<Entry[]> {
   try {
     for (const dirent of await readdir(folder.path, { withFileTypes: true, encoding: 'buffer' })) {
       const name = dirent.name.toString()
-      if (name.startsWith('.')) continue
+      if (name.startsWith('.') || name === PACKAGES) continue
       if (!isUtf8(dirent.name)) {
         throw new ReembedError(
           'USAGE',

@@ -21,6 +21,7 @@ const LONG = [
   'test/infra/autoscale.test.ts',
   'test/install.test.ts',
   'test/recipes.test.ts',
+  'test/load/follow.test.ts',
   'test/redis/failover.test.ts',
   'test/redis/lost-data.test.ts',
   'test/simulation-mutations.test.ts',

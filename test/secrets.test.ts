@@ -67,7 +67,17 @@ test('P-SECRETS: no output, log, error, metric, stored object or Redis key conta
   ])
   const places = ['--source', source, '--output', 's3://bucket/vectors', '--endpoint', tei.url]
   const worker = start(
-    ['worker', '--output', 's3://bucket/vectors', '--endpoint', tei.url, '--metrics', '0'],
+    [
+      'worker',
+      '--sources',
+      folder.path,
+      '--output',
+      's3://bucket/vectors',
+      '--endpoint',
+      tei.url,
+      '--metrics',
+      '0',
+    ],
     env,
   )
   const metricsAt = worker.line(/127\.0\.0\.1:\d+|"port":\d+/)

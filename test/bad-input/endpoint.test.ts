@@ -256,13 +256,8 @@ bad(58, async input => {
   const same = vectors(() => hashVector('x', MODEL))
   const texts = Array.from({ length: 16 }, (_, i) => `text ${i}`)
   expect(await meet(first(same), { texts })).toMatchObject({ ids: texts, rejects: [] })
-  const later: string = await meet(always(same), { texts }).then(
-    () => 'nothing',
-    (error: unknown) => Object(error).message,
-  )
   const broken = await startFakeTei({ ...MODEL })
   opened.push(broken)
   broken.faults.request = always(same)
-  const { code, said } = await run(broken.url)
-  expectSaid(input, { code, said: `${said} | ${later.replace(/127\.0\.0\.1:\d+/, '<address>')}` })
+  expectSaid(input, await run(broken.url))
 })

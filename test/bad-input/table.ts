@@ -385,7 +385,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'endpoint',
     what: 'one and the same vector for every text',
     exit: 5,
-    says: 'the endpoint <endpoint> returns the same vector of fake/model for different texts ("cat" and "The quick brown fox jumps over the lazy dog."): its model is broken, restart the endpoint | endpoint http://<address>: the same vector for 16 different texts; check the model of the endpoint and the proxy in front of it',
+    says: 'the endpoint <endpoint> returns the same vector of fake/model for different texts ("cat" and "The quick brown fox jumps over the lazy dog."): its model is broken, restart the endpoint',
   },
   { number: 59, group: 'store', what: '503 SlowDown', exit: 0, says: null },
   { number: 60, group: 'store', what: 'a reply that is lost after a put', exit: 0, says: null },

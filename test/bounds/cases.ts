@@ -9,6 +9,9 @@ import {
   type ModelIdentity,
   type Plan,
   type Receipt,
+  readCurrent,
+  readPlan,
+  readSeq,
   readSliceSegment,
   type SourceObject,
   shardsPresent,
@@ -16,7 +19,8 @@ import {
 } from '@reembed/protocol'
 import type { Job, Queue } from '@reembed/queue'
 import { createShardWriter } from '@reembed/shard'
-import { messageOf, planSegmentKey, shardKey, shardPrefix } from '@reembed/shared'
+import { messageOf, planSegmentKey, seqKey, shardKey, shardPrefix, versionKey } from '@reembed/shared'
+import type { ObjectInfo } from '@reembed/store'
 import { type Computed, computedStore, joined, literal, repeated } from './store.ts'
 
 export interface BoundCase {
@@ -141,7 +145,7 @@ function syntheticRun(documents: number) {
  * Plans a corpus of that size, then does what a sweep does when every thousandth shard is missing.
  */
 async function resume(documents: number): Promise<string> {
-  const { plan, isMissing } = syntheticRun(documents)
+  const { plan, partOf, isMissing } = syntheticRun(documents)
   const corpus = manyLines(documents * 1_000)
   const source = computedStore(() => corpus)
   const object = { key: 'corpus.jsonl', size: corpus.size, etag: 'e', format: 'jsonl' } as const
@@ -155,8 +159,13 @@ async function resume(documents: number): Promise<string> {
     },
     { model: MODEL },
   )
+  const segment = gzipSync(
+    JSON.stringify(
+      Array.from({ length: ((plan.shards - 1) % plan.slicesPerSegment) + 1 }, () => ({ parts: [partOf(0)] })),
+    ),
+  )
   const output = computedStore(
-    () => undefined,
+    key => (key.includes('/plan-') ? literalBytes(segment) : undefined),
     function* (prefix) {
       if (prefix !== shardPrefix(plan.run)) return
       for (let shard = 0; shard < plan.shards; shard += 1)
@@ -210,6 +219,24 @@ async function finish(shards: number): Promise<string> {
   await readSliceSegment(store, plan, 0)
   const { totals } = await finalize(store, plan)
   return `${totals.documents} documents = ${totals.rows} rows + ${totals.rejects} rejects in ${plan.shards} shards`
+}
+
+/** The message with which an object of an output is refused, or what was read of it. */
+async function refusalOf(read: () => Promise<unknown>): Promise<string> {
+  return read().then(
+    value => `read ${JSON.stringify(value)}`.slice(0, 200),
+    (error: unknown) => messageOf(error),
+  )
+}
+
+/** A valid version, followed by so many spaces. */
+const paddedVersion = (bytes: number): Computed => {
+  const record = { format: 1, version: 1, run: 'r', seq: 1, manifestSha256: '0' }
+  return joined(literal(JSON.stringify(record)), repeated(Buffer.alloc(MIB, ' '), bytes))
+}
+
+function* keysOf(count: number, key: (n: number) => string): Generator<ObjectInfo> {
+  for (let n = 1; n <= count; n += 1) yield { key: key(n), size: 20, etag: 'e' }
 }
 
 const literalBytes = (bytes: Uint8Array): Computed => repeated(bytes, bytes.length)
@@ -331,6 +358,118 @@ export const CASES: readonly BoundCase[] = [
     most: 256,
     outcome: /^(\d+) documents = 0 rows \+ \1 rejects in \1 shards$/,
     run: finish,
+  },
+  {
+    name: 'record',
+    what: 'a version of 3 GB in an output',
+    size: 3e9,
+    short: 100e6,
+    most: 192,
+    outcome: /^versions\/\d+\.json in computed has more than 16777216 bytes, which nothing of its kind has/,
+    run: size =>
+      refusalOf(() =>
+        readCurrent(
+          computedStore(
+            () => paddedVersion(size),
+            () => keysOf(1, versionKey),
+          ),
+        ),
+      ),
+  },
+  {
+    name: 'rows',
+    what: 'a segment of slices that unpacks to 2 GB',
+    size: 2e9,
+    short: 300e6,
+    most: 512,
+    outcome: /^runs\/.*\/plan-00000\.json\.gz in computed has more than 134217728 bytes/,
+    made: {
+      file: 'segment.gz',
+      write: async (path, size) => {
+        const { pipeline } = await import('node:stream/promises')
+        const { createGzip } = await import('node:zlib')
+        const { createWriteStream } = await import('node:fs')
+        const json = joined(literal('['), repeated(Buffer.alloc(MIB, ' '), size), literal(']'))
+        await pipeline(json.read(0, json.size), createGzip({ level: 1 }), createWriteStream(path))
+      },
+    },
+    async run(_, path) {
+      const { readFile } = await import('node:fs/promises')
+      const packed = literalBytes(await readFile(path))
+      const { plan } = syntheticRun(4_096)
+      return refusalOf(() =>
+        readSliceSegment(
+          computedStore(() => packed),
+          plan,
+          0,
+        ),
+      )
+    },
+  },
+  {
+    name: 'depth',
+    what: 'a version of 10,000,000 nested arrays',
+    size: 10_000_000,
+    short: 1_000_000,
+    most: 192,
+    outcome: /^versions\/\d+\.json in computed is damaged: it is not the JSON that reembed wrote$/,
+    run: size =>
+      refusalOf(() =>
+        readCurrent(
+          computedStore(
+            () => joined(literal('{"a":'), repeated(Buffer.alloc(MIB, '['), size)),
+            () => keysOf(1, versionKey),
+          ),
+        ),
+      ),
+  },
+  {
+    name: 'sequence',
+    what: 'an output with 10,000,000 sequence numbers',
+    size: 10_000_000,
+    short: 200_000,
+    most: 256,
+    outcome: /^computed has more than 100000 objects below seq\/, which no history of runs has/,
+    run: size =>
+      refusalOf(() =>
+        readSeq(
+          computedStore(
+            () => literal('{"format":1,"run":"r"}'),
+            () => keysOf(size, seqKey),
+          ),
+        ),
+      ),
+  },
+  {
+    name: 'shards',
+    what: 'a plan that states 300,000,000 shards, and one that states ten million without slices',
+    size: 300_000_000,
+    short: 300_000_000,
+    most: 256,
+    outcome:
+      /^runs\/.*plan\.json in computed is not a plan .*: shards is invalid; .*plan-\d+\.json\.gz.*; 0 jobs$/,
+    async run(size) {
+      const { plan } = syntheticRun(4_096)
+      const huge = literal(JSON.stringify({ ...plan, shards: size }))
+      const refused = await refusalOf(() =>
+        readPlan(
+          computedStore(() => huge),
+          plan.run,
+        ),
+      )
+      let jobs = 0
+      const queue = { add: async (added: readonly Job[]) => (jobs += added.length) } as unknown as Queue
+      const empty = { ...plan, shards: 10_000_000 }
+      const missing = await refusalOf(() =>
+        enqueueMissing(
+          queue,
+          computedStore(() => undefined),
+          empty,
+          new Uint32Array(empty.shards),
+        ),
+      )
+      return `${refused}; ${missing}; ${jobs} jobs`
+    },
   },
   {
     name: 'page',

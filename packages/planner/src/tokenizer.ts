@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { createTokenizer, type ModelTokenizer } from '@reembed/corpus'
 import type { ResolvedEndpoint } from '@reembed/endpoint'
 import type { ModelIdentity } from '@reembed/protocol'
-import { codeOf, createMemo, messageOf, ReembedError } from '@reembed/shared'
+import { codeOf, createMemo, LIMITS, messageOf, ReembedError } from '@reembed/shared'
 import { createHubClient, escapeHubPath } from '@reembed/store'
 import type { PlanOptions } from './options.ts'
 
@@ -58,13 +58,22 @@ async function localTokenizer(
 ): Promise<FoundTokenizer | undefined> {
   const path = (await pathOf(tokenizer, modelFolder)) ?? resolved.tokenizer
   if (path === undefined) return undefined
-  const bytes = await readFile(path).catch((cause: unknown) => {
+  const bytes = await readTokenizer(path).catch((cause: unknown) => {
     throw new ReembedError('USAGE', `the tokenizer '${path}' cannot be read: ${messageOf(cause)}`, {
       option: 'tokenizer',
       cause,
     })
   })
   return { ...createTokenizer(bytes.toString('utf8'), `'${path}'`), bytes }
+}
+
+/** A device or a pipe may never end, so only a regular file of a bounded size is read. */
+async function readTokenizer(path: string): Promise<Buffer> {
+  const stats = await stat(path)
+  if (!stats.isFile()) throw new Error('it is not a regular file')
+  if (stats.size > LIMITS.tokenizerBytes)
+    throw new Error(`it has ${stats.size} bytes, at most ${LIMITS.tokenizerBytes} are read`)
+  return readFile(path)
 }
 
 async function pathOf(

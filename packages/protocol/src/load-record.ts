@@ -62,6 +62,8 @@ export interface LoadRecord extends LoadTarget, Attribution {
   readonly proof?: LoadProof | undefined
   /** Of a switch: the target that searches used before; undefined for the first. */
   readonly from?: string | undefined
+  /** Of a switch that follows the current version: its number. A switch back has none. */
+  readonly version?: number | undefined
 }
 
 /** A row that a vector store cannot hold. */
@@ -101,6 +103,7 @@ const loadRecords = objectKind<LoadRecord>({
       }),
     ),
     from: optional(filledText),
+    version: optional(positive),
     ...attributionFields,
   }),
   check({ number, action, proof }, key) {

@@ -5,7 +5,7 @@
 //   {reembed}:run:<run key>:open hash: shard -> embedded documents of an unfinished shard
 //   {reembed}:<queue>:workers    hash: worker -> JSON WorkerState, stale after 15 s
 
-import { finite, LIMITS, list, record, requireShape, text } from '@reembed/shared'
+import { finite, LIMITS, list, messageOf, record, requireShape, text } from '@reembed/shared'
 import type { Redis } from 'ioredis'
 import type { Job, RunPointer } from './job.ts'
 import { normalOutput, queueKey, REDIS_PREFIX, runKey } from './names.ts'
@@ -122,7 +122,13 @@ export async function readWorkers(redis: Redis, queue: string, nowMs: number): P
   const found: string[] = []
   let cursor = '0'
   do {
-    const [next, page] = await redis.hscan(key, cursor, 'COUNT', HEARTBEATS_AT_ONCE)
+    const [next, page] = await redis
+      .hscan(key, cursor, 'COUNT', HEARTBEATS_AT_ONCE)
+      .catch((error: unknown): [string, string[]] => {
+        // Another program wrote a value of another type: no worker is known, and Redis answers.
+        if (/^WRONGTYPE/.test(messageOf(error))) return ['0', []]
+        throw error
+      })
     for (let i = 1; i < page.length; i += 2) found.push(page[i] ?? '')
     cursor = next
   } while (cursor !== '0' && found.length < LIMITS.heartbeats)

@@ -2,6 +2,7 @@
 // a terminal without colours. The words stay as they are: a colour repeats what the text states.
 
 import { styleText } from 'node:util'
+import { printableLines } from '@reembed/shared'
 
 type Colour = 'green' | 'cyan' | 'yellow' | 'red' | 'dim'
 
@@ -49,3 +50,14 @@ export const paintList = (text: string): string =>
 /** Paints the first word of each line: the result of a check, 'warning', 'reembed' of an error. */
 export const paintFirst = (text: string, stream: NodeJS.WriteStream): string =>
   text.replace(/^\w+/gm, word => paint(word, stream))
+
+/** `printableLines` of text that was painted: escapes every other sequence. */
+export const printablePainted = (text: string): string =>
+  text
+    .split(PAINTED)
+    .map((part, i) => (i % 2 === 1 ? part : printableLines(part)))
+    .join('')
+
+/** The sequences of the colours above, and of their ends. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are sequences of a terminal
+const PAINTED = /(\u001b\[(?:2|22|3[1236]|39)m)/

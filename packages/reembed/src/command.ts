@@ -1,6 +1,6 @@
 // Runs a command line: parses, executes, prints a failure as one line, returns the exit code.
 
-import { EXIT, proxyEnv, ReembedError } from '@reembed/shared'
+import { EXIT, printable, printableLines, proxyEnv, ReembedError } from '@reembed/shared'
 import { CommanderError } from 'commander'
 import { paintFirst } from './colours.ts'
 import { explain } from './explain.ts'
@@ -19,8 +19,8 @@ export async function runCommand(argv: readonly string[]): Promise<number> {
     steps.end()
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
     const expected = error instanceof ReembedError
-    process.stderr.write(`${paintFirst('reembed', process.stderr)}: ${explain(error)}\n`)
-    if (!expected && error instanceof Error) process.stderr.write(`${error.stack}\n`)
+    process.stderr.write(`${paintFirst('reembed', process.stderr)}: ${printable(explain(error))}\n`)
+    if (!expected && error instanceof Error) process.stderr.write(`${printableLines(error.stack ?? '')}\n`)
     return expected ? error.exitCode : EXIT.failure
   } finally {
     steps.end()

@@ -1,7 +1,7 @@
 // The first SIGINT or SIGTERM stops the command in order, the second exits at once.
 
 import { EXIT, ReembedError } from '@reembed/shared'
-import { note } from './output.ts'
+import { noteLines } from './output.ts'
 
 /** A process that has not ended this long after its grace period is waiting for a dead server. */
 const LATE_MS = 5_000
@@ -14,7 +14,7 @@ export function onInterrupt(graceMs = 0): { readonly signal: AbortSignal; stop()
   const controller = new AbortController()
   const handle = (name: NodeJS.Signals): void => {
     if (controller.signal.aborted) process.exit(EXIT.interrupted)
-    note('\nstopping: finishing or requeueing jobs; interrupt again to exit at once')
+    noteLines('\nstopping: finishing or requeueing jobs; interrupt again to exit at once')
     controller.abort(new ReembedError('INTERRUPTED', `received ${name}`))
     setTimeout(() => process.exit(EXIT.interrupted), graceMs + LATE_MS).unref()
   }

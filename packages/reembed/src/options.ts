@@ -284,6 +284,11 @@ export const outputs: readonly Option[] = [
   unsafeStore,
 ]
 
+export const sources: Option = new Option(
+  '--sources <url...>',
+  'read only corpora in these places (default: all that plans name, but no local folder for an output in S3)',
+).env('REEMBED_SOURCES')
+
 export const optionalOutputs: readonly Option[] = [
   new Option('--output <url...>', 'export metrics of the runs in these outputs').env('REEMBED_OUTPUT'),
 ]

@@ -5,6 +5,9 @@
 /** Time without output after which a plain line is written: logs need fewer lines than a screen. */
 const QUIET_MS = 10_000
 const REDRAW_MS = 200
+/** Names of objects can contain them. `printable` of @reembed/shared is not loaded yet. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to replace
+const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g
 /** A step that takes longer shows its seconds. */
 const SHOWN_SECONDS_MS = 2_000
 
@@ -55,7 +58,7 @@ export function createStepLine(stream: NodeJS.WriteStream, now: () => number = D
       const [name = ''] = next.split(',')
       if (name !== step) stepMs = now()
       step = name
-      text = next
+      text = next.replace(UNPRINTABLE, '?')
       draw()
       timer ??= setInterval(draw, REDRAW_MS).unref()
     },

@@ -14,7 +14,7 @@ export { describePlan, describePreview, describeQuote, describeReuse } from './p
 export { createProgressLine, type ProgressFacts, type ProgressLine } from './progress-line.ts'
 export { recallLines } from './recall.ts'
 export { REJECT_COLUMNS, rejectCsv, rejectText } from './rejects.ts'
-export { alignRows, printable, type Row, wrapped } from './rows.ts'
+export { alignRows, type Row, wrapped } from './rows.ts'
 export { describeRunStatus, listRuns } from './run.ts'
 export { unreadForecast, unreadWarning } from './totals.ts'
 export { loadRows, switchRows } from './vector-store.ts'

@@ -1,6 +1,7 @@
 // Shows the progress of a run on stderr: one line that is redrawn on a terminal, a plain line every
 // few seconds in a pipe.
 
+import { printable } from '@reembed/shared'
 import { count, counted, duration } from './numbers.ts'
 
 export interface ProgressFacts {
@@ -83,7 +84,7 @@ export function createProgressLine(stream: NodeJS.WriteStream, now: () => number
       `${count(facts.documentsDone)} of ~${counted(total, facts.unit)}`,
       `${count(rate)}/s`,
       left,
-      `endpoint ${facts.endpoint}`,
+      `endpoint ${printable(facts.endpoint)}`,
       ...faults,
     ].join('  ')
     const room = columns - long.length - BAR_FRAME
@@ -99,7 +100,7 @@ export function createProgressLine(stream: NodeJS.WriteStream, now: () => number
     const restOf = (): string => kept.map(fault => `  ${fault}`).join('')
     const roomOf = (): number => columns - short.length - restOf().length - 3
     while (kept.length > 1 && roomOf() < MIN_ENDPOINT) kept.pop()
-    return `${short}  ${shortened(facts.endpoint, roomOf())}${restOf()}`.slice(0, columns - 1)
+    return `${short}  ${shortened(printable(facts.endpoint), roomOf())}${restOf()}`.slice(0, columns - 1)
   }
 
   return {

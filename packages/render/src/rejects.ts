@@ -1,7 +1,7 @@
 // One reject as text and as CSV.
 
 import type { FoundReject } from '@reembed/evaluate'
-import { printable } from './rows.ts'
+import { printable } from '@reembed/shared'
 
 /** The columns of `rejectCsv`. */
 export const REJECT_COLUMNS = ['file', 'line', 'id', 'reason', 'message', 'text'] as const

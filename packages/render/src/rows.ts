@@ -1,6 +1,6 @@
 // Rows of names and values as lines of a terminal.
 
-import { stripVTControlCharacters } from 'node:util'
+import { printable } from '@reembed/shared'
 
 /** One fact: its name, and its value as text. */
 export type Row = readonly [name: string, value: string]
@@ -12,7 +12,7 @@ export type Row = readonly [name: string, value: string]
 export function alignRows(rows: readonly Row[], columns: number = Number.POSITIVE_INFINITY): string {
   const width = Math.max(...rows.map(([name]) => name.length)) + 3
   return rows
-    .map(([name, value]) => wrapped(`${name.padEnd(width)}${printable(value)}`, columns, width))
+    .map(([name, value]) => wrapped(`${printable(name).padEnd(width)}${printable(value)}`, columns, width))
     .join('\n')
 }
 
@@ -35,8 +35,3 @@ export function wrapped(text: string, columns: number, indent = 0): string {
   return [...lines, rest].join(`\n${' '.repeat(indent)}`)
 }
 const MIN_WRAP = 20
-
-/** Removes escape sequences and control characters from untrusted text, to protect the terminal. */
-export const printable = (text: string): string =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to remove
-  stripVTControlCharacters(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, ' ')

@@ -1,6 +1,7 @@
 // The status of a run as rows of text, and as one line of a list.
 
 import type { RunStatus } from '@reembed/producer'
+import { printable } from '@reembed/shared'
 import { count, counted, dollars, duration, when } from './numbers.ts'
 import type { Row } from './rows.ts'
 import { documentsText, reuseRow, unreadRow } from './totals.ts'
@@ -88,7 +89,9 @@ export function listRuns(runs: readonly RunStatus[], columns: number): string {
   const widths = shown[0]?.map((_, i) => Math.max(...shown.map(row => (row[i] ?? '').length))) ?? []
   return shown
     .map(row =>
-      row.map((cell, i) => (LEFT.includes(i) ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))),
+      row
+        .map(printable)
+        .map((cell, i) => (LEFT.includes(i) ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))),
     )
     .map(cells => cells.join(' ').trimEnd())
     .join('\n')

@@ -1,8 +1,8 @@
 // The published versions of an output.
 
 import type { PublishedVersion } from '@reembed/producer'
+import { printable } from '@reembed/shared'
 import { when } from './numbers.ts'
-import { printable } from './rows.ts'
 
 /** The lines of all versions; the first one is current. */
 export const versionLines = (versions: readonly PublishedVersion[]): string[] =>

@@ -108,6 +108,11 @@ export interface WorkerOptions extends CallOptions {
    */
   readonly outputs?: readonly string[] | undefined
   /**
+   * Corpora that the worker reads, each with what lies below it; default: every corpus that a plan
+   * names, except a local folder for an output that is not local.
+   */
+  readonly sources?: readonly string[] | undefined
+  /**
    * Whether the worker sweeps its outputs: about every 30 s and whenever its queue is empty, so
    * that runs are finished and published without a producer. Default true.
    */

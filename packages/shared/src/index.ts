@@ -65,6 +65,7 @@ export {
   versionKey,
 } from './names.ts'
 export { readHybridRun } from './parquet-runs.ts'
+export { printable, printableLines, shellWord } from './printable.ts'
 export { type ProxyEnv, proxyEnv } from './proxy.ts'
 export {
   amount,

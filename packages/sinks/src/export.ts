@@ -10,7 +10,7 @@
 import { type Changes, findChanges } from '@reembed/evaluate'
 import { type ExportRecord, type Manifest, putExportRecord, readExportRecord } from '@reembed/protocol'
 import { type Quantization, type Ranges, rangesOf, readShard, requireWholeBytes } from '@reembed/shard'
-import { canonical, manifestKey, mapConcurrent, ReembedError } from '@reembed/shared'
+import { canonical, manifestKey, mapConcurrent, printable, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { type ExportedShard, exportedRows, exportedShards, writeDeletes } from './delta.ts'
 import {
@@ -142,7 +142,7 @@ export async function exportRun(
     await requireRowsFit(source, manifest, { limits: rowLimits, columns, changes, signal })
   const ranges = await openExportRecord(source, target, { layout: layoutName, since: since?.run }, run)
   const layout = LAYOUTS[layoutName]({ ...run, ranges })
-  const loadCommands = layout.loadCommands.replaceAll('<target>', target.url)
+  const loadCommands = layout.loadCommands(target.url)
   const options: ExportShardOptions = {
     existingKeys: new Set(await Array.fromAsync(target.list(''), ({ key }) => key)),
     rows: {
@@ -341,14 +341,18 @@ const loadPage = (
   delta?: { readonly run: string; readonly rows: number; readonly deletes: number },
 ): string => `# Load
 
-${delta?.rows ?? totals.rows} vectors with ${model.dimensions} dimensions. Model ${model.id}@${model.revision ?? 'unknown'}, run ${run}, layout ${layout}.
+${delta?.rows ?? totals.rows} vectors with ${model.dimensions} dimensions. Model ${printable(`${model.id}@${model.revision ?? 'unknown'}`)}, run ${run}, layout ${layout}.
 ${delta ? `\nThese are the rows that were added or changed since run ${delta.run}, for a store that holds that run. First delete the ${delta.deletes} ids in \`deletes/*.jsonl\` (\`{"id": …}\` a line), then load the rows.\n` : ''}${quantize
   .map(type => {
     const place = layout === 'npy' ? `Folder \`embeddings_${type}/\`` : `Column \`embedding_${type}\``
     return `\n- ${place}: ${QUANTIZED_VALUES[type]}.`
   })
   .join('')}
-\`\`\`sh
+${fenceFor(loadCommands)}sh
 ${loadCommands}
-\`\`\`
+${fenceFor(loadCommands)}
 `
+
+/** A fence of Markdown that no line of the text closes. */
+const fenceFor = (text: string): string =>
+  '`'.repeat(Math.max(3, ...Array.from(text.matchAll(/`+/g), ([run]) => run.length + 1)))

@@ -8,6 +8,7 @@ export {
   exportRun,
 } from './export.ts'
 export { dropTarget } from './load/drop.ts'
+export { type FollowEvent, type FollowedStore, type FollowOptions, followVersions } from './load/follow.ts'
 export { type LoadOptions, type LoadOutcome, type LoadProgress, loadRun } from './load/load.ts'
 export { openVectorStore } from './load/open.ts'
 export { type SwitchOptions, type SwitchOutcome, switchStore } from './load/switch.ts'

@@ -3,6 +3,7 @@
 
 import type { CarriedValue, Manifest } from '@reembed/protocol'
 import type { FlatColumn, Quantization, Ranges, ShardBatch } from '@reembed/shard'
+import { shellWord } from '@reembed/shared'
 
 /** The run to export and the options of the export. */
 export interface ExportedRun {
@@ -58,8 +59,8 @@ export interface ExportLayout {
   readonly rowLimits?: RowLimits
   /** Files that are written once per export, such as a schema or a dataset card. */
   readonly sharedFiles: readonly ExportFile[]
-  /** Shell commands that load the files. `<target>` stands for the URL of the target. */
-  readonly loadCommands: string
+  /** Shell commands that load the files from the URL of the target. */
+  loadCommands(target: string): string
 }
 
 export type CreateExportLayout = (run: ExportedRun) => ExportLayout
@@ -88,5 +89,11 @@ export function toJson(record: Readonly<Record<string, CarriedValue>>): string {
   )
   return `{${members.join(',')}}`
 }
+
+/** A shell command that runs Python. */
+export const pythonCommand = (program: string): string => `python -c ${shellWord(program)}`
+
+/** A string literal of Python: JSON's escapes are among its own. */
+export const pythonText = (text: string): string => JSON.stringify(text)
 
 export const textFile = (name: string, text: string): ExportFile => ({ name, bytes: Buffer.from(text) })

@@ -1,7 +1,7 @@
 // Deletion is an interface apart from `Store`: planning, embedding and publishing never delete, so
 // their credentials need no permission to.
 
-import { rmdir, unlink } from 'node:fs/promises'
+import { realpath, rmdir, unlink } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { codeOf, ReembedError } from '@reembed/shared'
 import { removeStale } from './folder.ts'
@@ -19,7 +19,9 @@ export async function openDeleter(url: string, { s3 }: OpenStoreOptions = {}): P
   if (place) return (await import('./s3-delete.ts')).openS3Deleter(place.url, place.options)
   if (/^[a-z0-9+.-]+:\/\//i.test(url))
     throw new ReembedError('USAGE', `cannot delete from '${url}': it is read-only`)
-  return openFolderEraser(resolve(url))
+  const path = resolve(url)
+  // The keys of a store are below its real path; `refuseOutside` compares with it.
+  return openFolderEraser((await realpath(path).catch(undefinedIfNotFound)) ?? path)
 }
 
 async function openFolderEraser(root: string): Promise<ObjectDeleter> {

@@ -6,6 +6,7 @@ import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
+import { openDeleter } from '../src/delete.ts'
 import { openStore } from '../src/open.ts'
 import { keysOf, storeConformance } from './store-conformance.ts'
 
@@ -190,4 +191,17 @@ test('exactly one of 8 processes that put the same key succeeds', async () => {
   )
   expect(won).toEqual(won.map((_, racer) => winners.filter(winner => winner === `racer ${racer}`).length))
   expect((await readdir(root)).filter(name => name.startsWith('.'))).toEqual([])
+})
+
+test('the deleter of a folder below a symbolic link deletes objects, and leaves what the link hides', async () => {
+  const { root, store } = await openFresh()
+  const link = `${root}-link`
+  await symlink(root, link)
+  await store.putIfAbsent('runs/a/data', Buffer.from('a'))
+  await store.putIfAbsent('runs/b/data', Buffer.from('b'))
+  await using deleter = await openDeleter(link)
+  await deleter.delete('runs/a/data')
+  expect(await keysOf(store, '')).toEqual(['runs/b/data'])
+  expect(await readdir(join(root, 'runs'))).toEqual(['b'])
+  expect(await readFile(join(link, 'runs/b/data'), 'utf8')).toBe('b')
 })

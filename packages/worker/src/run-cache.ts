@@ -7,6 +7,7 @@ import { type Job, servesOutput } from '@reembed/queue'
 import { type BaseRuns, createShardBufferPool, openBaseRuns, type ShardBufferPool } from '@reembed/shard'
 import { createMemo, ReembedError } from '@reembed/shared'
 import { openStore, requireWritable, type S3Options, type Store } from '@reembed/store'
+import { requireAllowedSource } from './allowed-source.ts'
 
 export interface OpenRun {
   readonly store: Store
@@ -30,6 +31,8 @@ export interface RunCache extends AsyncDisposable {
 export interface RunCacheOptions {
   /** Outputs that this worker serves, outputs below them included. */
   readonly outputs: readonly string[]
+  /** Corpora that this worker reads (see `WorkerOptions`). */
+  readonly sources?: readonly string[] | undefined
   readonly s3?: S3Options | undefined
   readonly unsafeStore?: boolean | undefined
   /** How a URL becomes a store, and how the right to put is checked; replaced by the simulation. */
@@ -45,6 +48,7 @@ const UNSERVED_OUTPUT_DELAY_MS = 2_000
 /** Keeps the stores, plans and base runs of the jobs of one worker open between jobs. */
 export function createRunCache({
   outputs,
+  sources,
   s3,
   unsafeStore: unsafe,
   openUrl = url => openStore(url, { s3, unsafe }),
@@ -61,6 +65,7 @@ export function createRunCache({
     const { output, run } = JSON.parse(name) as Pick<Job, 'output' | 'run'>
     const store = await writable.open(output)
     const plan = await requirePlan(store, run)
+    requireAllowedSource(plan.source, output, sources)
     const bases = createOpener(() => openBaseRuns(store, plan))
     return {
       store,

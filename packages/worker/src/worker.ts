@@ -32,6 +32,12 @@ export interface WorkerOptions {
   readonly endpointOptions?: EndpointOptions | undefined
   /** Outputs this worker serves, each with what lies below it. */
   readonly outputs: readonly string[]
+  /**
+   * Corpora that this worker reads, each with what lies below it: folders, files, globs, URLs. If
+   * not given, every corpus that a plan names, except a local folder for an output that is not
+   * local.
+   */
+  readonly sources?: readonly string[] | undefined
   /** Number of concurrent jobs. Each holds one shard in memory, 64 MiB at most. */
   readonly concurrency?: number | undefined
   readonly s3?: S3Options | undefined

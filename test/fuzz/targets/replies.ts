@@ -129,7 +129,7 @@ function decoded(body: Buffer, dimensions: number, inputs: number): Decoded | un
   const usage = isRecord(json.usage) ? (json.usage.prompt_tokens ?? json.usage.total_tokens) : null
   return {
     model: typeof json.model === 'string' ? json.model : null,
-    tokens: typeof usage === 'number' && usage > 0 ? usage : null,
+    tokens: typeof usage === 'number' && Number.isInteger(usage) && usage > 0 && usage <= 1e9 ? usage : null,
     vectors,
   }
 }

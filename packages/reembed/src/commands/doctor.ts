@@ -9,7 +9,7 @@ import {
 import { promptMismatch, sampleCorpus, survey } from '@reembed/planner'
 import { inspectRedis, redisAddress, requireNoEviction, requireRights, secureUrlOf } from '@reembed/queue'
 import { bytes, counted } from '@reembed/render'
-import { EXIT } from '@reembed/shared'
+import { EXIT, printable } from '@reembed/shared'
 import { checkStore, openStore, raceStore } from '@reembed/store'
 import { paintFirst } from '../colours.ts'
 import { explain } from '../explain.ts'
@@ -64,7 +64,9 @@ export async function doctor(flags: Flags): Promise<void> {
     flags.json,
     checks,
     paintFirst(
-      checks.map(({ name, status, detail }) => `${SHOWN[status]}  ${name.padEnd(9)} ${detail}`).join('\n'),
+      checks
+        .map(({ name, status, detail }) => `${SHOWN[status]}  ${name.padEnd(9)} ${printable(detail)}`)
+        .join('\n'),
       process.stdout,
     ),
   )

@@ -1,5 +1,5 @@
 import { type Endpoint, openEndpoint } from '@reembed/endpoint'
-import { ReembedError } from '@reembed/shared'
+import { ReembedError, shellWord } from '@reembed/shared'
 import { requireEndpoint } from '../open-resources.ts'
 import type { EndpointFlags, JsonFlag } from '../options.ts'
 import { facts, print } from '../output.ts'
@@ -51,13 +51,12 @@ function callsOf({ url, route, info }: Endpoint, text: string, token: string | u
   const json = JSON.stringify(body)
   const target = `${url}${route}`
   const pick = route === '/embed' ? '[0]' : '["data"][0]["embedding"]'
-  const shell = `'${json.replaceAll("'", `'\\''`)}'`
   const python = route === '/embed' ? `{"inputs": [${JSON.stringify(text)}], "truncate": True}` : json
   return {
     curl: [
-      `curl -s ${target} -H 'content-type: application/json'`,
+      `curl -s ${shellWord(target)} -H 'content-type: application/json'`,
       ...(token ? [`-H "authorization: Bearer $${token}"`] : []),
-      `-d ${shell}`,
+      `-d ${shellWord(json)}`,
     ].join(' \\\n  '),
     python: [
       `import json${token ? ', os' : ''}, urllib.request`,

@@ -3,7 +3,7 @@ import { ReembedError } from '@reembed/shared'
 import { resolveCommit } from '@reembed/store'
 import { noteEndpointState, openHf } from '../open-resources.ts'
 import type { JsonFlag } from '../options.ts'
-import { facts, note, print } from '../output.ts'
+import { facts, note, noteLines, print } from '../output.ts'
 
 interface DeployFlags {
   readonly as: string
@@ -79,7 +79,7 @@ export async function scale(given: string, { min, max, sleepMinutes }: ScaleFlag
     throw new ReembedError('USAGE', 'no setting to change: give --min, --max or --sleep-minutes')
   }
   const endpoint = await openHf().update(nameOf(given), { minReplica: min, maxReplica: max, sleepMinutes })
-  note(facts(describe(given, endpoint)))
+  noteLines(facts(describe(given, endpoint)))
 }
 
 /** `reembed endpoint delete` */

@@ -12,6 +12,7 @@ import {
 } from '@reembed/producer'
 import type { RedisTarget } from '@reembed/queue'
 import { unlessAborted } from '@reembed/shared'
+import { type FollowedStore, type FollowOptions, followVersions, openVectorStore } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
 import { type Logger, openLog } from '@reembed/telemetry'
 import type { Command } from 'commander'
@@ -28,6 +29,7 @@ import {
 } from '../open-resources.ts'
 import type { MetricsFlags } from '../options.ts'
 import { type ProducerFlags, planTick } from '../planning-tick.ts'
+import { actorOf } from '../requests.ts'
 import { withLoggedWaits } from '../waits.ts'
 
 const SWEEP_MS = 30_000
@@ -36,6 +38,8 @@ const SWEEP_MS = 30_000
  * before it has finished.
  */
 const SOON_MS = 6_000
+/** Interval of checks of the current version for vector stores. */
+const FOLLOW_MS = 10_000
 
 /** Time for the planning of a run that is due. */
 const STOP_MS = 5_000
@@ -47,16 +51,18 @@ type Flags = ProducerFlags & MetricsFlags & { readonly hooks?: string; readonly 
  * producers may run concurrently.
  */
 export async function producer(flags: Flags, self: Command): Promise<void> {
-  const schedules = schedulesOf(await requireConfigFile(self))
+  const file = await requireConfigFile(self)
+  const schedules = schedulesOf(file)
+  const sinks = (file.content.sinks ?? []) as FollowedStore[]
   await checkEndpoint(flags)
   const redis = requireRedis(flags)
   const log = openLog({ level: process.env.REEMBED_LOG ?? 'info' })
-  await withLoggedWaits(log, () => produce(flags, schedules, redis, log))
+  await withLoggedWaits(log, () => produce(flags, { schedules, sinks }, redis, log))
 }
 
 async function produce(
   flags: Flags,
-  schedules: readonly Schedule[],
+  { schedules, sinks }: { readonly schedules: readonly Schedule[]; readonly sinks: readonly FollowedStore[] },
   redis: RedisTarget,
   log: Logger,
 ): Promise<void> {
@@ -91,6 +97,7 @@ async function produce(
   await Promise.all([
     runSchedules({ schedules, store, plan, log, metrics, signal }),
     runHooks(hooked, { plan, log, metrics, signal }),
+    followVersions(store, sinks, followOptions(log, signal)),
     sweepOutputs({
       outputs: () => [absoluteUrl(flags.output)],
       open: output => openStore(output, { create: true, unsafe: flags.unsafeStore, s3: s3OptionsOf(flags) }),
@@ -102,3 +109,14 @@ async function produce(
     }),
   ])
 }
+
+const followOptions = (log: Logger, signal: AbortSignal): FollowOptions => ({
+  open: openVectorStore,
+  pause: () => wait(FOLLOW_MS * (0.5 + Math.random()), undefined, { signal }),
+  onEvent: ({ kind, ...event }) => {
+    if (kind === 'failed') log.warn(event, 'vector store not updated')
+    else log.info(event, kind === 'loaded' ? 'vector store loaded' : 'searches switched')
+  },
+  by: actorOf({}).by,
+  signal,
+})

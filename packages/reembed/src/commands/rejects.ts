@@ -4,7 +4,7 @@ import { counted, REJECT_COLUMNS, rejectCsv, rejectText } from '@reembed/render'
 import { messageOf } from '@reembed/shared'
 import { openExistingOutput, s3OptionsOf } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
-import { note, write } from '../output.ts'
+import { note, write, writeData } from '../output.ts'
 
 interface Flags extends OutputFlags, JsonFlag {
   readonly csv?: boolean
@@ -17,7 +17,7 @@ const TEXT_CHARACTERS = 80
 export async function rejects(name: string | undefined, flags: Flags): Promise<void> {
   await using store = await openExistingOutput(flags)
   const run = await findRun(store, name, 'newest')
-  if (flags.csv) write(`${REJECT_COLUMNS.join(',')}\r\n`)
+  if (flags.csv) writeData(`${REJECT_COLUMNS.join(',')}\r\n`)
   let found = 0
   const all = readRejects(store, run, {
     textCharacters: flags.showText ? TEXT_CHARACTERS : 0,
@@ -27,7 +27,7 @@ export async function rejects(name: string | undefined, flags: Flags): Promise<v
   })
   for await (const reject of all) {
     found += 1
-    if (flags.csv) write(`${rejectCsv(reject)}\r\n`)
+    if (flags.csv) writeData(`${rejectCsv(reject)}\r\n`)
     else if (flags.json) write(`${JSON.stringify(reject)}\n`)
     else write(`${rejectText(reject)}\n`)
   }

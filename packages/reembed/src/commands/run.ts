@@ -12,7 +12,7 @@ import {
   type Row,
   unreadWarning,
 } from '@reembed/render'
-import { EXIT, faultOf, ReembedError, unlessAborted } from '@reembed/shared'
+import { EXIT, faultOf, ReembedError, shellWord, unlessAborted } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { openLog } from '@reembed/telemetry'
 import { startWorker, type Worker } from '@reembed/worker'
@@ -27,7 +27,7 @@ import {
   s3OptionsOf,
 } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags, WorkerFlags } from '../options.ts'
-import { facts, note, print } from '../output.ts'
+import { facts, note, noteLines, print } from '../output.ts'
 import { actorOf, planOptionsOf } from '../requests.ts'
 import { steps } from '../step-line.ts'
 
@@ -63,7 +63,9 @@ export async function run(flags: CorpusFlags & FollowFlags): Promise<void> {
       redis: flags.redis ? requireRedis(flags) : undefined,
       onNotice: notePlan,
     })
-    return { store, endpoint, planned }
+    // Its worker also serves older runs of the output, whose corpora the default allows.
+    const isLocal = corpus.store.url.startsWith('/') && !store.url.startsWith('/')
+    return { store, sources: isLocal ? [corpus.store.url] : undefined, endpoint, planned }
   })
   await executeRun(prepared.planned, flags, { ...prepared, stack, interrupted, startedMs })
 }
@@ -76,6 +78,8 @@ export const unlessInterrupted = <T>(interrupted: AbortSignal, step: () => Promi
 
 export interface RunResources {
   readonly store: Store
+  /** The corpora that the worker of this process may read; see `WorkerOptions`. */
+  readonly sources?: readonly string[] | undefined
   readonly endpoint: ResolvedEndpoint
   readonly stack: AsyncDisposableStack
   readonly interrupted: AbortSignal
@@ -92,7 +96,7 @@ export async function executeRun(
   steps.show('recording the plan')
   const recorded = await unlessInterrupted(interrupted, () => recordRun(store, planned))
   const { plan, created, manifest: finished } = recorded
-  note(facts([...describePlan(planned), ...(created && plan.quote ? describeQuote(plan.quote) : [])]))
+  noteLines(facts([...describePlan(planned), ...(created && plan.quote ? describeQuote(plan.quote) : [])]))
   if (finished) {
     const outcome = await publishAgain(finished, plan, flags, resources)
     conclude(flags, { store, plan }, finished, outcome, [
@@ -181,7 +185,7 @@ async function startLocalWorker(
   redis: RedisTarget,
   plan: Plan,
   flags: FollowFlags,
-  { store, endpoint, interrupted: signal }: RunResources,
+  { store, sources, endpoint, interrupted: signal }: RunResources,
   blocked: AbortController,
 ): Promise<{ worker: Worker; jobErrors: () => number }> {
   let errors = 0
@@ -190,6 +194,7 @@ async function startLocalWorker(
     endpoint: endpoint.url,
     endpointOptions: endpoint.options,
     outputs: [store.url],
+    sources,
     concurrency: flags.concurrency,
     s3: s3OptionsOf(flags),
     unsafeStore: flags.unsafeStore,
@@ -268,20 +273,20 @@ function conclude(
 const rejectsRow = (output: string, { run, totals }: Manifest, outcome: PublishOutcome): Row[] =>
   totals.rejects === 0 || outcome.status === 'held'
     ? []
-    : [['rejects', `\`reembed rejects ${run.slice(0, SHORT_ID)} --output ${output}\` lists them`]]
+    : [['rejects', `\`reembed rejects ${run.slice(0, SHORT_ID)} --output ${shellWord(output)}\` lists them`]]
 
 /** The command with which most users continue. */
 function nextStep(output: string, run: string, outcome: PublishOutcome): string {
   const name = run.slice(0, SHORT_ID)
-  if (outcome.status === 'superseded') return `\`reembed ls --output ${output}\` lists the runs`
-  if (outcome.status !== 'held') return `\`reembed search "some words" --output ${output}\``
+  if (outcome.status === 'superseded') return `\`reembed ls --output ${shellWord(output)}\` lists the runs`
+  if (outcome.status !== 'held') return `\`reembed search "some words" --output ${shellWord(output)}\``
   switch (outcome.by) {
     case 'rejects':
-      return `\`reembed rejects ${name} --output ${output}\` lists them`
+      return `\`reembed rejects ${name} --output ${shellWord(output)}\` lists them`
     case 'truncation':
-      return `\`reembed publish ${name} --max-truncated 100% --output ${output}\` publishes it nevertheless`
+      return `\`reembed publish ${name} --max-truncated 100% --output ${shellWord(output)}\` publishes it nevertheless`
     case 'gates':
-      return `\`reembed report current ${name} --output ${output}\` compares it, \`reembed publish ${name} --force\` publishes it`
+      return `\`reembed report current ${name} --output ${shellWord(output)}\` compares it, \`reembed publish ${name} --force\` publishes it`
   }
 }
 

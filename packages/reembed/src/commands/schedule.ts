@@ -9,6 +9,7 @@ import {
   type ScheduleTrigger,
 } from '@reembed/producer'
 import { openQueue } from '@reembed/queue'
+import { printable } from '@reembed/shared'
 import type { Command } from 'commander'
 import { addSchedule, removeSchedule, requireConfigFile, rootOf, schedulesOf } from '../config/schedules.ts'
 import { checkEndpoint, openExistingOutput, openOutput, requireRedis } from '../open-resources.ts'
@@ -95,8 +96,9 @@ export async function tick(flags: ProducerFlags & JsonFlag, self: Command): Prom
       ...('tickMs' in check && { tick: isoOf(check.tickMs) }),
       ...('outcome' in check && check.outcome),
     })),
-    checks.map(({ schedule, check }) => `${schedule.padEnd(16)}  ${describeCheck(check)}`).join('\n') ||
-      'no schedules',
+    checks
+      .map(({ schedule, check }) => `${schedule.padEnd(16)}  ${printable(describeCheck(check))}`)
+      .join('\n') || 'no schedules',
   )
   const failed = checks.find(({ check }) => check.status === 'failed')
   if (failed?.check.status === 'failed') throw failed.check.error

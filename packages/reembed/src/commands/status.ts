@@ -7,7 +7,7 @@ import type { Store } from '@reembed/store'
 import { onInterrupt } from '../interrupt.ts'
 import { openExistingOutput, requireRedis } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
-import { facts, note, print, write } from '../output.ts'
+import { facts, note, print, rewrite } from '../output.ts'
 import { steps } from '../step-line.ts'
 
 type Flags = OutputFlags & RedisFlags & JsonFlag & { readonly watch?: boolean }
@@ -53,7 +53,7 @@ async function watch(
     for await (const status of watchRun(store, queue, run, interrupt.signal)) {
       const text = flags.json ? JSON.stringify(status) : facts(describeRunStatus(status, Date.now()))
       const before = shown && !flags.json && process.stdout.isTTY ? shown.split('\n').length : 0
-      if (text !== shown) write(`${before > 0 ? `\x1b[${before}A\x1b[0J` : ''}${text}\n`)
+      if (text !== shown) rewrite(before, `${text}\n`)
       ;[shown, last] = [text, status]
     }
     return last

@@ -23,6 +23,7 @@ import { withLoggedWaits } from '../waits.ts'
 
 interface Flags extends EndpointFlags, MetricsFlags, RedisFlags, WorkerFlags, S3Flags {
   readonly output: readonly string[]
+  readonly sources?: readonly string[]
   readonly drainSeconds: number
   readonly giveUpMinutes: number
   readonly unsafeStore?: boolean
@@ -82,6 +83,7 @@ async function work(flags: Flags, { redis, endpoint: { url, options }, log }: Pa
     endpoint: url,
     endpointOptions: options,
     outputs,
+    sources: flags.sources,
     concurrency: flags.concurrency,
     s3: s3OptionsOf(flags),
     unsafeStore: flags.unsafeStore,

@@ -60,6 +60,7 @@ export const CONFIG_KEYS: Readonly<Record<string, string>> = {
   concurrency: 'worker.concurrency',
   drainSeconds: 'worker.drain_seconds',
   giveUpMinutes: 'worker.give_up_minutes',
+  sources: 'worker.sources',
   metrics: 'worker.metrics',
   metricsOpen: 'worker.metrics_open',
 
@@ -136,6 +137,7 @@ export const PATH_KEYS: ReadonlySet<string> = new Set([
   'model.tokenizer',
   'gates.queries',
   'gates.qrels',
+  'worker.sources',
 ])
 
 /**

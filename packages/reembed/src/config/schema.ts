@@ -22,6 +22,19 @@ const schedule = z.strictObject({
     .describe('plan a run at a due tick only if this changed since the newest run'),
 })
 
+const sink = z.strictObject({
+  url: z.string().min(1).describe('URL of the vector store, like postgres://app@db.example/search'),
+  name: z
+    .string()
+    .regex(/^[a-z][a-z0-9_]{0,39}$/, 'a-z, 0-9 and _, at most 40')
+    .default('embeddings')
+    .describe('name that searches use: a view or an alias'),
+  switch: z
+    .enum(['auto', 'manual'])
+    .default('manual')
+    .describe('auto: searches follow the current version; manual: `reembed switch` moves them'),
+})
+
 export type Schema = z.ZodType<Readonly<Record<string, unknown>>>
 
 /**
@@ -50,6 +63,10 @@ export function schemaOf(program: Command): Schema {
         .array(schedule)
         .optional()
         .describe('times of scheduled runs; needs `reembed producer` or `reembed schedule tick`'),
+      sinks: z
+        .array(sink)
+        .optional()
+        .describe('vector stores that `reembed producer` keeps at the current version'),
     })
     .describe('reembed.yaml: one corpus, one output')
 }

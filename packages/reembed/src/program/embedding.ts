@@ -98,6 +98,7 @@ export function addEmbeddingCommands(program: Command): void {
       ),
       [
         ...option.outputs,
+        option.sources,
         ...option.endpoint,
         ...option.redis,
         ...option.worker,

@@ -9,7 +9,7 @@ import {
   toInt8,
   toUbinary,
 } from '@reembed/shard'
-import type { CreateExportLayout } from '../layout.ts'
+import { type CreateExportLayout, pythonCommand, pythonText } from '../layout.ts'
 import { plainColumns, plainValues } from './parquet.ts'
 
 /**
@@ -36,7 +36,10 @@ export const arrow: CreateExportLayout = run => {
       yield { name: `data/${stem}.arrow`, bytes: bytes() }
     },
     sharedFiles: [],
-    loadCommands: `python -c "import pyarrow.dataset as ds; print(ds.dataset('<target>/data', format='arrow').schema)"`,
+    loadCommands: target =>
+      pythonCommand(
+        `import pyarrow.dataset as ds; print(ds.dataset(${pythonText(`${target}/data`)}, format="arrow").schema)`,
+      ),
   }
 }
 
@@ -83,13 +86,15 @@ export const npy: CreateExportLayout = run => {
       }
     },
     sharedFiles: [],
-    loadCommands: [
-      '# row i of a matrix belongs to row i of metadata/, in the file with the same name',
-      ...['embeddings', ...quantize.map(folderOf)].map(
-        folder =>
-          `python -c "import glob, numpy; print(sum(len(numpy.load(path, mmap_mode='r')) for path in glob.glob('<target>/${folder}/*.npy')), 'rows in ${folder}')"`,
-      ),
-    ].join('\n'),
+    loadCommands: target =>
+      [
+        '# row i of a matrix belongs to row i of metadata/, in the file with the same name',
+        ...['embeddings', ...quantize.map(folderOf)].map(folder =>
+          pythonCommand(
+            `import glob, numpy; print(sum(len(numpy.load(path, mmap_mode="r")) for path in glob.glob(glob.escape(${pythonText(`${target}/${folder}`)}) + "/*.npy")), "rows in ${folder}")`,
+          ),
+        ),
+      ].join('\n'),
   }
 }
 

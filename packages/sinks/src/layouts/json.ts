@@ -2,7 +2,7 @@
 
 import type { CarriedValue } from '@reembed/protocol'
 import { createShardBuffer, type FlatColumn, type ShardBatch } from '@reembed/shard'
-import { ReembedError } from '@reembed/shared'
+import { ReembedError, shellWord } from '@reembed/shared'
 import { type CreateExportLayout, type ExportShard, metadataOf, textFile, toJson } from '../layout.ts'
 
 /** The bulk request size that Elasticsearch recommends. It refuses requests above 100 MiB. */
@@ -81,11 +81,15 @@ export const elasticsearch: CreateExportLayout = ({ manifest, extra, name }) => 
     },
     sharedFiles: [textFile('mapping.json', `${JSON.stringify(mapping, null, 2)}\n`)],
     // _bulk answers 200 although documents of it failed. The subshell ends the loop, not the shell.
-    loadCommands: `curl -sS --fail-with-body -X PUT "<elasticsearch>/${name}" -H 'content-type: application/json' --data-binary "@<target>/mapping.json"
-(for file in <target>/data/*.ndjson; do
-  reply=$(curl -sS --fail-with-body "<elasticsearch>/${name}/_bulk?filter_path=errors,items.*.error" -H 'content-type: application/x-ndjson' --data-binary "@$file")
+    loadCommands(target) {
+      const index = `<elasticsearch>/${encodeURIComponent(name)}`
+      const bulk = `${index}/_bulk?filter_path=errors,items.*.error`
+      return `curl -sS --fail-with-body -X PUT ${shellWord(index)} -H 'content-type: application/json' --data-binary ${shellWord(`@${target}/mapping.json`)}
+(for file in ${shellWord(target)}/data/*.ndjson; do
+  reply=$(curl -sS --fail-with-body ${shellWord(bulk)} -H 'content-type: application/x-ndjson' --data-binary "@$file")
   case "$reply" in *'"errors":false'*) ;; *) echo "$file: $reply" >&2; exit 1 ;; esac
-done)`,
+done)`
+    },
   }
 }
 
@@ -149,8 +153,8 @@ export const vespa: CreateExportLayout = ({ manifest, extra, name }) => {
       characters: { pattern: /[\0-\x08\x0b\x0c\x0e-\x1f]/, name: 'a control character' },
     },
     sharedFiles: [textFile(`schemas/${name}.sd`, schema)],
-    loadCommands: `# first deploy an application package that contains schemas/${name}.sd
-for file in <target>/data/*.jsonl; do vespa feed $file; done`,
+    loadCommands: target => `# first deploy an application package that contains schemas/${name}.sd
+for file in ${shellWord(target)}/data/*.jsonl; do vespa feed "$file"; done`,
   }
 }
 

@@ -13,12 +13,15 @@ import {
   toInt8,
   toUbinary,
 } from '@reembed/shard'
+import { printable, shellWord } from '@reembed/shared'
 import {
   type CreateExportLayout,
   type ExportedRun,
   type ExportLayout,
   type ExportShard,
   metadataOf,
+  pythonCommand,
+  pythonText,
   textFile,
   toJson,
 } from '../layout.ts'
@@ -104,9 +107,9 @@ configs:
     path: data/train-*
 ---
 
-${totals.rows} embeddings with ${model.dimensions} dimensions from \`${model.id}\` at revision \`${model.revision ?? 'unknown'}\`${
+${totals.rows} embeddings with ${model.dimensions} dimensions from ${codeOf(model.id)} at revision ${codeOf(model.revision ?? 'unknown')}${
     model.normalized ? ', normalised' : ''
-  }${manifest.prompt ? `, documents prefixed with ${JSON.stringify(manifest.prompt)}` : ''}.
+  }${manifest.prompt ? `, documents prefixed with ${codeOf(JSON.stringify(manifest.prompt))}` : ''}.
 Created by reembed, run \`${manifest.run}\`, vector space \`${manifest.spaceId}\`.
 `
   return {
@@ -117,10 +120,15 @@ Created by reembed, run \`${manifest.run}\`, vector space \`${manifest.spaceId}\
       name: ({ stem }) => `data/${stem.replace(/^part/, 'train')}.parquet`,
     }),
     sharedFiles: [textFile('README.md', card)],
-    loadCommands: `python -c "import datasets; print(datasets.load_dataset('<target>', split='train'))"
-hf upload <org>/<name> <target> --repo-type dataset`,
+    loadCommands: target => `${pythonCommand(
+      `import datasets; print(datasets.load_dataset(${pythonText(target)}, split="train"))`,
+    )}
+hf upload '<org>/<name>' ${shellWord(target)} --repo-type dataset`,
   }
 }
+
+/** Code in a line of Markdown, which a name cannot end. */
+const codeOf = (text: string): string => `\`${printable(text).replaceAll('`', "'")}\``
 
 const PINECONE_ID_CHARACTERS = 512
 const PINECONE_METADATA_BYTES = 40 * 1024
@@ -153,7 +161,10 @@ export const pinecone: CreateExportLayout = run => {
       metadataBytes: PINECONE_METADATA_BYTES,
     },
     sharedFiles: [],
-    loadCommands: `python -c "from pinecone import Pinecone; print(Pinecone().Index('<index>').start_import('<target>/data/'))"`,
+    loadCommands: target =>
+      pythonCommand(
+        `from pinecone import Pinecone; print(Pinecone().Index("<index>").start_import(${pythonText(`${target}/data/`)}))`,
+      ),
   }
 }
 
@@ -201,11 +212,12 @@ export const milvus: CreateExportLayout = run => {
       stringBytes: () => MILVUS_STRING_BYTES,
     },
     sharedFiles: [textFile('fields.json', `${JSON.stringify({ collection: run.name, fields }, null, 2)}\n`)],
-    loadCommands: `# first create the collection with the fields of fields.json, without a dynamic field, and copy data/ into the bucket of Milvus
-python -c "from pymilvus.bulk_writer import bulk_import
-files = [[f'data/part-{shard:05}-of-${shardDigits(run.manifest.shards)}.parquet'] for shard in range(${run.manifest.shards})]
+    loadCommands:
+      () => `# first create the collection with the fields of fields.json, without a dynamic field, and copy data/ into the bucket of Milvus
+${pythonCommand(`from pymilvus.bulk_writer import bulk_import
+files = [[f"data/part-{shard:05}-of-${shardDigits(run.manifest.shards)}.parquet"] for shard in range(${run.manifest.shards})]
 for first in range(0, len(files), ${MILVUS_FILES_PER_REQUEST}):
-    print(bulk_import(url='<milvus>', collection_name='${run.name}', files=files[first:first + ${MILVUS_FILES_PER_REQUEST}]).json())"`,
+    print(bulk_import(url="<milvus>", collection_name=${pythonText(run.name)}, files=files[first:first + ${MILVUS_FILES_PER_REQUEST}]).json())`)}`,
   }
 }
 
@@ -227,5 +239,8 @@ export const lance: CreateExportLayout = run => ({
     name: ({ stem }) => `data/${stem}.parquet`,
   }),
   sharedFiles: [],
-  loadCommands: `python -c "import lancedb, pyarrow.dataset as ds; lancedb.connect('<database>').create_table('${run.name}', ds.dataset('<target>/data').scanner().to_reader())"`,
+  loadCommands: target =>
+    pythonCommand(
+      `import lancedb, pyarrow.dataset as ds; lancedb.connect("<database>").create_table(${pythonText(run.name)}, ds.dataset(${pythonText(`${target}/data`)}).scanner().to_reader())`,
+    ),
 })

@@ -1,7 +1,7 @@
 // pgvector: files for COPY in PostgreSQL's binary format.
 
 import { createShardBuffer } from '@reembed/shard'
-import { ReembedError } from '@reembed/shared'
+import { ReembedError, shellWord } from '@reembed/shared'
 import { type CreateExportLayout, textFile } from '../layout.ts'
 import {
   COPY_HEADER,
@@ -34,8 +34,6 @@ CREATE TABLE ${table} (
     operator: normalized ? '<#>' : '<=>',
   }
   const query = `SELECT id FROM ${table} ORDER BY ${expression} ${operator} (SELECT ${expression} FROM ${table} LIMIT 1) LIMIT 10`
-  /** For use inside double quotes. */
-  const shellQuoted = (sql: string): string => sql.replace(/["\\$`]/g, '\\$&')
   return {
     fileNames: ({ stem }) => [`data/${stem}.copy`],
     async *write({ stem }, batches) {
@@ -53,10 +51,11 @@ CREATE TABLE ${table} (
     },
     rowLimits: PG_LIMITS,
     sharedFiles: [textFile('schema.sql', schema), textFile('index.sql', indexSql)],
-    loadCommands: `psql -f <target>/schema.sql
-for file in <target>/data/*.copy; do psql -c "\\copy ${shellQuoted(table)} FROM '$file' WITH (FORMAT binary)"; done
-psql -f <target>/index.sql
+    // From psql's stdin: a file name inside the command would need the quotes of SQL as well.
+    loadCommands: target => `psql -f ${shellWord(`${target}/schema.sql`)}
+for file in ${shellWord(target)}/data/*.copy; do psql -c ${shellWord(`\\copy ${table} FROM pstdin WITH (FORMAT binary)`)} < "$file"; done
+psql -f ${shellWord(`${target}/index.sql`)}
 # the ids nearest to one vector of the table:
-psql -c "${shellQuoted(query)}"`,
+psql -c ${shellWord(query)}`,
   }
 }

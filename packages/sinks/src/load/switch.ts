@@ -7,6 +7,7 @@ import {
   readCurrent,
   readLoadRecords,
   readManifest,
+  type Version,
 } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
@@ -57,9 +58,10 @@ export async function switchStore(
   const history = await Array.fromAsync(readLoadRecords(source))
   const records = history.filter(record => record.address === address && record.name === name)
   const from = await withRetries(() => vectors.current(name), { signal })
-  const wanted = back
-    ? targetBefore(records, from, name)
-    : await targetOfCurrent(source, records, vectors, name)
+  const current = back ? undefined : await requireCurrent(source)
+  const wanted = current
+    ? targetOfCurrent(source, records, current, { address, name })
+    : targetBefore(records, from, name)
   const { target, run, proof } = wanted
   const manifest = await manifestOf(source, run)
   if (proof?.shardsSha256 !== manifest.shardsSha256) {
@@ -88,39 +90,41 @@ export async function switchStore(
   if (from !== target) await withRetries(() => vectors.switchTo(name, target, signal), { signal })
   // Also after a switch that was interrupted before its record: `from` is then the last record's.
   const last = records.find(({ action }) => action === 'switch')
-  if (last?.target !== target)
+  if (last?.target !== target || (current && last.version !== current.version))
     await putLoadRecord(source, {
       action: 'switch',
       address,
       name,
       target,
       run,
-      from: from === target ? last?.target : from,
+      from: from !== target ? from : last?.target === target ? last.from : last?.target,
+      version: current?.version,
       by,
       reason,
     })
   return outcome
 }
 
+async function requireCurrent(source: Store): Promise<Version> {
+  const current = await readCurrent(source)
+  if (current) return current
+  throw new ReembedError('RUN_NOT_FOUND', `nothing is published in ${source.url} yet`, {
+    reason: 'nothing_published',
+  })
+}
+
 /** The load of the current version. */
-async function targetOfCurrent(
+function targetOfCurrent(
   source: Store,
   records: readonly LoadRecord[],
-  { address }: VectorStore,
-  name: string,
-): Promise<LoadRecord> {
-  const current = await readCurrent(source)
-  if (current === undefined) {
-    throw new ReembedError('RUN_NOT_FOUND', `nothing is published in ${source.url} yet`, {
-      reason: 'nothing_published',
-    })
-  }
-  const target = targetOf(name, current.run)
-  const found = loadOf(records, target)
+  { version, run }: Version,
+  { address, name }: Pick<LoadRecord, 'address' | 'name'>,
+): LoadRecord {
+  const found = loadOf(records, targetOf(name, run))
   if (found) return found
   throw new ReembedError(
     'RUN_NOT_FOUND',
-    `version ${current.version} of ${source.url} (run ${current.run}) is not loaded into '${name}' at ${address}: load it first`,
+    `version ${version} of ${source.url} (run ${run}) is not loaded into '${name}' at ${address}: load it first`,
     { reason: 'run_not_loaded' },
   )
 }
@@ -139,7 +143,7 @@ function targetBefore(records: readonly LoadRecord[], present: string | undefine
 }
 
 /** The newest load of a target, unless the target was dropped since. */
-function loadOf(records: readonly LoadRecord[], target: string): LoadRecord | undefined {
+export function loadOf(records: readonly LoadRecord[], target: string): LoadRecord | undefined {
   const last = records.find(record => record.target === target && record.action !== 'switch')
   return last?.action === 'load' ? last : undefined
 }

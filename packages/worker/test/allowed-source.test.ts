@@ -1,0 +1,40 @@
+import { expect, test } from 'vitest'
+import { requireAllowedSource } from '../src/allowed-source.ts'
+
+const S3 = 's3://vectors/wiki'
+
+test.each<[source: string, output: string, sources: string[] | undefined]>([
+  ['s3://corpora/wiki/', S3, undefined],
+  ['hf://datasets/a/b@c0ffee', S3, undefined],
+  ['/srv/corpus', '/srv/vectors', undefined],
+  ['/srv/corpus', 'file:///srv/vectors', undefined],
+  ['/srv/corpus', S3, ['/srv/corpus']],
+  ['/srv/corpus/deep', S3, ['/srv/corpus/']],
+  ['/srv/corpus', S3, ['/srv/corpus/a.jsonl']],
+  ['/srv/corpus', S3, ['/srv/corpus/**/*.jsonl']],
+  ['/srv/corpus', S3, ['file:///srv/corpus']],
+  ['s3://corpora/wiki/', S3, ['s3://corpora//wiki']],
+  ['s3://corpora/wiki/', S3, ['s3://other/x', 's3://corpora/']],
+  ['s3://corpora/wiki/', S3, ['s3://corpora/wiki/a.jsonl']],
+  ['hf://datasets/a/b@c0ffee/data', S3, ['hf://datasets/a/b']],
+])('a worker reads %s for %s with the sources %j', (source, output, sources) => {
+  requireAllowedSource(source, output, sources)
+})
+
+test.each<[source: string, output: string, sources: string[] | undefined]>([
+  ['/etc', S3, undefined],
+  ['file:///etc', S3, undefined],
+  ['relative', S3, undefined],
+  ['/srv/corpus-private', S3, ['/srv/corpus']],
+  ['/srv', S3, ['/srv/corpus/deep']],
+  ['/srv/corpus/../../etc', S3, ['/srv/corpus']],
+  ['s3://private/wiki/', S3, ['s3://corpora/wiki']],
+  ['s3://corpora/wiki2', S3, ['s3://corpora/wiki']],
+  ['hf://datasets/a/private', S3, ['hf://datasets/a/b']],
+  ['/srv/corpus', '/srv/vectors', ['/srv/other']],
+  ['/srv/corpus', S3, []],
+])('a worker does not read %s for %s with the sources %j', (source, output, sources) => {
+  expect(() => requireAllowedSource(source, output, sources)).toThrow(
+    expect.objectContaining({ code: 'JOB_INVALID', retry: 'requeue', option: 'worker.sources' }),
+  )
+})

@@ -1,0 +1,89 @@
+// From a changed model to switched searches without an operator: producer and worker as real
+// processes, and a version that gates hold.
+
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { startRedis } from '@reembed/local'
+import { readCurrent, readLoadRecords } from '@reembed/protocol'
+import { openStore } from '@reembed/store'
+import { startFakeTei } from '@reembed/testing'
+import { expect, test } from 'vitest'
+import { documents, start, temporaryFolder, writeJsonl } from '../parts/cli.ts'
+import { startElasticsearch } from '../parts/elasticsearch.ts'
+
+test('searches follow a changed model without an operator, and stay where a gate holds the next run', async () => {
+  await using folder = await temporaryFolder()
+  await using tei = await startFakeTei({ dimensions: 8, sha: 'one' })
+  await using redis = await startRedis()
+  await using server = await startElasticsearch('9.3.0')
+  const corpus = join(folder.path, 'corpus')
+  await mkdir(corpus)
+  await writeJsonl(join(corpus, 'a.jsonl'), documents(200))
+  await writeFile(
+    join(folder.path, 'reembed.yaml'),
+    `version: 1
+source: { uri: corpus }
+output: { uri: vectors }
+endpoint: { url: ${tei.url} }
+queue: { redis: ${redis.url} }
+gates: { hold: 'rows drop 10%' }
+sinks:
+  - { url: 'elasticsearch+${server.url}', name: wiki, switch: auto }
+  - { url: 'elasticsearch+${server.url}', name: staged }
+`,
+  )
+  await using store = await openStore(join(folder.path, 'vectors'), { create: true })
+  const env = { REEMBED_HOOK_SECRET: 'a-secret-of-the-webhook' }
+  const worker = start(['worker'], env, folder.path)
+  const producer = start(['producer', '--hooks', '0', '--hook-quiet-seconds', '1'], env, folder.path)
+  const { url } = JSON.parse(await producer.line(/hooks served/))
+  const changed = async (): Promise<void> => {
+    const headers = { authorization: `Bearer ${env.REEMBED_HOOK_SECRET}` }
+    expect((await fetch(`${url}/hooks/generic`, { method: 'POST', headers })).status).toBe(202)
+  }
+  const aliasOf = async (name: string): Promise<string[]> => {
+    const reply = await fetch(`${server.url}/_alias/${name}`)
+    return reply.ok ? Object.keys((await reply.json()) as object) : []
+  }
+  /** Waits until searches use the run of a version. */
+  async function switchedTo(version: number): Promise<string> {
+    const current = await expect
+      .poll(() => readCurrent(store), { timeout: 60_000 })
+      .toMatchObject({ version })
+      .then(() => readCurrent(store))
+    const run = current?.run ?? ''
+    await producer.line(new RegExp(`"run":"${run}".*searches switched`))
+    expect(await aliasOf('wiki')).toEqual([`wiki_${run.slice(0, 12)}`])
+    expect(await aliasOf('staged')).toEqual([])
+    return run
+  }
+
+  await changed()
+  const first = await switchedTo(1)
+  await tei.stop()
+  await tei.start({ sha: 'two' })
+  await changed()
+  const second = await switchedTo(2)
+  expect(second).not.toBe(first)
+
+  await rm(join(corpus, 'a.jsonl'))
+  await writeJsonl(join(corpus, 'b.jsonl'), documents(20))
+  await changed()
+  await worker.line(/"state":"held"/)
+  await tei.stop()
+  for (const { child } of [worker, producer]) child.kill('SIGTERM')
+  const [ended] = await Promise.all([producer.finished, worker.finished])
+  expect(ended.code, ended.stderr).toBe(0)
+  expect(await readCurrent(store)).toMatchObject({ version: 2, run: second })
+  expect(await aliasOf('wiki')).toEqual([`wiki_${second.slice(0, 12)}`])
+  const history = await Array.fromAsync(readLoadRecords(store), ({ action, name, run }) => [
+    action,
+    name,
+    run,
+  ])
+  expect(history.filter(([action]) => action === 'switch').reverse()).toEqual([
+    ['switch', 'wiki', first],
+    ['switch', 'wiki', second],
+  ])
+  expect(history.filter(([action, name]) => action === 'load' && name === 'staged')).toHaveLength(2)
+})

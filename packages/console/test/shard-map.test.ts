@@ -23,7 +23,10 @@ test('a failed shard decides the cell of its bin, then an active one, then the m
 })
 
 test('a map of 100,000 shards is made in under a second and is small, also where states alternate', () => {
-  const states = Uint8Array.from({ length: 100_000 }, (_, shard) => Math.floor(shard / 20) % SHARD_STATES.length)
+  const states = Uint8Array.from(
+    { length: 100_000 },
+    (_, shard) => Math.floor(shard / 20) % SHARD_STATES.length,
+  )
   const startedMs = performance.now()
   const { text } = shardMap(cellsOf(states), link)
   expect(performance.now() - startedMs).toBeLessThan(1_000)

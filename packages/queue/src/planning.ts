@@ -121,7 +121,7 @@ export async function readPlanning(redis: Redis, queue: string, output: string):
   return fresh.filter(entry => normalOutput(entry.output) === url).sort((a, b) => b.elapsedMs - a.elapsedMs)
 }
 
-/** The hash expires only when no planner refreshes it, so planners remove entries of killed ones. */
+/** Entries of killed planners would stay for as long as another planner refreshes the hash. */
 async function removeStale(redis: Redis, queue: string): Promise<void> {
   const { stale } = await readAll(redis, queue)
   if (stale.length > 0) await redis.hdel(queueKey('planning', queue), ...stale)

@@ -27,7 +27,7 @@ export async function status(name: string | undefined, flags: Flags): Promise<vo
   if (typeof queue === 'string') process.exitCode = EXIT.unreachable
 }
 
-/** The run, or what is planned for an output without a run; in both cases with all that is planned. */
+/** The run, or the first planning of an output without a run; in `planning` all of them. */
 const dataOf = ({ run, planning }: OutputStatus): object => ({ ...(run ?? planning[0]), planning })
 
 /** A text where Redis does not answer: the store's facts are shown nevertheless. */

@@ -99,7 +99,7 @@ export async function openSite(
   }
 }
 
-/** The Secret for a server that `redis://` leads to: KEDA reads its parts, the pods read the URL. */
+/** The Secret of a `redis://` server: KEDA reads its parts, the pods read the URL. */
 function secretOf(url: string): Record<string, string> {
   const { host, username, password } = new URL(url)
   const [user = '', secret = ''] = [username, password].map(decodeURIComponent)

@@ -1,5 +1,5 @@
 // What a queue costs that several outputs and runs share: a worker beside the jobs of an output
-// that it does not serve, and one job behind many of another run.
+// that it does not serve, one job behind many of another run, and a run beside a blocked one.
 //
 //   node --conditions=@reembed/source bench/shared-queue.ts [jobs] [seconds]
 
@@ -7,6 +7,7 @@ import { execFileSync } from 'node:child_process'
 import { setTimeout as wait } from 'node:timers/promises'
 import { startRedis } from '@reembed/local'
 import { consume, type Job, openQueue } from '@reembed/queue'
+import { ReembedError } from '@reembed/shared'
 
 const [COUNT = 100_000, SECONDS = 60] = process.argv.slice(2).map(Number)
 const JOB_MS = 5
@@ -73,4 +74,30 @@ const late = Promise.withResolvers<void>()
   await wait(2_000)
   const rate = taken / ((performance.now() - startedMs) / 1_000)
   console.log(`jobs of ${JOB_MS} ms, ${AT_ONCE} at once: ${rate.toFixed(0)} jobs/s`)
+}
+
+// A run of short jobs beside a run whose attempts fail after two seconds.
+const BLOCKED_MS = 2_000
+const BESIDE = 200
+await queue.add(jobs(BESIDE, '/beside', 'b'))
+await queue.add(jobs(BESIDE, '/beside', 'h'))
+{
+  let [attempts, done] = [0, 0]
+  const ended = Promise.withResolvers<void>()
+  await using _ = await consume(
+    redis.url,
+    async ({ run }) => {
+      if (run.startsWith('b')) {
+        attempts += 1
+        await wait(BLOCKED_MS)
+        throw new ReembedError('STORE_UNREACHABLE', 'blocked', { retry: 'requeue' })
+      }
+      await wait(JOB_MS)
+      done += 1
+      if (done === BESIDE) ended.resolve()
+    },
+    { concurrency: AT_ONCE, outputs: ['/beside'] },
+  )
+  await timed(`${BESIDE} jobs of ${JOB_MS} ms beside a blocked run`, () => ended.promise)
+  console.log(`attempts of the blocked run: ${attempts}`)
 }

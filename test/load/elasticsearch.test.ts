@@ -88,6 +88,18 @@ test('documents that the server refuses are listed with its reason, and a long i
   )
 })
 
+test('a load reports a lost reply and a full queue while it repeats the request', async () => {
+  await using server = await startElasticsearch('9.3.0')
+  const output = memoryStore()
+  const { manifest } = await makeRun(output, { shards: 12, rows: 5 })
+  await using vectors = await openVectorStore(`elasticsearch+${server.url}`)
+  const waits = new Set<string>()
+  await loadRun(output, manifest, vectors, {
+    onProgress: ({ waitingFor }) => void (waitingFor && waits.add(waitingFor)),
+  })
+  expect([...waits].join('\n')).toMatch(/does not answer: [\s\S]*answers 429 in _bulk: rejected execution/)
+})
+
 test('an index with the name that searches use, and a server of another kind, are refused', async () => {
   await using server = await startElasticsearch('9.3.0')
   const output = memoryStore()

@@ -122,7 +122,7 @@ export async function loadRun(
     report('write')
   }
   report('index')
-  await withRetries(() => vectors.finish(target, signal), { signal, onWait })
+  await withRetries(() => vectors.finish(target, { signal, onWait }), { signal, onWait })
   report('compare')
   const proof = await prove(source, vectors, target, { load, ...total, signal })
   const at: LoadTarget = { address: vectors.address, name, target: target.target, run }
@@ -171,10 +171,9 @@ async function loadShard(
     signal,
   }
   const rows = () => rowsOf(source, shard, options)
-  const refused = await withRetries(() => vectors.write(target, { load, shard: shard.shard, rows }, signal), {
-    signal,
-    onWait,
-  })
+  const write = { load, shard: shard.shard, rows }
+  const retries = { signal, onWait }
+  const refused = await withRetries(() => vectors.write(target, write, retries), retries)
   const loaded = { shard: shard.shard, rows: shard.rows - refused.length, refused }
   await putLoadedShard(source, manifest, load, loaded)
   return loaded

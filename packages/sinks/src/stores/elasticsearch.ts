@@ -11,6 +11,7 @@ import type { FlatColumn, ShardBatch } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import { metadataOf } from '../layout.ts'
 import { floatArray, members } from '../layouts/json.ts'
+import { type RetryOptions, withRetries } from '../load/retries.ts'
 import type { ShardWrite, Target, VectorStore } from '../load/vector-store.ts'
 import { createHttpClient, type HttpClient } from './http.ts'
 
@@ -79,10 +80,10 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
   }
 
   /** Sends one bulk request; the items that the server refuses for their content. */
-  async function bulk(index: string, body: string, signal?: AbortSignal): Promise<RefusedRow[]> {
+  async function bulk(index: string, body: string, options?: RetryOptions): Promise<RefusedRow[]> {
     const reply = await request('POST', `/${index}/_bulk`, {
       text: { body, type: 'application/x-ndjson' },
-      signal,
+      ...options,
     })
     if (reply.body.errors !== true) return []
     const refused: RefusedRow[] = []
@@ -100,13 +101,14 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     return refused
   }
 
-  async function write({ target, manifest }: Target, { rows }: ShardWrite, signal?: AbortSignal) {
+  async function write({ target, manifest }: Target, { rows }: ShardWrite, options?: RetryOptions) {
     const refused: RefusedRow[] = []
     let lines: string[] = []
     let length = 0
     const send = async (): Promise<void> => {
       if (lines.length === 0) return
-      refused.push(...(await bulk(target, lines.join(''), signal)))
+      const body = lines.join('')
+      refused.push(...(await withRetries(() => bulk(target, body, options), options)))
       lines = []
       length = 0
     }
@@ -135,11 +137,11 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     compared: () => 'cosine',
     prepare,
     write,
-    async finish({ target }, signal) {
+    async finish({ target }, options) {
       // null restores the default.
       const settings = { index: { refresh_interval: null, number_of_replicas: null } }
-      await request('PUT', `/${target}/_settings`, { json: settings, signal })
-      await request('POST', `/${target}/_refresh`, { signal })
+      await request('PUT', `/${target}/_settings`, { json: settings, ...options })
+      await request('POST', `/${target}/_refresh`, options)
     },
     async count(target) {
       const { status, body } = await request('GET', `/${target}/_count`, { expect: [404] })

@@ -1,6 +1,6 @@
 // Loads into Qdrant: a stand-in of its documented API, because the server cannot be built here.
 
-import { loadRun, openVectorStore } from '@reembed/sinks'
+import { loadRun, openVectorStore, switchStore } from '@reembed/sinks'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { makeRun } from '../export/run.ts'
 import { startQdrant } from '../parts/qdrant.ts'
@@ -97,3 +97,11 @@ test('a wrong key is named, and a collection of the same name is refused', async
     message: expect.stringContaining("'embeddings'"),
   })
 })
+
+test('a switch at an address where no server answers fails at once', async () => {
+  await using vectors = await openVectorStore('qdrant+http://127.0.0.1:1')
+  await expect(switchStore(memoryStore(), vectors)).rejects.toMatchObject({
+    code: 'STORE_UNREACHABLE',
+    message: expect.stringContaining('http://127.0.0.1:1 does not answer'),
+  })
+}, 5_000)

@@ -1,6 +1,6 @@
 // Loads into Elasticsearch and OpenSearch: a stand-in of their documented API.
 
-import { loadRun, openVectorStore } from '@reembed/sinks'
+import { dropTarget, loadRun, openVectorStore } from '@reembed/sinks'
 import { expect, test } from 'vitest'
 import { makeRun } from '../export/run.ts'
 import { startElasticsearch } from '../parts/elasticsearch.ts'
@@ -98,6 +98,15 @@ test('a load reports a lost reply and a full queue while it repeats the request'
     onProgress: ({ waitingFor }) => void (waitingFor && waits.add(waitingFor)),
   })
   expect([...waits].join('\n')).toMatch(/does not answer: [\s\S]*answers 429 in _bulk: rejected execution/)
+})
+
+test('a drop of a pattern instead of a run deletes no index', async () => {
+  await using server = await startElasticsearch('9.3.0')
+  await using vectors = await openVectorStore(`elasticsearch+${server.url}`)
+  await expect(dropTarget(memoryStore(), vectors, '*')).rejects.toMatchObject({
+    code: 'USAGE',
+    message: "'*' is not the id of a run: give a whole id",
+  })
 })
 
 test('an index with the name that searches use, and a server of another kind, are refused', async () => {

@@ -74,8 +74,7 @@ export async function openQdrant(url: string): Promise<VectorStore> {
       )
     }
     const existing = await collections()
-    const taken = existing.has(name) ? name : undefined
-    if (taken !== undefined) {
+    if (existing.has(name)) {
       throw new ReembedError(
         'USAGE',
         `'${name}' at ${address} is a collection, and searches need an alias of that name: choose another name`,
@@ -117,12 +116,16 @@ export async function openQdrant(url: string): Promise<VectorStore> {
   }
 
   async function finish({ target }: Target, options: RetryOptions = {}): Promise<void> {
-    await request('PATCH', `/collections/${target}`, { json: { hnsw_config: { m: HNSW_M } }, ...options })
-    // Green: no optimization is pending. Yellow: in progress. Grey: pending since a restart.
+    const build = () =>
+      request('PATCH', `/collections/${target}`, { json: { hnsw_config: { m: HNSW_M } }, ...options })
+    await build()
+    // Green: no optimization is pending. Yellow: in progress. Grey: pending since a restart of the
+    // server, until an update triggers it.
     while (true) {
       const { body } = await request('GET', `/collections/${target}`, options)
       const { status, optimizer_status: optimizer } = body.result
       if (status === 'green') return
+      if (status === 'grey') await build()
       if (status === 'red') {
         throw new ReembedError(
           'STORE_UNREACHABLE',

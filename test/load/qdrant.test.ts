@@ -105,3 +105,10 @@ test('a switch at an address where no server answers fails at once', async () =>
     message: expect.stringContaining('http://127.0.0.1:1 does not answer'),
   })
 }, 5_000)
+
+test('an invalid URL is refused without the password in it', async () => {
+  await expect(openVectorStore('qdrant+http://app:p/w@host:6333')).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringMatching(/^the qdrant\+http: URL of the vector store is invalid(?!.*p\/w)/),
+  })
+})

@@ -100,6 +100,18 @@ test('a load reports a lost reply and a full queue while it repeats the request'
   expect([...waits].join('\n')).toMatch(/does not answer: [\s\S]*answers 429 in _bulk: rejected execution/)
 })
 
+test('the reason for which the server does not create an index is named', async () => {
+  await using server = await startElasticsearch('9.3.0')
+  const output = memoryStore()
+  const { manifest } = await makeRun(output)
+  for (let i = 0; i < 1_000; i += 1) server.indices.set(`other-${i}`, {} as never)
+  await using vectors = await openVectorStore(`elasticsearch+${server.url}`)
+  await expect(loadRun(output, manifest, vectors)).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringContaining('does not create embeddings_abcdefghijkl: this cluster currently has'),
+  })
+})
+
 test('a drop of a pattern instead of a run deletes no index', async () => {
   await using server = await startElasticsearch('9.3.0')
   await using vectors = await openVectorStore(`elasticsearch+${server.url}`)

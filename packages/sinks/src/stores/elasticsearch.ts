@@ -65,16 +65,23 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
         { option: 'name' },
       )
     }
-    await request('PUT', `/${target}`, {
+    const created = await request('PUT', `/${target}`, {
       json: indexOf(server, model.dimensions, extra, { load: randomUUID(), run, shardsSha256 }),
       // resource_already_exists_exception; what exists is read below.
       expect: [400],
     })
-    const found = (await metaOf(target))?.reembed
+    const index = await metaOf(target)
+    if (index === undefined) {
+      throw new ReembedError(
+        'USAGE',
+        `${address} does not create ${target}: ${created.body?.error?.reason ?? `status ${created.status}`}`,
+      )
+    }
+    const found = index.reembed
     if (found?.run === run && found.shardsSha256 === shardsSha256) return found.load
     throw new ReembedError(
       'USAGE',
-      `'${target}' at ${address} holds ${found ? `other vectors, of run ${found.run}` : 'documents that reembed did not load, or cannot be created'}: drop it, or choose another name`,
+      `'${target}' at ${address} holds ${found ? `other vectors, of run ${found.run}` : 'documents that reembed did not load'}: drop it, or choose another name`,
       { option: 'name' },
     )
   }

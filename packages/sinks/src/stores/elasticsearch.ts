@@ -10,24 +10,20 @@ import type { RefusedRow } from '@reembed/protocol'
 import type { FlatColumn, ShardBatch } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import { metadataOf } from '../layout.ts'
-import { floatArray, members } from '../layouts/json.ts'
+import {
+  ELASTIC_DIMENSIONS,
+  ELASTIC_ID_BYTES,
+  elasticProperties,
+  floatArray,
+  members,
+} from '../layouts/json.ts'
 import { type RetryOptions, withRetries } from '../load/retries.ts'
 import type { ShardWrite, Target, VectorStore } from '../load/vector-store.ts'
 import { createHttpClient, type HttpClient } from './http.ts'
 
 /** Elasticsearch recommends a few MiB for a request, and refuses more than 100 MiB. */
 const BULK_CHARS = 8 * 2 ** 20
-/** `_id` "must be no longer than 512 bytes"; a longer one fails the whole request. */
-const MAX_ID_BYTES = 512
-const MAX_DIMENSIONS = { elasticsearch: 4_096, opensearch: 16_000 }
-
-const FIELD_TYPE: Record<FlatColumn['type'], string> = {
-  string: 'keyword',
-  int32: 'integer',
-  int64: 'long',
-  double: 'double',
-  boolean: 'boolean',
-}
+const MAX_DIMENSIONS = { elasticsearch: ELASTIC_DIMENSIONS, opensearch: 16_000 }
 
 interface Server {
   readonly product: 'elasticsearch' | 'opensearch'
@@ -122,8 +118,9 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     for await (const batch of rows()) {
       for (const { id, line } of linesOf(batch, manifest.model.dimensions, hasBase64)) {
         const bytes = Buffer.byteLength(id)
-        if (bytes > MAX_ID_BYTES) {
-          refused.push({ id, reason: `the id has ${bytes} bytes, and _id takes at most ${MAX_ID_BYTES}` })
+        // A longer one fails the whole request.
+        if (bytes > ELASTIC_ID_BYTES) {
+          refused.push({ id, reason: `the id has ${bytes} bytes, and _id takes at most ${ELASTIC_ID_BYTES}` })
           continue
         }
         lines.push(line)
@@ -229,9 +226,7 @@ function indexOf({ product }: Server, dimensions: number, extra: readonly FlatCo
       _meta: { reembed },
       properties: {
         embedding,
-        ...Object.fromEntries(
-          extra.map(({ name, type }) => [name, { type: name === 'text' ? 'text' : FIELD_TYPE[type] }]),
-        ),
+        ...elasticProperties(extra),
       },
     },
   }

@@ -22,8 +22,8 @@ export interface HttpClient {
   /** The URL without credentials. */
   readonly address: string
   /**
-   * @throws ReembedError STORE_UNREACHABLE after 12 attempts, or after the first one to a server that
-   *   never answered; STORE_ACCESS_DENIED; USAGE for a request that the server refuses
+   * @throws ReembedError STORE_UNREACHABLE after 12 attempts, or after the first one to a server
+   *   that never answered; STORE_ACCESS_DENIED; USAGE for a request that the server refuses
    */
   request(method: string, path: string, request?: HttpRequest): Promise<HttpReply>
 }

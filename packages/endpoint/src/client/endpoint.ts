@@ -121,7 +121,7 @@ export async function openTarget(
     const server: Server = {
       transport: authorised,
       basePath: parsed.basePath,
-      embeddingsPath: parsed.pastedPath ?? `${parsed.basePath}/v1/embeddings`,
+      embeddingsPath: parsed.embeddingsPath,
       encoding: 'base64',
       url: label,
       model: options.model,

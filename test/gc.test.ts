@@ -250,8 +250,8 @@ test('P-GC: the second of two finalizers publishes the manifest of the first whe
   expect(await removeRun(store, eraser, first, RULES)).toBe(true)
   let hasLooked = false
   const late: Store = Object.assign(Object.create(store), {
-    async get(key: string, options?: object) {
-      if (key !== manifestKey(second) || hasLooked) return store.get(key, options)
+    async *stream(key: string, options?: object) {
+      if (key !== manifestKey(second) || hasLooked) return yield* store.stream(key, options)
       hasLooked = true
       throw new ObjectNotFound(`${key} in ${store.url}`)
     },
@@ -512,10 +512,9 @@ test('P-GC: gc does not take a finished run for an unfinished one while another 
   // the deletion.
   const slow: Store = {
     ...store,
-    async get(key, options) {
-      const bytes = await store.get(key, options)
+    async *stream(key, options) {
+      yield* store.stream(key, options)
       if (key === manifestKey(user)) await meanwhile()
-      return bytes
     },
     async *list(prefix, options) {
       const listed = await Array.fromAsync(store.list(prefix, options))

@@ -28,7 +28,7 @@ export interface Site extends AsyncDisposable {
 
 export interface SiteOptions {
   readonly documents?: number
-  /** For the Secrets, instead of a private Redis without password. */
+  /** For the Secrets, instead of a private Redis. */
   readonly redis?: { readonly url: string; readonly secret: Readonly<Record<string, string>> }
 }
 
@@ -47,14 +47,7 @@ export async function openSite(
     options.redis === undefined ? stack.use(await startRedis()) : undefined
   const redisUrl = options.redis?.url ?? redis?.url ?? ''
   await cluster.createNamespace(namespace)
-  await cluster.createSecret(
-    namespace,
-    'redis',
-    options.redis?.secret ?? {
-      ...{ url: redisUrl, address: new URL(redisUrl).host },
-      ...{ username: '', password: '', tls: 'disable' },
-    },
-  )
+  await cluster.createSecret(namespace, 'redis', options.redis?.secret ?? secretOf(redisUrl))
   await cluster.createSecret(namespace, 's3', {
     AWS_ACCESS_KEY_ID: s3.env.AWS_ACCESS_KEY_ID ?? '',
     AWS_SECRET_ACCESS_KEY: s3.env.AWS_SECRET_ACCESS_KEY ?? '',
@@ -104,6 +97,13 @@ export async function openSite(
     },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   }
+}
+
+/** The Secret of a `redis://` server: KEDA reads its parts, the pods read the URL. */
+function secretOf(url: string): Record<string, string> {
+  const { host, username, password } = new URL(url)
+  const [user = '', secret = ''] = [username, password].map(decodeURIComponent)
+  return { url, address: host, username: user, password: secret, tls: 'disable' }
 }
 
 async function putCorpus(s3: S3Server, count: number): Promise<void> {

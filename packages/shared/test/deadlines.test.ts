@@ -62,7 +62,7 @@ test('a dependency counts as silent until it answers, also between two waits', a
   })
 })
 
-test('a dependency that nothing waits for any more does not count as silent for ever', async () => {
+test('a dependency that nothing waits for any more does not count as silent indefinitely', async () => {
   await reporting(async notices => {
     const scope = deadlines()
     const replica = startWait('a removed replica')

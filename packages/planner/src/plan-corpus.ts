@@ -76,7 +76,8 @@ export interface PlannedCorpus extends PlanResult {
 }
 
 /**
- * Plans a run with an endpoint, or with one that is resolved first; record it with `submitRun` or `recordPlan`.
+ * Plans a run with an endpoint, or with one that is resolved first; record it with `submitRun` or
+ * `recordPlan`.
  * @throws ReembedError USAGE for options that contradict each other, the endpoint or the corpus,
  * with `option` set to the option at fault; SOURCE_EMPTY, SOURCE_FORMAT, FIELD_NOT_FOUND;
  * MODEL_MISMATCH; ENDPOINT_UNREACHABLE.

@@ -75,6 +75,11 @@ test('diff --changes lists each id that was added, changed or removed, and never
   expect(await readFile(file, 'utf8')).toBe('kept')
 })
 
+test('the command for a report that diff prints takes the same versions', async () => {
+  expect(await command('diff', '1', '2')).toContain(`reembed report 1 2 --output ${output}`)
+  expect(await command('report', '1', '2', '--to', '-')).toMatch(/^## [a-z2-7]{12} → [a-z2-7]{12}\n/)
+})
+
 /** The documents of an export for Elasticsearch, and the ids that it deletes. */
 async function exported(
   name: string,

@@ -1,9 +1,8 @@
 import { writeFile } from 'node:fs/promises'
 import { reportComparison, reportRun } from '@reembed/console'
-import { findRun } from '@reembed/planner'
+import { findRun, findVersion } from '@reembed/planner'
 import { count, counted } from '@reembed/render'
 import { messageOf, ReembedError } from '@reembed/shared'
-import type { Store } from '@reembed/store'
 import { openExistingOutput, s3OptionsOf } from '../open-resources.ts'
 import type { OutputFlags } from '../options.ts'
 import { note } from '../output.ts'
@@ -23,8 +22,8 @@ const SHORT_ID = 8
  */
 export async function report(a: string | undefined, b: string | undefined, flags: Flags): Promise<void> {
   await using store = await openExistingOutput(flags)
-  const first = await runOf(store, a)
-  const second = b === undefined ? undefined : await runOf(store, b)
+  const first = await (a === undefined ? findRun(store, undefined, 'newest') : findVersion(store, a))
+  const second = b === undefined ? undefined : await findVersion(store, b)
   const { html, markdown } =
     second === undefined
       ? await reportRun(store, first)
@@ -50,6 +49,3 @@ export async function report(a: string | undefined, b: string | undefined, flags
   })
   note(`report    ${to}`)
 }
-
-const runOf = (store: Store, name: string | undefined): Promise<string> =>
-  name === 'current' ? findRun(store, undefined, 'current') : findRun(store, name, 'newest')

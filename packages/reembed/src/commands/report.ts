@@ -5,16 +5,13 @@ import { count, counted } from '@reembed/render'
 import { messageOf, ReembedError } from '@reembed/shared'
 import { openExistingOutput, s3OptionsOf } from '../open-resources.ts'
 import type { OutputFlags } from '../options.ts'
-import { note } from '../output.ts'
+import { note, shortId } from '../output.ts'
 import { steps } from '../step-line.ts'
 
 interface Flags extends OutputFlags {
   readonly to?: string
   readonly texts?: boolean
 }
-
-/** Letters of a run id in the name of a file. */
-const SHORT_ID = 8
 
 /**
  * `reembed report [a] [b]`: writes the report of a run, or of two runs compared, to one file: HTML,
@@ -34,7 +31,7 @@ export async function report(a: string | undefined, b: string | undefined, flags
           onTextsUnreadable: error =>
             note(`note: ids only, because the texts cannot be read from the corpus: ${messageOf(error)}`),
         })
-  const name = [first, second].flatMap(run => run?.slice(0, SHORT_ID) ?? []).join('-')
+  const name = [first, second].flatMap(run => (run ? shortId(run) : [])).join('-')
   const { to = `reembed-report-${name}.html` } = flags
   if (to === '-') {
     steps.end()

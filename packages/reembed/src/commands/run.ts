@@ -27,7 +27,7 @@ import {
   s3OptionsOf,
 } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags, WorkerFlags } from '../options.ts'
-import { facts, note, noteLines, print } from '../output.ts'
+import { facts, note, noteLines, print, shortId } from '../output.ts'
 import { actorOf, planOptionsOf } from '../requests.ts'
 import { steps } from '../step-line.ts'
 
@@ -274,22 +274,19 @@ function conclude(
 const rejectsRow = (output: string, { run, totals }: Manifest, outcome: PublishOutcome): Row[] =>
   totals.rejects === 0 || outcome.status === 'held'
     ? []
-    : [['rejects', `\`reembed rejects ${run.slice(0, SHORT_ID)} --output ${shellWord(output)}\` lists them`]]
+    : [['rejects', `\`reembed rejects ${shortId(run)} --output ${shellWord(output)}\` lists them`]]
 
 /** The command with which most users continue. */
-function nextStep(output: string, run: string, outcome: PublishOutcome): string {
-  const name = run.slice(0, SHORT_ID)
-  if (outcome.status === 'superseded') return `\`reembed ls --output ${shellWord(output)}\` lists the runs`
-  if (outcome.status !== 'held') return `\`reembed search "some words" --output ${shellWord(output)}\``
+function nextStep(folder: string, run: string, outcome: PublishOutcome): string {
+  const [name, output] = [shortId(run), shellWord(folder)]
+  if (outcome.status === 'superseded') return `\`reembed ls --output ${output}\` lists the runs`
+  if (outcome.status !== 'held') return `\`reembed search "some words" --output ${output}\``
   switch (outcome.by) {
     case 'rejects':
-      return `\`reembed rejects ${name} --output ${shellWord(output)}\` lists them`
+      return `\`reembed rejects ${name} --output ${output}\` lists them`
     case 'truncation':
-      return `\`reembed publish ${name} --max-truncated 100% --output ${shellWord(output)}\` publishes it nevertheless`
+      return `\`reembed publish ${name} --max-truncated 100% --output ${output}\` publishes it nevertheless`
     case 'gates':
-      return `\`reembed report current ${name} --output ${shellWord(output)}\` compares it, \`reembed publish ${name} --force\` publishes it`
+      return `\`reembed report current ${name} --output ${output}\` compares it, \`reembed publish ${name} --force\` publishes it`
   }
 }
-
-/** Letters of a run id that name it in a command. */
-const SHORT_ID = 8

@@ -1,7 +1,8 @@
-// A run that is being planned, as other processes see it: status, ls, JSON, metric. The planner is
+// A run that is being planned, as other processes see it: status, ls, JSON, metric, console. The planner is
 // a process of its own, held by its endpoint.
 
 import { join } from 'node:path'
+import { serveConsole } from '@reembed/console'
 import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
 import { pollRunMetrics, readPlanningStatus } from '@reembed/producer'
 import { announcePlanning, openQueue, openQueueReader, queueKey } from '@reembed/queue'
@@ -68,7 +69,17 @@ async function stateMetrics(): Promise<string[]> {
   return text.split('\n').filter(line => line.startsWith('reembed_run_state{'))
 }
 
-test('a run that is being planned is in status, ls, JSON and metric of other processes, until its plan is recorded', async () => {
+/** Awaits a text on the page of the outputs, without its tags. */
+async function expectOnConsole(text: RegExp): Promise<void> {
+  await using store = await openStore(output)
+  await using queue = openQueueReader(redis.url)
+  await using pages = await serveConsole({ stores: [store], queue, listen: '0' })
+  const page = async () =>
+    (await (await fetch(pages.url)).text()).replace(/<[^>]*>/g, ' ').replace(/\s+/g, ' ')
+  await expect.poll(page, PATIENT).toMatch(text)
+}
+
+test('a run that is being planned is in status, ls, JSON, console and metric of other processes, until its plan is recorded', async () => {
   const planner = await startHeldPlanner()
   const sentence = /planning for \d+ s: connecting to the endpoint/
   expect((await status()).stdout).toMatch(new RegExp(`^run +${sentence.source}.*, by \\S+\n$`))
@@ -79,6 +90,7 @@ test('a run that is being planned is in status, ls, JSON and metric of other pro
   expect(JSON.parse((await ls('--json')).stdout)).toMatchObject([data])
   const series = `reembed_run_state{output="${output}",run="",state="planning",reason="none"} 1`
   expect(await stateMetrics()).toEqual([series])
+  await expectOnConsole(/ planning for \d+ s: connecting to the endpoint.*, by /)
 
   gate.open()
   const { code, stdout } = await planner.finished

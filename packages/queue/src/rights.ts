@@ -31,6 +31,7 @@ const attemptsOn = (key: string): Attempt[] => [
   ['hmget', key, 'f'],
   ['hgetall', key],
   ['hvals', key],
+  ['hscan', key, 0],
   ['hexists', key, 'f'],
   ['hincrby', key, 'f', 1],
   ['hdel', key, 'f'],

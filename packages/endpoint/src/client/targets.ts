@@ -13,7 +13,7 @@ import { parseAddress } from './url.ts'
 export interface EndpointTarget {
   /** The URL, and the IP address where the name is resolved here. For messages; holds no secret. */
   readonly label: string
-  /** As given; its query may hold a secret. */
+  /** With the route and the query that were given; the query may hold a secret. */
   readonly url: string
   /** IP address to connect to instead of resolving the URL's name; `Host` and SNI stay the name. */
   readonly address?: string
@@ -54,13 +54,17 @@ export function parseTargets(
   given: string,
   { token, allowInsecure = false, resolve = resolveBySystem }: EndpointTargetsOptions = {},
 ): EndpointTargets {
-  const named = given.split(',').map(one => one.trim())
-  const sources = [...new Set(named)].sort().map(one => {
-    const isName = one.startsWith(DNS)
-    const url = isName ? one.slice(DNS.length) : one
-    const { url: label } = parseAddress(url, token, allowInsecure)
+  const named = given.split(',').map(one => {
+    const isName = one.trim().startsWith(DNS)
+    const parsed = parseAddress(one.trim().slice(isName ? DNS.length : 0), token, allowInsecure)
+    const { origin, basePath, pastedPath, url: label } = parsed
+    const url = origin + (pastedPath ?? basePath)
     return isName ? createName(url, label, resolve) : { label, resolve: async () => [{ label, url }] }
   })
+  // A replica that is named twice, with and without a route, counts once.
+  const sources = [...new Map(named.map(source => [source.label, source])).values()].sort((a, b) =>
+    a.label < b.label ? -1 : 1,
+  )
   return {
     name: sources.map(({ label }) => label).join(','),
     isReplicated: sources.length > 1 || given.startsWith(DNS),

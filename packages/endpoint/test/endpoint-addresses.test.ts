@@ -15,7 +15,9 @@ test('one URL is one place, whatever stands behind it', async () => {
 })
 
 test('a list is the same endpoint in any order, so that workers share one limit', async () => {
-  const addresses = parseTargets('http://b:8080, http://a:8080/,http://b:8080,http://b:8080/v1/embeddings,http://b:8080')
+  const addresses = parseTargets(
+    'http://b:8080, http://a:8080/,http://b:8080,http://b:8080/v1/embeddings,http://b:8080',
+  )
   expect([addresses.name, addresses.isReplicated]).toEqual(['http://a:8080,http://b:8080', true])
   expect(addresses.name).toBe(parseTargets('http://a:8080,http://b:8080').name)
   expect((await addresses.resolve()).map(({ url }) => url)).toEqual(['http://a:8080', 'http://b:8080'])

@@ -1,5 +1,7 @@
 // The queue on a real Redis: the disposition of a job for each outcome of its handler.
 
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { type LocalRedis, startRedis } from '@reembed/local'
 import {
   type Consumer,
@@ -11,7 +13,7 @@ import {
   openQueue,
   type Queue,
 } from '@reembed/queue'
-import { ReembedError } from '@reembed/shared'
+import { ReembedError, withDeadlines } from '@reembed/shared'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { startHeldTcp } from './parts/tcp.ts'
@@ -73,6 +75,23 @@ test('each job is handled once when several producers add it repeatedly', async 
   await until(event => event.kind === 'idle')
   expect(seen.toSorted((a, b) => a - b)).toEqual(jobs(60).map(({ shard }) => shard))
   await expect.poll(() => queue.counts()).toEqual({ waiting: 0, active: 0, delayed: 0, failed: 0 })
+})
+
+test('a worker does not wait without end for a Redis that falls silent behind its checks', async () => {
+  const target = Number(new URL(redis.url).port)
+  let connections = 0
+  const proxy = createServer(socket => {
+    connections += 1
+    // The two checks have a connection each.
+    const behind = connections <= 2 ? socket.pipe(connect(target, '127.0.0.1')).pipe(socket) : socket
+    for (const end of [socket, behind]) end.on('error', () => {})
+  }).listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  const url = redis.url.replace(/\d+$/, String((proxy.address() as AddressInfo).port))
+  const started = withDeadlines({ timeoutMs: 6_000 }, () => consuming(async () => {}, { url }))
+  await expect(started).rejects.toMatchObject({ code: 'REDIS_UNREACHABLE' })
+  expect(connections).toBe(3)
+  proxy.close()
 })
 
 test('a worker emits idle after its last job, also when a concurrent fetch found no job', async () => {

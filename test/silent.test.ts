@@ -141,6 +141,7 @@ test('a worker whose S3 is silent is unready, and takes its jobs again when S3 a
       redis: redis.url,
       endpoint: tei.url,
       outputs: ['s3://test/held'],
+      sources: [source],
       s3: { endpoint },
       log: openLog({ level: 'silent' }),
     })

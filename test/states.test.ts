@@ -1,6 +1,7 @@
 // Every state of a run in every place where it is shown: status, ls, JSON, metric. The objects are
 // in a real folder; Redis is a view with the answers that the state needs. The rules of alerts are
-// evaluated in test/infra/alerts.test.ts.
+// evaluated in test/infra/alerts.test.ts; test/planning-status.test.ts has runs without a sequence
+// number.
 
 import { mkdtemp, readFile, rm, utimes } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -153,6 +154,7 @@ function redis({
       truncated: 0,
       unreadTokens: 0,
     }),
+    planning: async () => [],
     workers: async () => [
       ...endpoints.map((endpoint, i) => worker(endpoint, i, [store.url])),
       ...Array.from({ length: others }, (_, i) => worker('ok', i, ['/elsewhere'])),

@@ -1,6 +1,6 @@
 // Loads into Elasticsearch and OpenSearch: a stand-in of their documented API.
 
-import { loadRun, openVectorStore } from '@reembed/sinks'
+import { dropTarget, loadRun, openVectorStore } from '@reembed/sinks'
 import { expect, test } from 'vitest'
 import { makeRun } from '../export/run.ts'
 import { startElasticsearch } from '../parts/elasticsearch.ts'
@@ -86,6 +86,39 @@ test('documents that the server refuses are listed with its reason, and a long i
       },
     ]),
   )
+})
+
+test('a load reports a lost reply and a full queue while it repeats the request', async () => {
+  await using server = await startElasticsearch('9.3.0')
+  const output = memoryStore()
+  const { manifest } = await makeRun(output, { shards: 12, rows: 5 })
+  await using vectors = await openVectorStore(`elasticsearch+${server.url}`)
+  const waits = new Set<string>()
+  await loadRun(output, manifest, vectors, {
+    onProgress: ({ waitingFor }) => void (waitingFor && waits.add(waitingFor)),
+  })
+  expect([...waits].join('\n')).toMatch(/does not answer: [\s\S]*answers 429 in _bulk: rejected execution/)
+})
+
+test('the reason for which the server does not create an index is named', async () => {
+  await using server = await startElasticsearch('9.3.0')
+  const output = memoryStore()
+  const { manifest } = await makeRun(output)
+  for (let i = 0; i < 1_000; i += 1) server.indices.set(`other-${i}`, {} as never)
+  await using vectors = await openVectorStore(`elasticsearch+${server.url}`)
+  await expect(loadRun(output, manifest, vectors)).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringContaining('does not create embeddings_abcdefghijkl: this cluster currently has'),
+  })
+})
+
+test('a drop of a pattern instead of a run deletes no index', async () => {
+  await using server = await startElasticsearch('9.3.0')
+  await using vectors = await openVectorStore(`elasticsearch+${server.url}`)
+  await expect(dropTarget(memoryStore(), vectors, '*')).rejects.toMatchObject({
+    code: 'USAGE',
+    message: "'*' is not the id of a run: give a whole id",
+  })
 })
 
 test('an index with the name that searches use, and a server of another kind, are refused', async () => {

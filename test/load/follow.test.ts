@@ -4,12 +4,15 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { startRedis } from '@reembed/local'
-import { readCurrent, readLoadRecords } from '@reembed/protocol'
+import { putVersion, readCurrent, readLoadRecords } from '@reembed/protocol'
+import { followVersions, openVectorStore } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
 import { startFakeTei } from '@reembed/testing'
 import { expect, test } from 'vitest'
+import { makeRun } from '../export/run.ts'
 import { documents, start, temporaryFolder, writeJsonl } from '../parts/cli.ts'
 import { startElasticsearch } from '../parts/elasticsearch.ts'
+import { memoryStore } from '../shard/parts.ts'
 
 test('searches follow a changed model without an operator, and stay where a gate holds the next run', async () => {
   await using folder = await temporaryFolder()
@@ -86,4 +89,23 @@ sinks:
     ['switch', 'wiki', second],
   ])
   expect(history.filter(([action, name]) => action === 'load' && name === 'staged')).toHaveLength(2)
+})
+
+test('a load is reported although the switch after it fails', async () => {
+  await using server = await startElasticsearch('9.3.0')
+  const output = memoryStore()
+  const { manifest } = await makeRun(output)
+  await putVersion(output, { version: 1, run: manifest.run, seq: 1, manifestSha256: '' })
+  const stop = new AbortController()
+  const events: string[] = []
+  await followVersions(output, [{ url: `elasticsearch+${server.url}`, name: 'wiki', switch: 'auto' }], {
+    open: async url => ({
+      ...(await openVectorStore(url)),
+      switchTo: () => Promise.reject(new Error('the alias is locked')),
+    }),
+    pause: async () => stop.abort(),
+    onEvent: ({ kind, rows, error }) => events.push(`${kind} ${rows ?? error}`),
+    signal: stop.signal,
+  })
+  expect(events).toEqual(['loaded 300', 'failed the alias is locked'])
 })

@@ -1,6 +1,6 @@
 // Loads into Qdrant: a stand-in of its documented API, because the server cannot be built here.
 
-import { loadRun, openVectorStore } from '@reembed/sinks'
+import { loadRun, openVectorStore, switchStore } from '@reembed/sinks'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { makeRun } from '../export/run.ts'
 import { startQdrant } from '../parts/qdrant.ts'
@@ -95,5 +95,20 @@ test('a wrong key is named, and a collection of the same name is refused', async
   await expect(loadRun(output, manifest, again)).rejects.toMatchObject({
     code: 'USAGE',
     message: expect.stringContaining("'embeddings'"),
+  })
+})
+
+test('a switch at an address where no server answers fails at once', async () => {
+  await using vectors = await openVectorStore('qdrant+http://127.0.0.1:1')
+  await expect(switchStore(memoryStore(), vectors)).rejects.toMatchObject({
+    code: 'STORE_UNREACHABLE',
+    message: expect.stringContaining('http://127.0.0.1:1 does not answer'),
+  })
+}, 5_000)
+
+test('an invalid URL is refused without the password in it', async () => {
+  await expect(openVectorStore('qdrant+http://app:p/w@host:6333')).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringMatching(/^the qdrant\+http: URL of the vector store is invalid(?!.*p\/w)/),
   })
 })

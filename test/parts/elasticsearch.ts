@@ -40,6 +40,8 @@ export interface ElasticStandIn extends StandIn {
 /** http.max_content_length */
 const MAX_BYTES = 100 * 2 ** 20
 const MAX_ID_BYTES = 512
+/** cluster.max_shards_per_node, of one node */
+const MAX_SHARDS = 1_000
 /** IndexWriter.MAX_TERM_LENGTH */
 const MAX_TERM_BYTES = 32_766
 const BASE64_FROM = 903
@@ -88,6 +90,8 @@ export async function startElasticsearch(
     if (indices.has(name))
       throw new Refusal(400, 'resource_already_exists_exception', `index [${name}] already exists`)
     if (aliases.has(name)) throw new Refusal(400, 'invalid_index_name_exception', `alias [${name}] exists`)
+    if (indices.size >= MAX_SHARDS)
+      throw new Refusal(400, 'validation_exception', `this cluster currently has [${MAX_SHARDS}] shards open`)
     if (!/^[a-z][a-z0-9_-]*$/.test(name))
       throw new Refusal(400, 'invalid_index_name_exception', `Invalid index name [${name}]`)
     const { settings, mappings } = strict(body, ['settings', 'mappings'])

@@ -24,6 +24,8 @@ interface Collection {
   m: number
   /** Polls that are answered `yellow` while the graph is built. */
   optimizing: number
+  /** Updates of the settings. The server restarts after the first: `grey` until the next one. */
+  updates?: number
   readonly points: Map<string, Point>
 }
 
@@ -120,6 +122,8 @@ export async function startQdrant(apiKey: string): Promise<QdrantStandIn> {
   }
 
   function describe(collection: Collection): unknown {
+    if (collection.updates === 1 && collection.optimizing === 1)
+      return { status: 'grey', optimizer_status: 'ok', points_count: collection.points.size }
     const status = collection.optimizing > 0 ? 'yellow' : 'green'
     collection.optimizing = Math.max(0, collection.optimizing - 1)
     return { status, optimizer_status: 'ok', points_count: collection.points.size }
@@ -163,6 +167,7 @@ export async function startQdrant(apiKey: string): Promise<QdrantStandIn> {
         const { m } = strict(strict(body, ['hnsw_config']).hnsw_config, ['m']) as { m: number }
         collection.m = m
         collection.optimizing = 2
+        collection.updates = (collection.updates ?? 0) + 1
         return { result: true }
       }
       case 'GET collections/:name':

@@ -162,6 +162,7 @@ export function createQueue(world: World): SimulatedQueue {
         for (const [id] of failed) held.delete(id)
         return failed.length
       },
+      planning: async () => [],
       isFinalizing: async of => isEnding(runKey(of)),
       async withFinalizeLease(job, finalize) {
         const run = runKey(job)

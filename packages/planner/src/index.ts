@@ -16,6 +16,7 @@ export { type ModelPreview, type PreviewNotice, previewModel } from './model-pre
 export type { PlanNotice, PlanOptions } from './options.ts'
 export { type PlanRequest, planRun } from './plan.ts'
 export { planCorpus } from './plan-corpus.ts'
+export { describePlanStep } from './plan-steps.ts'
 export { type Preview, previewRun } from './preview.ts'
 export { type ExceededLimit, exceededLimits, type RejectLimit } from './publish-limits.ts'
 export { resolvePrice } from './quoting.ts'

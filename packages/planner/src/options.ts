@@ -102,6 +102,7 @@ export type PlanStep =
   | 'comparing'
   | 'counting_tokens'
   | 'measuring'
+  | 'recording'
 
 /** A fact that planning reports while it continues. */
 export type PlanNotice =

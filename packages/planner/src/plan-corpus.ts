@@ -12,7 +12,7 @@ import {
 } from '@reembed/endpoint'
 import { resolveGates, storeQueries } from '@reembed/evaluate'
 import { type RunBudget, type ShardLayout, unreadShare } from '@reembed/protocol'
-import { type RedisTarget, requestWake } from '@reembed/queue'
+import { announcePlanning, type PlanningStep, type RedisTarget, requestWake } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { type BaseRunResult, findBaseRun, type RecipeIds, requireBaseRun } from './base-run.ts'
@@ -38,7 +38,10 @@ export interface PlanContext {
   readonly output?: Store | undefined
   /** Where the versions before this run are read; default `output`. */
   readonly previousOutput?: Store | undefined
-  /** A Redis through which this process shares the endpoint's limit with workers. */
+  /**
+   * A Redis through which this process shares the endpoint's limit with workers. With `output`, an
+   * entry in it shows other processes what planning does, until the plan is recorded.
+   */
   readonly redis?: RedisTarget | undefined
   /**
    * Waits for an address without a server, at most 15 minutes, and asks an autoscaler for a replica
@@ -75,6 +78,36 @@ export async function planCorpus(
   resolved: ResolvedEndpoint,
   options: PlanOptions = {},
   context: PlanContext = {},
+): Promise<PlannedCorpus> {
+  const { output, redis, signal } = context
+  if (output === undefined || redis === undefined) return planQuietly(corpus, resolved, options, context)
+  let step: PlanningStep = { step: 'connecting', done: 0 }
+  const announcement = announcePlanning(redis, output.url, { step, signal })
+  const report = (next: PlanningStep): void => {
+    step = next
+    announcement.report(next)
+  }
+  const onNotice = (notice: PlanNotice): void => {
+    if (notice.kind === 'progress') report({ step: notice.step, done: notice.done, of: notice.of })
+    if (notice.kind === 'endpoint_state') report({ ...step, endpoint: notice.state })
+    context.onNotice?.(notice)
+  }
+  try {
+    const planned = await planQuietly(corpus, resolved, options, { ...context, onNotice })
+    report({ step: 'recording', done: 0 })
+    return { ...planned, announcement }
+  } catch (error) {
+    await announcement[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+/** `planCorpus` without an entry in Redis. */
+async function planQuietly(
+  corpus: Corpus,
+  resolved: ResolvedEndpoint,
+  options: PlanOptions,
+  context: PlanContext,
 ): Promise<PlannedCorpus> {
   const { output, previousOutput = output, signal, onNotice = () => {} } = context
   const { url, options: endpointOptions } = resolved

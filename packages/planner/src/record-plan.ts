@@ -22,6 +22,8 @@ export interface PlannedRun {
   readonly head: Omit<Plan, 'seq' | 'slicesPerSegment'>
   /** All slices in shard order, computed again on every call. */
   slices(): AsyncIterable<Slice>
+  /** Shows other processes that the run is being planned; `recordPlan` ends it. */
+  readonly announcement?: AsyncDisposable | undefined
 }
 
 const SEGMENTS_AT_ONCE = 8
@@ -52,6 +54,8 @@ export async function recordPlan(
   planned: PlannedRun,
 ): Promise<{ plan: Plan; created: boolean }> {
   const { run } = planned.head
+  // Until the plan exists: without either, a reader would find no run.
+  await using _announced = planned.announcement
   const existing = await readPlan(store, run)
   const created = existing ? undefined : await recordHead(store, planned)
   const plan = created ?? existing ?? (await readPlan(store, run))

@@ -30,11 +30,14 @@ export {
   type QueueView,
   type RunFacts,
 } from './run-status/facts.ts'
+export { type PlanningStatus, readPlanningStatus } from './run-status/planning.ts'
 export {
   createRunsReader,
+  type OutputStatus,
   type RunsReader,
+  readOutputStatus,
   readRunStatus,
-  watchRun,
+  watchOutput,
 } from './run-status/run-status.ts'
 export {
   checkSchedule,

@@ -165,7 +165,15 @@ export async function consume(
   const { createFairBackend, FairWorker } = await import('./fair-worker.ts')
   const redis = withReadyScripts(connectRedis(redisUrl))
   redis.on('error', () => {})
-  const clock = await openRedisClock(redis)
+  // Later, the consumer waits for Redis indefinitely.
+  const replyAtStart = createRedisReply(redisUrl, deadlines().redis.readyMs)
+  const clock = await unlessAborted(
+    connect.signal,
+    replyAtStart(() => openRedisClock(redis)),
+  ).catch((error: unknown) => {
+    redis.disconnect()
+    throw error
+  })
   const leaving = new AbortController()
   const repliesOver = new AbortController()
   const shutdown = new AbortController()
@@ -399,11 +407,9 @@ export async function consume(
     if (name !== undefined) await removeWorker(redis, queue, name).catch(() => {})
   }
 
-  // Later, the consumer waits for Redis indefinitely.
-  const reply = createRedisReply(redisUrl, deadlines().redis.readyMs)
   await unlessAborted(
     connect.signal,
-    reply(() => worker.waitUntilReady()),
+    replyAtStart(() => worker.waitUntilReady()),
   ).catch((error: unknown) => {
     void drain(0)
     throw error

@@ -12,7 +12,6 @@ const PICK_COMMAND = 'reembedPick'
 const TIME_ARGUMENT = 12
 
 /**
-/**
  * BullMQ's backend, except that it takes only jobs of `outputs`, which are normalised, and those of
  * all runs in turn, but of none in `skipped`, which it reads before each pick; and that delays end
  * by the clock of Redis, not by that of this machine.

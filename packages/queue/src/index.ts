@@ -25,6 +25,12 @@ export {
 } from './limit-coordinator.ts'
 export { openLimitCoordinator } from './limit-coordinator-redis.ts'
 export { jobId, QUEUE, queueKey, REDIS_PREFIX, runKey } from './names.ts'
+export {
+  announcePlanning,
+  type PlanningAnnouncement,
+  type PlanningEntry,
+  type PlanningStep,
+} from './planning.ts'
 export { type RunProgress, type ShardCounts, servesOutput, type WorkerState } from './progress.ts'
 export { openQueue, type Queue } from './queue.ts'
 export {

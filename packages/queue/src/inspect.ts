@@ -7,6 +7,7 @@ import { countRun, countStates, type QueueCounts, type QueueState } from './coun
 import { type FailedJob, readFailures } from './failed-jobs.ts'
 import type { RunPointer } from './job.ts'
 import { behindRun, queueKey } from './names.ts'
+import { type PlanningEntry, readPlanning } from './planning.ts'
 import { type RunProgress, readOpenShards, readProgress, readWorkers, type WorkerState } from './progress.ts'
 import { inspectRedis, queueOf, type RedisInfo, type RedisTarget, secureUrlOf } from './redis.ts'
 import { connectRedis } from './redis-client.ts'
@@ -36,6 +37,8 @@ export interface QueueReader extends AsyncDisposable {
   /** The unfinished shards that workers embed, each with its number of embedded documents. */
   openShards(of: RunPointer): Promise<ReadonlyMap<number, number>>
   workers(): Promise<WorkerState[]>
+  /** The runs that are being planned for an output. */
+  planning(output: string): Promise<PlanningEntry[]>
 }
 
 /**
@@ -54,6 +57,7 @@ export function openQueueReader(target: RedisTarget): QueueReader {
     progress: of => readProgress(redis, of),
     openShards: of => readOpenShards(redis, of),
     workers: () => readWorkers(redis, queue, Date.now()),
+    planning: output => readPlanning(redis, queue, output),
     async [Symbol.asyncDispose]() {
       redis.disconnect()
     },

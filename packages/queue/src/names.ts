@@ -5,6 +5,7 @@
 //   {reembed}:<queue>:<state>           BullMQ's lists and sorted sets of jobs, and ours (ready-jobs.ts)
 //   {reembed}:<queue>:workers           heartbeats
 //   {reembed}:<queue>:wake              planners that wait for an endpoint (wake.ts)
+//   {reembed}:<queue>:planning          runs that are being planned (planning.ts)
 //   {reembed}:<queue>:data              a value that a loss of data changes (settle.ts)
 //   {reembed}:run:<run key>[:...]       progress, budget and finalize lease of a run
 //   {reembed}:limit:<endpoint>[:...]    the limit of an endpoint, shared by all queues
@@ -49,8 +50,8 @@ export const normalOutput = (output: string): string =>
 const RESERVED = ['run', 'limit']
 
 /**
- * The Redis key of a part of a queue: BullMQ's states, and `ready`, `turn`, `workers` and
- * `wake`. KEDA reads some of them.
+ * The Redis key of a part of a queue: BullMQ's states, and `ready`, `turn`, `workers`,
+ * `planning` and `wake`. KEDA reads some of them.
  */
 export const queueKey = (part: string, queue: string = QUEUE): string => `${REDIS_PREFIX}:${queue}:${part}`
 

@@ -118,22 +118,27 @@ export async function removeWorker(redis: Redis, queue: string, worker: string):
  * Reads the workers with a heartbeat in the last 15 s. Ignores invalid entries: Redis is untrusted.
  */
 export async function readWorkers(redis: Redis, queue: string, nowMs: number): Promise<WorkerState[]> {
-  const key = queueKey('workers', queue)
-  const found: string[] = []
+  const found = await readEntries(redis, queueKey('workers', queue))
+  const states = found.flatMap(([, json]) => parseWorkerState(json))
+  return states.filter(({ atMs }) => nowMs - atMs < STALE_MS)
+}
+
+/** Reads the fields of a hash of heartbeats, at most `LIMITS.heartbeats`. */
+export async function readEntries(redis: Redis, key: string): Promise<[field: string, value: string][]> {
+  const found: [string, string][] = []
   let cursor = '0'
   do {
     const [next, page] = await redis
       .hscan(key, cursor, 'COUNT', HEARTBEATS_AT_ONCE)
       .catch((error: unknown): [string, string[]] => {
-        // Another program wrote a value of another type: no worker is known, and Redis answers.
+        // Another program wrote a value of another type: no entry is known, and Redis answers.
         if (/^WRONGTYPE/.test(messageOf(error))) return ['0', []]
         throw error
       })
-    for (let i = 1; i < page.length; i += 2) found.push(page[i] ?? '')
+    for (let i = 0; i < page.length; i += 2) found.push([page[i] ?? '', page[i + 1] ?? ''])
     cursor = next
   } while (cursor !== '0' && found.length < LIMITS.heartbeats)
-  const states = found.flatMap(parseWorkerState)
-  return states.filter(({ atMs }) => nowMs - atMs < STALE_MS)
+  return found
 }
 
 const workerShape = record<WorkerState>({

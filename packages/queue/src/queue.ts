@@ -11,6 +11,7 @@ import { type FailedJob, MAX_FAILED, readFailedIds, readFailures } from './faile
 import { openFinalizeLeases } from './finalize-lease.ts'
 import type { Job, RunPointer } from './job.ts'
 import { jobId, queueKey, REDIS_PREFIX } from './names.ts'
+import { type PlanningEntry, readPlanning } from './planning.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
 import { withReadyScripts } from './ready-jobs.ts'
 import {
@@ -47,6 +48,8 @@ export interface Queue extends AsyncDisposable {
   removeFailed(of: RunPointer): Promise<number>
   progress(of: RunPointer): Promise<RunProgress>
   workers(): Promise<WorkerState[]>
+  /** The runs that are being planned for an output. */
+  planning(output: string): Promise<PlanningEntry[]>
   /** Whether a process holds the finalize lease of the run; false if Redis does not answer. */
   isFinalizing(of: RunPointer): Promise<boolean>
   /**
@@ -148,6 +151,7 @@ export async function openQueue(
     },
     progress: of => reply(() => readProgress(redis, of)),
     workers: () => reply(async () => readWorkers(redis, name, await redisTime(redis))),
+    planning: output => reply(() => readPlanning(redis, name, output)),
     isFinalizing: of => leases.isHeld(of),
     async withFinalizeLease(job, finalize) {
       const id = jobId(job)

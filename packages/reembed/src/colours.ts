@@ -45,7 +45,7 @@ export const paintRun = (text: string, stream: NodeJS.WriteStream = process.stdo
 
 /** Paints the second column of a list of runs. */
 export const paintList = (text: string): string =>
-  text.replace(/^(\w+ +)(\w+)/gm, (_, id: string, state: string) => id + paint(state, process.stdout))
+  text.replace(/^((?:\w+|-) +)(\w+)/gm, (_, id: string, state: string) => id + paint(state, process.stdout))
 
 /** Paints the first word of each line: the result of a check, 'warning', 'reembed' of an error. */
 export const paintFirst = (text: string, stream: NodeJS.WriteStream): string =>

@@ -1,6 +1,6 @@
 // Prints the notices of planning and previews on stderr, with the flags that change them.
 
-import type { ColumnFit, PreviewNotice, PromptMismatch } from '@reembed/planner'
+import { type ColumnFit, describePlanStep, type PreviewNotice, type PromptMismatch } from '@reembed/planner'
 import { describeCsvDialect, type TextEstimate } from '@reembed/protocol'
 import { count, counted, unreadForecast } from '@reembed/render'
 import { messageOf } from '@reembed/shared'
@@ -8,34 +8,11 @@ import { note } from './output.ts'
 import { steps } from './step-line.ts'
 
 export function notePlan(notice: PreviewNotice): void {
-  if (notice.kind === 'progress') steps.show(stepOf(notice))
+  if (notice.kind === 'progress') steps.show(`planning: ${describePlanStep(notice)}`)
   else note(textOf(notice))
 }
 
 type Progress = Extract<PreviewNotice, { readonly kind: 'progress' }>
-
-const STEPS: Readonly<Record<Progress['step'], readonly [text: string, noun: string]>> = {
-  connecting: ['connecting to the endpoint', 'try'],
-  reference: ["embedding reference texts, which identify the model's vectors", 'text'],
-  listing: ['listing the source', 'object'],
-  sampling: ['reading a sample of the source', 'place'],
-  slicing: ['cutting the source into slices', 'slice'],
-  comparing: ['comparing the source with the current version', 'slice'],
-  counting_tokens: ['counting tokens', 'text'],
-  measuring: ['measuring the speed of the endpoint', 'request'],
-}
-
-/** 'planning: counting tokens, 12 of 64 texts' */
-function stepOf({ step, done, of }: Progress): string {
-  const [text, noun] = STEPS[step]
-  const far =
-    of === undefined
-      ? done === 0
-        ? ''
-        : `, ${counted(done, noun)}`
-      : `, ${count(done)} of ${counted(of, noun)}`
-  return `planning: ${text}${far}`
-}
 
 function textOf(notice: Exclude<PreviewNotice, Progress>): string {
   switch (notice.kind) {

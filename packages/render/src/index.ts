@@ -15,7 +15,7 @@ export { createProgressLine, type ProgressFacts, type ProgressLine } from './pro
 export { recallLines } from './recall.ts'
 export { REJECT_COLUMNS, rejectCsv, rejectText } from './rejects.ts'
 export { alignRows, type Row, wrapped } from './rows.ts'
-export { describeRunStatus, listRuns } from './run.ts'
+export { describeOutputStatus, describeRunStatus, listRuns } from './run.ts'
 export { unreadForecast, unreadWarning } from './totals.ts'
 export { loadRows, switchRows } from './vector-store.ts'
 export { describeVerification } from './verification.ts'

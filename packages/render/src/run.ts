@@ -1,10 +1,16 @@
 // The status of a run as rows of text, and as one line of a list.
 
-import type { RunStatus } from '@reembed/producer'
+import type { OutputStatus, PlanningStatus, RunStatus } from '@reembed/producer'
 import { printable } from '@reembed/shared'
 import { count, counted, dollars, duration, when } from './numbers.ts'
 import type { Row } from './rows.ts'
 import { documentsText, reuseRow, unreadRow } from './totals.ts'
+
+/** The rows of runs that are being planned, then those of the run. */
+export function describeOutputStatus({ run, planning }: OutputStatus, nowMs: number): Row[] {
+  const rows = planning.map(({ sentence, planner }): Row => ['run', `${sentence}, by ${planner}`])
+  return run ? [...rows, ...describeRunStatus(run, nowMs)] : rows
+}
 
 /** The rows of a run's status; the first one is its state in one sentence. */
 export function describeRunStatus(status: RunStatus, nowMs: number): Row[] {
@@ -68,10 +74,18 @@ function queueRows({ jobs, workers, otherWorkers, failures }: NonNullable<RunSta
   ]
 }
 
-/** Header and one line for each run, at most 80 columns; a wider terminal also gets the model. */
-export function listRuns(runs: readonly RunStatus[], columns: number): string {
+/**
+ * Header and one line for each run, those that are being planned first. At most 80 columns; a wider
+ * terminal also gets the model.
+ */
+export function listRuns(
+  runs: readonly RunStatus[],
+  columns: number,
+  planning: readonly PlanningStatus[] = [],
+): string {
   const rows = [
     ['RUN', 'STATE', 'VERSION', 'SEQ', 'PLANNED (UTC)', 'ROWS', 'COST', 'MODEL'],
+    ...planning.map(({ state, sinceMs }) => ['-', state, '-', '-', when(sinceMs), '-', '-', '-']),
     ...runs.map(({ run, state, version, seq, plannedMs, totals, documents, documentsDone, cost, model }) => [
       run.slice(0, ID_CHARS),
       state,

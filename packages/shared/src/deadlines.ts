@@ -23,6 +23,8 @@ const SECONDS = {
   notice: 10,
   /** A process that stays up is not ready while a dependency has been silent for this time. */
   unready: 30,
+  /** A dependency that nothing has waited for since then is not in use: a removed replica. */
+  forget: 120,
 } as const
 
 const MIB = 1024 * 1024
@@ -53,15 +55,21 @@ export interface Deadlines {
   readonly hub: Milliseconds<typeof SECONDS.hub>
   readonly endpoint: Milliseconds<typeof SECONDS.endpoint>
   readonly unreadyMs: number
-  /** Dependencies that have not answered since the time given (of `performance.now`). */
+  /** Dependencies in use that have not answered since the time given (of `performance.now`). */
   readonly silentSince: ReadonlyMap<string, number>
 }
 
 interface Scope extends Deadlines {
   readonly options: DeadlineOptions
   readonly noticeMs: number
-  readonly silentSince: Map<string, number>
+  readonly silences: Map<string, Silence>
   readonly monitors: Map<string, Monitor>
+}
+
+interface Silence {
+  readonly sinceMs: number
+  /** End of the last wait. */
+  endedMs: number
 }
 
 /** The waits for one dependency. */
@@ -80,6 +88,13 @@ function createScope(options: DeadlineOptions): Scope {
     Object.fromEntries(
       Object.entries(seconds).map(([name, s]) => [`${name}Ms`, (1000 * s * timeoutMs) / DEFAULT_TIMEOUT_MS]),
     ) as Milliseconds<T>
+  const { forgetMs, ...limits } = scaled({
+    notice: SECONDS.notice,
+    unready: SECONDS.unready,
+    forget: SECONDS.forget,
+  })
+  const silences = new Map<string, Silence>()
+  const monitors = new Map<string, Monitor>()
   return {
     options,
     timeoutMs,
@@ -87,9 +102,15 @@ function createScope(options: DeadlineOptions): Scope {
     store: scaled(SECONDS.store),
     hub: scaled(SECONDS.hub),
     endpoint: scaled(SECONDS.endpoint),
-    ...scaled({ notice: SECONDS.notice, unready: SECONDS.unready }),
-    silentSince: new Map(),
-    monitors: new Map(),
+    ...limits,
+    silences,
+    monitors,
+    get silentSince() {
+      const endMs = performance.now() - forgetMs
+      for (const [name, { endedMs }] of silences)
+        if (endedMs < endMs && !monitors.has(name)) silences.delete(name)
+      return new Map(Array.from(silences, ([name, { sinceMs }]) => [name, sinceMs]))
+    },
   }
 }
 
@@ -129,10 +150,14 @@ export function startWait(dependency: string): Wait {
     answered() {
       monitor.sinceMs = performance.now()
       monitor.noticeMs = scope.noticeMs
-      const since = scope.silentSince.get(dependency)
-      if (since === undefined) return
-      scope.silentSince.delete(dependency)
-      scope.options.onWait?.({ dependency, state: 'answers_again', ms: performance.now() - since })
+      const silence = scope.silences.get(dependency)
+      if (silence === undefined) return
+      scope.silences.delete(dependency)
+      scope.options.onWait?.({
+        dependency,
+        state: 'answers_again',
+        ms: performance.now() - silence.sinceMs,
+      })
     },
     gaveUp: () => markSilent(scope, dependency, monitor),
     [Symbol.dispose]() {
@@ -140,12 +165,14 @@ export function startWait(dependency: string): Wait {
       if (monitor.waits > 0) return
       clearTimeout(monitor.timer)
       scope.monitors.delete(dependency)
+      const silence = scope.silences.get(dependency)
+      if (silence) silence.endedMs = performance.now()
     },
   }
 }
 
-function markSilent({ silentSince }: Scope, dependency: string, { sinceMs }: Monitor): void {
-  if (!silentSince.has(dependency)) silentSince.set(dependency, sinceMs)
+function markSilent({ silences }: Scope, dependency: string, { sinceMs }: Monitor): void {
+  if (!silences.has(dependency)) silences.set(dependency, { sinceMs, endedMs: sinceMs })
 }
 
 function startMonitor(scope: Scope, dependency: string): Monitor {

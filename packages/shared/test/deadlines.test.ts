@@ -62,6 +62,17 @@ test('a dependency counts as silent until it answers, also between two waits', a
   })
 })
 
+test('a dependency that nothing waits for any more does not count as silent indefinitely', async () => {
+  await reporting(async notices => {
+    const scope = deadlines()
+    const replica = startWait('a removed replica')
+    await expect.poll(() => notices.length).toBeGreaterThan(0)
+    replica[Symbol.dispose]()
+    expect(scope.silentSince.size).toBe(1)
+    await expect.poll(() => scope.silentSince.size).toBe(0)
+  })
+})
+
 test('a dependency that a caller gave up counts as silent, although no wait took long', async () => {
   await reporting(async () => {
     const scope = deadlines()

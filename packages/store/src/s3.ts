@@ -78,8 +78,8 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
     call: S3Call,
     signal: AbortSignal | undefined,
     run: (signal: AbortSignal) => Promise<T>,
-    bytes?: number,
-  ): Promise<T> => callS3(call, { tries, limits, signal, ...(bytes !== undefined && { bytes }) }, run)
+    bytes = 0,
+  ): Promise<T> => callS3(call, { tries, limits, signal, bytes }, run)
 
   /** One HeadObject without retries. */
   async function headOnce(key: string, ifMatch?: string, signal?: AbortSignal) {

@@ -109,7 +109,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const { redis, outputs, concurrency = DEFAULT_CONCURRENCY, log, signal } = options
   const name = nextName()
   // A restart or failover of Redis or the store in less time does not make a worker unready.
-  const { silentSince, unreadyMs } = deadlines()
+  const limits = deadlines()
   const runs = createRunCache(options)
   const seenOutputs = new Set<string>()
   const metrics = options.metrics && createWorkerMetrics(options.metrics, concurrency)
@@ -271,10 +271,10 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     get notReadyReason() {
       if (draining) return 'draining'
       const silentMs = performance.now() - heardMs
-      if (silentMs > unreadyMs) return `no reply from Redis for ${Math.round(silentMs / 1000)} s`
-      for (const [dependency, sinceMs] of silentSince) {
+      if (silentMs > limits.unreadyMs) return `no reply from Redis for ${Math.round(silentMs / 1000)} s`
+      for (const [dependency, sinceMs] of limits.silentSince) {
         const ms = performance.now() - sinceMs
-        if (ms > unreadyMs) return `no reply from ${dependency} for ${Math.round(ms / 1000)} s`
+        if (ms > limits.unreadyMs) return `no reply from ${dependency} for ${Math.round(ms / 1000)} s`
       }
       const { unreachable } = embedder
       if (unreachable && unreachable.ms > UNREACHABLE_MS)

@@ -121,7 +121,7 @@ export async function openTarget(
     const server: Server = {
       transport: authorised,
       basePath: parsed.basePath,
-      embeddingsPath: parsed.pastedPath ?? `${parsed.basePath}/v1/embeddings`,
+      embeddingsPath: parsed.embeddingsPath,
       encoding: 'base64',
       url: label,
       model: options.model,
@@ -214,6 +214,15 @@ function createEndpoint(found: Negotiated, maxTimeoutMs = Number.POSITIVE_INFINI
     return outcome
   }
 
+  /** Null also where the endpoint does not answer. */
+  async function askTei<T>(ask: () => Promise<T | null>): Promise<T | null> {
+    if (info.kind !== 'tei') return null
+    using wait = startWait(nameOf(url))
+    const answer = await ask()
+    if (answer !== null) wait.answered()
+    return answer
+  }
+
   return {
     url,
     get info() {
@@ -225,14 +234,9 @@ function createEndpoint(found: Negotiated, maxTimeoutMs = Number.POSITIVE_INFINI
     },
     request,
     embed: (texts, { signal } = {}) => embedBy(request, texts, { url, dimensions, signal }),
-    async appliedPrompt({ signal } = {}) {
-      using _ = startWait(nameOf(url))
-      return info.kind === 'tei' ? await readAppliedPrompt(server, signal) : null
-    },
-    async countTokens(texts, { signal } = {}) {
-      using _ = startWait(nameOf(url))
-      return info.kind === 'tei' ? await countTokens(server, texts, info.maxClientBatchSize, signal) : null
-    },
+    appliedPrompt: ({ signal } = {}) => askTei(() => readAppliedPrompt(server, signal)),
+    countTokens: (texts, { signal } = {}) =>
+      askTei(() => countTokens(server, texts, info.maxClientBatchSize, signal)),
     [Symbol.asyncDispose]: () => transport[Symbol.asyncDispose](),
   }
 }

@@ -63,9 +63,7 @@ async function probeTarget(
   })
   const server: Server = {
     transport,
-    url: parsed.url,
-    basePath: parsed.basePath,
-    embeddingsPath: parsed.pastedPath ?? `${parsed.basePath}/v1/embeddings`,
+    ...parsed,
     encoding: 'base64',
     model,
     truncate: true,

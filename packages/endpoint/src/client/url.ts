@@ -7,8 +7,8 @@ export interface EndpointAddress {
   readonly basePath: string
   /** `origin` + `basePath`, for messages and logs. Holds no secret. */
   readonly url: string
-  /** Path and query of an OpenAI-compatible route, where the URL names it. */
-  readonly pastedPath: string | undefined
+  /** Path and query of the OpenAI-compatible route: that of the URL, if it names one. */
+  readonly embeddingsPath: string
 }
 
 const EMBEDDINGS_ROUTE = /\/embeddings$/
@@ -66,6 +66,6 @@ export function parseAddress(
     origin,
     basePath,
     url: origin + basePath,
-    pastedPath: namesRoute ? pathname + search : undefined,
+    embeddingsPath: namesRoute ? pathname + search : `${basePath}/v1/embeddings`,
   }
 }

@@ -1,5 +1,6 @@
 // Metrics of the newest runs of each output. Reading them costs LISTs of the store, so they are
-// polled at an interval, and scrapes get the last result; a finished run is read once.
+// polled at an interval, and scrapes get the last result; a finished run is read once. Redis alone
+// knows the runs that are being planned: it is read on each scrape, as planning may take seconds.
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { readCurrent } from '@reembed/protocol'
@@ -8,6 +9,7 @@ import type { Store } from '@reembed/store'
 import type { Logger, Registry } from '@reembed/telemetry'
 import { RUN_STATES, type RunStatus, STATE_REASONS } from '../run-status/describe.ts'
 import type { QueueView } from '../run-status/facts.ts'
+import { readPlanningStatus } from '../run-status/planning.ts'
 import { createRunsReader } from '../run-status/run-status.ts'
 
 /** Runs of each output that have metrics, newest first: this bounds the labels. */
@@ -18,11 +20,13 @@ const POLL_MS = 30_000
 /** Sets the gauges of a run; `clear` forgets all runs. */
 interface RunGauges {
   set(of: { readonly output: string; readonly run: string }, status: RunStatus): void
+  /** A run is being planned for the output. It has no id yet. */
+  setPlanning(output: string): void
   clear(): void
 }
 
 function declareRunGauges(registry: Registry): RunGauges {
-  const labels = { output: MAX_OUTPUTS, run: MAX_OUTPUTS * RUNS }
+  const labels = { output: MAX_OUTPUTS, run: MAX_OUTPUTS * RUNS + 1 }
   const shards = registry.gauge('reembed_run_shards', 'Shards of a run, by its plan.', labels)
   const done = registry.gauge('reembed_run_shards_done', 'Shards of a run that the store holds.', labels)
   const estimated = registry.gauge(
@@ -52,7 +56,7 @@ function declareRunGauges(registry: Registry): RunGauges {
   )
   const state = registry.gauge(
     'reembed_run_state',
-    'State of a run (1) with its reason; other states are absent.',
+    'State of a run (1) with its reason; other states are absent. The label run is empty before a run is planned.',
     { ...labels, state: RUN_STATES, reason: ['none', ...STATE_REASONS] },
   )
   const progressAt = registry.gauge(
@@ -73,6 +77,9 @@ function declareRunGauges(registry: Registry): RunGauges {
       finished.set(totals ? 1 : 0, of)
       state.set(1, { ...of, state: status.state, reason: status.reason ?? 'none' })
       if (status.lastProgressMs !== undefined) progressAt.set(status.lastProgressMs / 1000, of)
+    },
+    setPlanning(output) {
+      state.set(1, { output, run: '', state: 'planning', reason: 'none' })
     },
     clear() {
       for (const gauge of gauges) gauge.clear()
@@ -100,15 +107,23 @@ export async function pollRunMetrics(
   )
   const readers = stores.map(store => ({ store, read: createRunsReader(store, watch) }))
 
+  let seen: readonly (readonly [output: string, RunStatus])[] = []
+
+  registry.collect(async () => {
+    const planning = await Promise.all(stores.map(store => readPlanningStatus(store, watch)))
+    gauges.clear()
+    for (const [output, status] of seen) gauges.set({ output, run: status.run }, status)
+    for (const [i, { url }] of stores.entries()) if (planning[i]?.length) gauges.setPlanning(url)
+  })
+
   async function poll(): Promise<void> {
-    const seen: [string, RunStatus][] = []
+    const found: [string, RunStatus][] = []
     for (const { store, read } of readers) {
-      for (const status of await read(RUNS)) seen.push([store.url, status])
+      for (const status of await read(RUNS)) found.push([store.url, status])
       version.set((await readCurrent(store))?.version ?? 0, { output: store.url })
       readAt.set(Date.now() / 1000, { output: store.url })
     }
-    gauges.clear()
-    for (const [output, status] of seen) gauges.set({ output, run: status.run }, status)
+    seen = found
   }
 
   while (!signal.aborted) {

@@ -13,7 +13,7 @@ import type { ErrorCode } from '@reembed/shared'
 import { type QueueFacts, RECENT_MS, type RunFacts } from './facts.ts'
 
 /**
- * - `planning`: it has a sequence number and no plan yet.
+ * - `planning`: it has a sequence number and no plan yet; before that, see `PlanningStatus`.
  * - `queued`: no document is embedded yet.
  * - `running`: workers embed it.
  * - `waiting`: for `endpoint`, `no_worker`, `worker_fault` or `redis`; it continues by itself.

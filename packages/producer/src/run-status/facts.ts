@@ -17,6 +17,7 @@ import {
 } from '@reembed/protocol'
 import {
   type FailedJob,
+  type PlanningEntry,
   type QueueCounts,
   type RunPointer,
   type RunProgress,
@@ -32,6 +33,8 @@ export interface QueueView {
   progress(of: RunPointer): Promise<RunProgress>
   workers(): Promise<readonly WorkerState[]>
   failures(of: RunPointer, limit: number): Promise<readonly FailedJob[]>
+  /** The runs that are being planned for an output. */
+  planning(output: string): Promise<readonly PlanningEntry[]>
 }
 
 /** What Redis knows about a run. */

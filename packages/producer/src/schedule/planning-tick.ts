@@ -33,6 +33,7 @@ export async function planAndEnqueue(trigger: ScheduleTrigger, tick: PlanningTic
     awaitEndpoint,
     onNotice,
   })
+  await using _announced = planned.announcement
   const newest = await newestPlan(store)
   const { head } = planned
   const unchanged =

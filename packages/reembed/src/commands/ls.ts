@@ -1,4 +1,4 @@
-import { createRunsReader } from '@reembed/producer'
+import { createRunsReader, readPlanningStatus } from '@reembed/producer'
 import { openQueue } from '@reembed/queue'
 import { listRuns } from '@reembed/render'
 import { paintList } from '../colours.ts'
@@ -10,7 +10,10 @@ import { print } from '../output.ts'
 export async function ls(flags: OutputFlags & RedisFlags & JsonFlag): Promise<void> {
   await using store = await openExistingOutput(flags)
   await using queue = flags.redis ? await openQueue(requireRedis(flags)) : undefined
+  const planning = await readPlanningStatus(store, queue)
   const runs = await createRunsReader(store, queue)(1_000)
   const columns = process.stdout.isTTY ? (process.stdout.columns ?? 80) : Number.POSITIVE_INFINITY
-  print(flags.json, runs, runs.length > 0 ? paintList(listRuns(runs, columns)) : `no runs in ${store.url}`)
+  const all = [...planning, ...runs]
+  const text = all.length > 0 ? paintList(listRuns(runs, columns, planning)) : `no runs in ${store.url}`
+  print(flags.json, all, text)
 }

@@ -62,6 +62,7 @@ export async function run(flags: CorpusFlags & FollowFlags): Promise<void> {
       output: store,
       redis: flags.redis ? requireRedis(flags) : undefined,
       onNotice: notePlan,
+      signal: interrupted,
     })
     // Its worker also serves older runs of the output, whose corpora the default allows.
     const isLocal = corpus.store.url.startsWith('/') && !store.url.startsWith('/')

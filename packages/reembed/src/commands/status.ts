@@ -1,7 +1,6 @@
-import { findRun } from '@reembed/planner'
-import { type QueueView, type RunStatus, readRunStatus, watchRun } from '@reembed/producer'
+import { type OutputStatus, type QueueView, readOutputStatus, watchOutput } from '@reembed/producer'
 import { openQueue } from '@reembed/queue'
-import { describeRunStatus } from '@reembed/render'
+import { describeOutputStatus } from '@reembed/render'
 import { EXIT, messageOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { onInterrupt } from '../interrupt.ts'
@@ -13,19 +12,23 @@ import { steps } from '../step-line.ts'
 type Flags = OutputFlags & RedisFlags & JsonFlag & { readonly watch?: boolean }
 
 /**
- * `reembed status`: shows the state of a run by the store, and with --redis the queue and the
- * workers.
+ * `reembed status`: shows the state of a run by the store, and with --redis the queue, the workers
+ * and the runs that are being planned.
  */
 export async function status(name: string | undefined, flags: Flags): Promise<void> {
   await using stack = new AsyncDisposableStack()
   const store = stack.use(await openExistingOutput(flags))
-  const run = await findRun(store, name, 'newest')
   const queue = await openView(flags, stack)
-  const shown = flags.watch ? await watch(store, queue, run, flags) : await readRunStatus(store, queue, run)
-  if (!flags.watch && shown) print(flags.json, shown, facts(describeRunStatus(shown, Date.now())))
-  if (shown?.state === 'failed') process.exitCode = EXIT.failure
+  const shown = flags.watch
+    ? await watch(store, queue, name, flags)
+    : await readOutputStatus(store, queue, name)
+  if (!flags.watch && shown) print(flags.json, dataOf(shown), facts(describeOutputStatus(shown, Date.now())))
+  if (shown?.run?.state === 'failed') process.exitCode = EXIT.failure
   if (typeof queue === 'string') process.exitCode = EXIT.unreachable
 }
+
+/** The run, or the first planning of an output without a run; in `planning` all of them. */
+const dataOf = ({ run, planning }: OutputStatus): object => ({ ...(run ?? planning[0]), planning })
 
 /** A text where Redis does not answer: the store's facts are shown nevertheless. */
 async function openView(flags: Flags, stack: AsyncDisposableStack): Promise<QueueView | string | undefined> {
@@ -43,15 +46,17 @@ async function openView(flags: Flags, stack: AsyncDisposableStack): Promise<Queu
 async function watch(
   store: Store,
   queue: QueueView | string | undefined,
-  run: string,
+  name: string | undefined,
   flags: Flags,
-): Promise<RunStatus | undefined> {
+): Promise<OutputStatus | undefined> {
   const interrupt = onInterrupt()
   steps.end()
-  let [shown, last]: [string, RunStatus | undefined] = ['', undefined]
+  let [shown, last]: [string, OutputStatus | undefined] = ['', undefined]
   try {
-    for await (const status of watchRun(store, queue, run, interrupt.signal)) {
-      const text = flags.json ? JSON.stringify(status) : facts(describeRunStatus(status, Date.now()))
+    for await (const status of watchOutput(store, queue, name, interrupt.signal)) {
+      const text = flags.json
+        ? JSON.stringify(dataOf(status))
+        : facts(describeOutputStatus(status, Date.now()))
       const before = shown && !flags.json && process.stdout.isTTY ? shown.split('\n').length : 0
       if (text !== shown) rewrite(before, `${text}\n`)
       ;[shown, last] = [text, status]

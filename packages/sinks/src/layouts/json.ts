@@ -7,9 +7,9 @@ import { type CreateExportLayout, type ExportShard, metadataOf, textFile, toJson
 
 /** The bulk request size that Elasticsearch recommends. It refuses requests above 100 MiB. */
 const BULK_BYTES = 10 * 2 ** 20
-const ELASTIC_DIMENSIONS = 4_096
+export const ELASTIC_DIMENSIONS = 4_096
 /** Most bytes of `_id`, and of a term of Lucene, which a keyword is. */
-const ELASTIC_ID_BYTES = 512
+export const ELASTIC_ID_BYTES = 512
 const ELASTIC_KEYWORD_BYTES = 32_766
 
 const ELASTIC_TYPE: Record<FlatColumn['type'], string> = {
@@ -19,6 +19,12 @@ const ELASTIC_TYPE: Record<FlatColumn['type'], string> = {
   double: 'double',
   boolean: 'boolean',
 }
+
+/** The extra columns as `properties` of a mapping. */
+export const elasticProperties = (extra: readonly FlatColumn[]): Record<string, { readonly type: string }> =>
+  Object.fromEntries(
+    extra.map(({ name, type }) => [name, { type: name === 'text' ? 'text' : ELASTIC_TYPE[type] }]),
+  )
 
 /**
  * Request bodies for `_bulk`, each small enough for one request. Vectors are JSON arrays of
@@ -44,12 +50,7 @@ export const elasticsearch: CreateExportLayout = ({ manifest, extra, name }) => 
         // dot_product is faster, but requires unit length, and Elasticsearch refuses the rounding
         // error that half precision leaves.
         embedding: { type: 'dense_vector', dims: dimensions, index: true, similarity: 'cosine' },
-        ...Object.fromEntries(
-          extra.map(column => [
-            column.name,
-            column.name === 'text' ? { type: 'text' } : { type: ELASTIC_TYPE[column.type] },
-          ]),
-        ),
+        ...elasticProperties(extra),
       },
     },
   }

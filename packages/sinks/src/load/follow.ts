@@ -51,7 +51,7 @@ export async function followVersions(
     for (const store of stores) {
       try {
         await using vectors = await open(store.url)
-        for (const event of await followOnce(source, vectors, store, { by, signal })) onEvent(event)
+        await followOnce(source, vectors, store, { onEvent, by, signal })
         failures.delete(store)
       } catch (error) {
         if (signal.aborted) return
@@ -73,11 +73,10 @@ async function followOnce(
   source: Store,
   vectors: VectorStore,
   { name, switch: mode }: FollowedStore,
-  { by, signal }: Pick<FollowOptions, 'by' | 'signal'>,
-): Promise<FollowEvent[]> {
+  { onEvent, by, signal }: Pick<FollowOptions, 'onEvent' | 'by' | 'signal'>,
+): Promise<void> {
   const current = await readCurrent(source)
-  if (current === undefined) return []
-  const events: FollowEvent[] = []
+  if (current === undefined) return
   const { address: store } = vectors
   const { version, run } = current
   const records = (await Array.fromAsync(readLoadRecords(source))).filter(
@@ -89,12 +88,11 @@ async function followOnce(
       by,
       signal,
     })
-    events.push({ kind: 'loaded', store, name, run, rows: proof.rows })
+    onEvent({ kind: 'loaded', store, name, run, rows: proof.rows })
   }
   const isFollowed = records.some(record => record.action === 'switch' && record.version === version)
   if (mode === 'auto' && !isFollowed) {
     await switchStore(source, vectors, { name, by, signal })
-    events.push({ kind: 'switched', store, name, run })
+    onEvent({ kind: 'switched', store, name, run })
   }
-  return events
 }

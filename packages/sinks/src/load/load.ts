@@ -16,7 +16,7 @@ import {
   readLoadedShards,
   readLoadRecords,
 } from '@reembed/protocol'
-import { mapConcurrent, ReembedError } from '@reembed/shared'
+import { isRunId, mapConcurrent, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { columnsOf, columnsUnder, type RowsOptions, type RunShard, rowsOf, shardsOf } from '../read-run.ts'
 import { compareSample } from './compare.ts'
@@ -56,8 +56,14 @@ const SHOWN_REFUSED = 10
 
 export const DEFAULT_NAME = 'embeddings'
 
-/** The table, collection or index of a run. */
-export const targetOf = (name: string, run: string): string => `${name}_${run.slice(0, 12)}`
+/**
+ * The table, collection or index of a run.
+ * @throws ReembedError USAGE for a run that is no id: in some vector stores `*` names every index
+ */
+export function targetOf(name: string, run: string): string {
+  if (isRunId(run)) return `${name}_${run.slice(0, 12)}`
+  throw new ReembedError('USAGE', `'${run}' is not the id of a run: give a whole id`)
+}
 
 /** @throws ReembedError USAGE for a name that some vector store would refuse or change */
 export function requireName(name: string): string {
@@ -122,7 +128,7 @@ export async function loadRun(
     report('write')
   }
   report('index')
-  await withRetries(() => vectors.finish(target, signal), { signal, onWait })
+  await withRetries(() => vectors.finish(target, { signal, onWait }), { signal, onWait })
   report('compare')
   const proof = await prove(source, vectors, target, { load, ...total, signal })
   const at: LoadTarget = { address: vectors.address, name, target: target.target, run }
@@ -171,10 +177,9 @@ async function loadShard(
     signal,
   }
   const rows = () => rowsOf(source, shard, options)
-  const refused = await withRetries(() => vectors.write(target, { load, shard: shard.shard, rows }, signal), {
-    signal,
-    onWait,
-  })
+  const write = { load, shard: shard.shard, rows }
+  const retries = { signal, onWait }
+  const refused = await withRetries(() => vectors.write(target, write, retries), retries)
   const loaded = { shard: shard.shard, rows: shard.rows - refused.length, refused }
   await putLoadedShard(source, manifest, load, loaded)
   return loaded

@@ -22,7 +22,8 @@ const OPEN: Readonly<Record<string, (url: string) => Promise<VectorStore>>> = {
 
 /**
  * Opens a vector store: `postgres://user@host/database`.
- * @throws ReembedError USAGE for a URL of another kind, or if the client is not installed
+ * @throws ReembedError USAGE for an invalid URL or one of another kind, or if the client is not
+ *   installed
  * @example
  * ```ts
  * import { readCurrentManifest } from '@reembed/shard'
@@ -39,6 +40,13 @@ const OPEN: Readonly<Record<string, (url: string) => Promise<VectorStore>>> = {
 export async function openVectorStore(url: string): Promise<VectorStore> {
   const protocol = /^[a-z][a-z0-9+]*:/i.exec(url)?.[0].toLowerCase()
   const open = protocol === undefined ? undefined : OPEN[protocol]
+  if (open && !URL.canParse(url)) {
+    throw new ReembedError(
+      'USAGE',
+      `the ${protocol} URL of the vector store is invalid: percent-encode special characters of user and password`,
+      { option: 'target' },
+    )
+  }
   if (open) return open(url)
   throw new ReembedError(
     'USAGE',

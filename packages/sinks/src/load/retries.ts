@@ -28,7 +28,9 @@ export async function withRetries<T>(
       return await attempt()
     } catch (error) {
       signal?.throwIfAborted()
-      if (!(error instanceof ReembedError) || error.retry !== 'requeue' || failed === TRIES) throw error
+      if (!(error instanceof ReembedError) || error.retry !== 'requeue') throw error
+      // Not `requeue` any more, so that a call around this one does not repeat all of it.
+      if (failed === TRIES) throw new ReembedError(error.code, error.message, { cause: error })
       onWait?.(messageOf(error))
       const longest = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (failed - 1))
       const waitMs = Math.max(error.retryAfterMs ?? 0, (0.5 + Math.random() / 2) * longest)

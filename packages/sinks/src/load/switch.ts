@@ -57,7 +57,8 @@ export async function switchStore(
   requireName(name)
   const history = await Array.fromAsync(readLoadRecords(source))
   const records = history.filter(record => record.address === address && record.name === name)
-  const from = await withRetries(() => vectors.current(name), { signal })
+  // Not repeated: a server that does not answer the first request may have another address.
+  const from = await vectors.current(name)
   const current = back ? undefined : await requireCurrent(source)
   const wanted = current
     ? targetOfCurrent(source, records, current, { address, name })

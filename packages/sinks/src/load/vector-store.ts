@@ -6,6 +6,7 @@
 
 import type { LoadProof, Manifest, RefusedRow } from '@reembed/protocol'
 import type { FlatColumn, ShardBatch } from '@reembed/shard'
+import type { RetryOptions } from './retries.ts'
 
 /** The target of one run, and what it must hold. */
 export interface Target {
@@ -47,9 +48,9 @@ export interface VectorStore extends AsyncDisposable {
    * Writes the rows of a shard and resolves when they are durable. Idempotent, also beside another
    * process that writes the same shard. Returns the rows that the vector store cannot hold.
    */
-  write(target: Target, write: ShardWrite, signal?: AbortSignal): Promise<readonly RefusedRow[]>
+  write(target: Target, write: ShardWrite, options?: RetryOptions): Promise<readonly RefusedRow[]>
   /** Builds the index, and resolves when searches use it. Idempotent. */
-  finish(target: Target, signal?: AbortSignal): Promise<void>
+  finish(target: Target, options?: RetryOptions): Promise<void>
   /** The number of rows in a target; undefined if it does not exist. */
   count(target: string): Promise<number | undefined>
   /** The vectors of these ids. Ids that the target lacks are missing in the result. */

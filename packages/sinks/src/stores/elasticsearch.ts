@@ -10,23 +10,20 @@ import type { RefusedRow } from '@reembed/protocol'
 import type { FlatColumn, ShardBatch } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import { metadataOf } from '../layout.ts'
-import { floatArray, members } from '../layouts/json.ts'
+import {
+  ELASTIC_DIMENSIONS,
+  ELASTIC_ID_BYTES,
+  elasticProperties,
+  floatArray,
+  members,
+} from '../layouts/json.ts'
+import { type RetryOptions, withRetries } from '../load/retries.ts'
 import type { ShardWrite, Target, VectorStore } from '../load/vector-store.ts'
 import { createHttpClient, type HttpClient } from './http.ts'
 
 /** Elasticsearch recommends a few MiB for a request, and refuses more than 100 MiB. */
 const BULK_CHARS = 8 * 2 ** 20
-/** `_id` "must be no longer than 512 bytes"; a longer one fails the whole request. */
-const MAX_ID_BYTES = 512
-const MAX_DIMENSIONS = { elasticsearch: 4_096, opensearch: 16_000 }
-
-const FIELD_TYPE: Record<FlatColumn['type'], string> = {
-  string: 'keyword',
-  int32: 'integer',
-  int64: 'long',
-  double: 'double',
-  boolean: 'boolean',
-}
+const MAX_DIMENSIONS = { elasticsearch: ELASTIC_DIMENSIONS, opensearch: 16_000 }
 
 interface Server {
   readonly product: 'elasticsearch' | 'opensearch'
@@ -64,25 +61,32 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
         { option: 'name' },
       )
     }
-    await request('PUT', `/${target}`, {
+    const created = await request('PUT', `/${target}`, {
       json: indexOf(server, model.dimensions, extra, { load: randomUUID(), run, shardsSha256 }),
       // resource_already_exists_exception; what exists is read below.
       expect: [400],
     })
-    const found = (await metaOf(target))?.reembed
+    const index = await metaOf(target)
+    if (index === undefined) {
+      throw new ReembedError(
+        'USAGE',
+        `${address} does not create ${target}: ${created.body?.error?.reason ?? `status ${created.status}`}`,
+      )
+    }
+    const found = index.reembed
     if (found?.run === run && found.shardsSha256 === shardsSha256) return found.load
     throw new ReembedError(
       'USAGE',
-      `'${target}' at ${address} holds ${found ? `other vectors, of run ${found.run}` : 'documents that reembed did not load, or cannot be created'}: drop it, or choose another name`,
+      `'${target}' at ${address} holds ${found ? `other vectors, of run ${found.run}` : 'documents that reembed did not load'}: drop it, or choose another name`,
       { option: 'name' },
     )
   }
 
   /** Sends one bulk request; the items that the server refuses for their content. */
-  async function bulk(index: string, body: string, signal?: AbortSignal): Promise<RefusedRow[]> {
+  async function bulk(index: string, body: string, options?: RetryOptions): Promise<RefusedRow[]> {
     const reply = await request('POST', `/${index}/_bulk`, {
       text: { body, type: 'application/x-ndjson' },
-      signal,
+      ...options,
     })
     if (reply.body.errors !== true) return []
     const refused: RefusedRow[] = []
@@ -100,21 +104,23 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     return refused
   }
 
-  async function write({ target, manifest }: Target, { rows }: ShardWrite, signal?: AbortSignal) {
+  async function write({ target, manifest }: Target, { rows }: ShardWrite, options?: RetryOptions) {
     const refused: RefusedRow[] = []
     let lines: string[] = []
     let length = 0
     const send = async (): Promise<void> => {
       if (lines.length === 0) return
-      refused.push(...(await bulk(target, lines.join(''), signal)))
+      const body = lines.join('')
+      refused.push(...(await withRetries(() => bulk(target, body, options), options)))
       lines = []
       length = 0
     }
     for await (const batch of rows()) {
       for (const { id, line } of linesOf(batch, manifest.model.dimensions, hasBase64)) {
         const bytes = Buffer.byteLength(id)
-        if (bytes > MAX_ID_BYTES) {
-          refused.push({ id, reason: `the id has ${bytes} bytes, and _id takes at most ${MAX_ID_BYTES}` })
+        // A longer one fails the whole request.
+        if (bytes > ELASTIC_ID_BYTES) {
+          refused.push({ id, reason: `the id has ${bytes} bytes, and _id takes at most ${ELASTIC_ID_BYTES}` })
           continue
         }
         lines.push(line)
@@ -135,11 +141,11 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     compared: () => 'cosine',
     prepare,
     write,
-    async finish({ target }, signal) {
+    async finish({ target }, options) {
       // null restores the default.
       const settings = { index: { refresh_interval: null, number_of_replicas: null } }
-      await request('PUT', `/${target}/_settings`, { json: settings, signal })
-      await request('POST', `/${target}/_refresh`, { signal })
+      await request('PUT', `/${target}/_settings`, { json: settings, ...options })
+      await request('POST', `/${target}/_refresh`, options)
     },
     async count(target) {
       const { status, body } = await request('GET', `/${target}/_count`, { expect: [404] })
@@ -220,9 +226,7 @@ function indexOf({ product }: Server, dimensions: number, extra: readonly FlatCo
       _meta: { reembed },
       properties: {
         embedding,
-        ...Object.fromEntries(
-          extra.map(({ name, type }) => [name, { type: name === 'text' ? 'text' : FIELD_TYPE[type] }]),
-        ),
+        ...elasticProperties(extra),
       },
     },
   }

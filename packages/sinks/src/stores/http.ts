@@ -2,7 +2,7 @@
 // overloaded or does not answer. Proxies are those of Node's fetch.
 
 import { messageOf, ReembedError } from '@reembed/shared'
-import { withRetries } from '../load/retries.ts'
+import { type RetryOptions, withRetries } from '../load/retries.ts'
 
 export interface HttpReply {
   readonly status: number
@@ -10,22 +10,20 @@ export interface HttpReply {
   readonly body: any
 }
 
-export interface HttpRequest {
+export interface HttpRequest extends RetryOptions {
   /** A JSON value, or the text of a body with its content type. */
   readonly json?: unknown
   readonly text?: { readonly body: string; readonly type: string } | undefined
   /** Statuses besides 2xx that the caller handles. */
   readonly expect?: readonly number[] | undefined
-  readonly signal?: AbortSignal | undefined
 }
 
 export interface HttpClient {
   /** The URL without credentials. */
   readonly address: string
   /**
-   * @throws ReembedError STORE_UNREACHABLE for a failure that passes by itself, with the wait that
-   * the
-   *   server asks for; STORE_ACCESS_DENIED; USAGE for a request that the server refuses
+   * @throws ReembedError STORE_UNREACHABLE after 12 attempts, or after the first one to a server
+   *   that never answered; STORE_ACCESS_DENIED; USAGE for a request that the server refuses
    */
   request(method: string, path: string, request?: HttpRequest): Promise<HttpReply>
 }

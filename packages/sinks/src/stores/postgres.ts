@@ -152,8 +152,9 @@ export async function openPostgres(url: string): Promise<VectorStore> {
     identifiers: false,
     compared: () => 'bits',
     prepare: (target, signal) => transaction(signal, client => prepare(client, target, address)),
-    write: (target, write, signal) => transaction(signal, client => copyShard(client, target, write)),
-    finish: (target, signal) =>
+    write: (target, write, { signal } = {}) =>
+      transaction(signal, client => copyShard(client, target, write)),
+    finish: (target, { signal } = {}) =>
       transaction(signal, async client => {
         for (const sql of indexesOf(target)) await client.query(sql)
       }),

@@ -15,6 +15,7 @@ import type { ShardBatch } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import { metadataOf, toJson } from '../layout.ts'
 import { floatArray } from '../layouts/json.ts'
+import type { RetryOptions } from '../load/retries.ts'
 import type { ShardWrite, Target, VectorStore } from '../load/vector-store.ts'
 import { createHttpClient } from './http.ts'
 
@@ -73,8 +74,7 @@ export async function openQdrant(url: string): Promise<VectorStore> {
       )
     }
     const existing = await collections()
-    const taken = existing.has(name) ? name : undefined
-    if (taken !== undefined) {
+    if (existing.has(name)) {
       throw new ReembedError(
         'USAGE',
         `'${name}' at ${address} is a collection, and searches need an alias of that name: choose another name`,
@@ -103,32 +103,36 @@ export async function openQdrant(url: string): Promise<VectorStore> {
     return (await readLoad(target))?.load ?? load
   }
 
-  async function write({ target, manifest }: Target, { rows }: ShardWrite, signal?: AbortSignal) {
+  async function write({ target, manifest }: Target, { rows }: ShardWrite, options?: RetryOptions) {
     for await (const batch of rows()) {
       for (const body of upsertsOf(batch, manifest.model.dimensions)) {
         await request('PUT', `/collections/${target}/points?wait=true`, {
           text: { body, type: 'application/json' },
-          signal,
+          ...options,
         })
       }
     }
     return []
   }
 
-  async function finish({ target }: Target, signal?: AbortSignal): Promise<void> {
-    await request('PATCH', `/collections/${target}`, { json: { hnsw_config: { m: HNSW_M } }, signal })
-    // Green: no optimization is pending. Yellow: in progress. Grey: pending since a restart.
+  async function finish({ target }: Target, options: RetryOptions = {}): Promise<void> {
+    const build = () =>
+      request('PATCH', `/collections/${target}`, { json: { hnsw_config: { m: HNSW_M } }, ...options })
+    await build()
+    // Green: no optimization is pending. Yellow: in progress. Grey: pending since a restart of the
+    // server, until an update triggers it.
     while (true) {
-      const { body } = await request('GET', `/collections/${target}`, { signal })
+      const { body } = await request('GET', `/collections/${target}`, options)
       const { status, optimizer_status: optimizer } = body.result
       if (status === 'green') return
+      if (status === 'grey') await build()
       if (status === 'red') {
         throw new ReembedError(
           'STORE_UNREACHABLE',
           `${target} at ${address} has the status red: ${JSON.stringify(optimizer)}; read the log of Qdrant`,
         )
       }
-      await sleep(POLL_MS, undefined, { signal })
+      await sleep(POLL_MS, undefined, { signal: options.signal })
     }
   }
 

@@ -20,7 +20,7 @@ test('a list is the same endpoint in any order, so that workers share one limit'
   )
   expect([addresses.name, addresses.isReplicated]).toEqual(['http://a:8080,http://b:8080', true])
   expect(addresses.name).toBe(parseTargets('http://a:8080,http://b:8080').name)
-  expect((await addresses.resolve()).map(({ url }) => url)).toEqual(['http://a:8080', 'http://b:8080'])
+  expect((await addresses.resolve()).map(({ label }) => label)).toEqual(['http://a:8080', 'http://b:8080'])
 })
 
 test('a name is a place at each of its addresses, and keeps them while it cannot be resolved', async () => {

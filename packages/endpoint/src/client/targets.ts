@@ -13,7 +13,7 @@ import { parseAddress } from './url.ts'
 export interface EndpointTarget {
   /** The URL, and the IP address where the name is resolved here. For messages; holds no secret. */
   readonly label: string
-  /** With the route and the query that were given; the query may hold a secret. */
+  /** As given; its query may hold a secret. */
   readonly url: string
   /** IP address to connect to instead of resolving the URL's name; `Host` and SNI stay the name. */
   readonly address?: string
@@ -56,9 +56,8 @@ export function parseTargets(
 ): EndpointTargets {
   const named = given.split(',').map(one => {
     const isName = one.trim().startsWith(DNS)
-    const parsed = parseAddress(one.trim().slice(isName ? DNS.length : 0), token, allowInsecure)
-    const { origin, basePath, pastedPath, url: label } = parsed
-    const url = origin + (pastedPath ?? basePath)
+    const url = one.trim().slice(isName ? DNS.length : 0)
+    const { url: label } = parseAddress(url, token, allowInsecure)
     return isName ? createName(url, label, resolve) : { label, resolve: async () => [{ label, url }] }
   })
   // A replica that is named twice, with and without a route, counts once.

@@ -1,6 +1,6 @@
 // The rows that changed between two versions, as a list and as an export that a store applies.
 
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openStore } from '@reembed/store'
 import { type FakeTei, startFakeTei } from '@reembed/testing'
@@ -29,7 +29,12 @@ async function command(...args: string[]): Promise<string> {
 const run = (): Promise<string> =>
   command(
     'run',
-    ...flags({ source: join(folder.path, 'corpus'), endpoint: tei.url, carry: 'lang' }),
+    ...flags({
+      source: join(folder.path, 'corpus'),
+      endpoint: tei.url,
+      carry: 'lang',
+      'documents-per-shard': '20',
+    }),
     '--json',
   )
 
@@ -75,6 +80,11 @@ test('diff --changes lists each id that was added, changed or removed, and never
   expect(await readFile(file, 'utf8')).toBe('kept')
 })
 
+test('the command for a report that diff prints takes the same versions', async () => {
+  expect(await command('diff', '1', '2')).toContain(`reembed report 1 2 --output ${output}`)
+  expect(await command('report', '1', '2', '--to', '-')).toMatch(/^## [a-z2-7]{12} → [a-z2-7]{12}\n/)
+})
+
 /** The documents of an export for Elasticsearch, and the ids that it deletes. */
 async function exported(
   name: string,
@@ -109,6 +119,16 @@ test('a store that holds version 1 and applies the export since version 1 holds 
   expect(await readFile(join(folder.path, 'delta', 'LOAD.md'), 'utf8')).toMatch(
     /^# Load\n\n4 vectors[\s\S]*First delete the 5 ids in `deletes\/\*\.jsonl`/,
   )
+})
+
+test('the command that loads an export since a version names the files of that export alone', async () => {
+  const to = join(folder.path, 'milvus')
+  await command('export', '--layout', 'milvus', '--to', to, '--since', '1')
+  const files = (await readdir(join(to, 'data'))).map(name =>
+    Number(name.slice('part-'.length, 'part-'.length + 5)),
+  )
+  const page = await readFile(join(to, 'LOAD.md'), 'utf8')
+  expect(JSON.parse(/for shard in (\[.*?\])\]/.exec(page)?.[1] ?? page)).toEqual(files.sort())
 })
 
 test('an export since a version with another model writes every row', async () => {

@@ -5,6 +5,9 @@ import { printable, printableLines } from '@reembed/shared'
 import { paintFirst, paintRun, printablePainted } from './colours.ts'
 import { steps } from './step-line.ts'
 
+/** The letters of a run id that name it in a command. */
+export const shortId = (run: string): string => run.slice(0, 8)
+
 const columnsOf = (stream: NodeJS.WriteStream): number =>
   stream.isTTY ? stream.columns : Number.POSITIVE_INFINITY
 

@@ -1,13 +1,8 @@
 // The commands that the pages of the console offer to copy.
 
 import type { Step } from '@reembed/console'
-
-/** A value as one word of a POSIX shell. */
-const word = (value: string): string =>
-  /^[\w@%+=:,./-]+$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`
-
-/** Letters of a run id that name it in a command. */
-const SHORT_ID = 12
+import { shellWord } from '@reembed/shared'
+import { shortId } from './output.ts'
 
 const WORDS: Readonly<Record<Step, (run: string) => string>> = {
   list_rejects: run => `rejects ${run}`,
@@ -25,4 +20,4 @@ const WORDS: Readonly<Record<Step, (run: string) => string>> = {
 export const pageCommand = (
   step: Step,
   { output, run }: { readonly output: string; readonly run: string },
-): string => `reembed ${WORDS[step](run.slice(0, SHORT_ID))} --output ${word(output)}`
+): string => `reembed ${WORDS[step](shortId(run))} --output ${shellWord(output)}`

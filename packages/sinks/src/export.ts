@@ -142,7 +142,6 @@ export async function exportRun(
     await requireRowsFit(source, manifest, { limits: rowLimits, columns, changes, signal })
   const ranges = await openExportRecord(source, target, { layout: layoutName, since: since?.run }, run)
   const layout = LAYOUTS[layoutName]({ ...run, ranges })
-  const loadCommands = layout.loadCommands(target.url)
   const options: ExportShardOptions = {
     existingKeys: new Set(await Array.fromAsync(target.list(''), ({ key }) => key)),
     rows: {
@@ -153,12 +152,14 @@ export async function exportRun(
 
   const deletes = changes === undefined ? 0 : await writeDeletes(target, changes)
   const done = { shards: 0, rows: 0, deletes, files: 0, existingFiles: 0, bytes: 0 }
+  const shards: number[] = []
   const exported = mapConcurrent(
     exportedShards(source, manifest, changes),
     shard => exportShard(source, target, layout, shard, options),
     { concurrency: SHARDS_AT_ONCE, signal },
   )
-  for await (const { rows, files, existingFiles, bytes } of exported) {
+  for await (const { shard, rows, files, existingFiles, bytes } of exported) {
+    shards.push(shard)
     done.shards += 1
     done.rows += rows
     done.files += files
@@ -173,6 +174,7 @@ export async function exportRun(
       `${manifestKey(manifest.run)} in ${source.url} is damaged: it records ${expected} rows, but its shards contain ${done.rows}`,
     )
   }
+  const loadCommands = layout.loadCommands(target.url, shards)
   for (const { name, bytes } of [
     ...layout.sharedFiles,
     textFile(
@@ -247,18 +249,18 @@ async function exportShard(
   layout: ExportLayout,
   shard: ExportedShard,
   options: ExportShardOptions,
-): Promise<{ rows: number; files: number; existingFiles: number; bytes: number }> {
+): Promise<{ shard: number; rows: number; files: number; existingFiles: number; bytes: number }> {
   const { written } = shard
   const names = layout.fileNames(written)
-  const { rows } = written
+  const { shard: at, rows } = written
   if (names.every(name => options.existingKeys.has(name)))
-    return { rows, files: names.length, existingFiles: names.length, bytes: 0 }
+    return { shard: at, rows, files: names.length, existingFiles: names.length, bytes: 0 }
   let bytes = 0
   for await (const file of layout.write(written, exportedRows(source, shard, options.rows))) {
     await target.putIfAbsent(file.name, file.bytes)
     bytes += file.bytes.length
   }
-  return { rows, files: names.length, existingFiles: 0, bytes }
+  return { shard: at, rows, files: names.length, existingFiles: 0, bytes }
 }
 
 /**

@@ -59,8 +59,11 @@ export interface ExportLayout {
   readonly rowLimits?: RowLimits
   /** Files that are written once per export, such as a schema or a dataset card. */
   readonly sharedFiles: readonly ExportFile[]
-  /** Shell commands that load the files from the URL of the target. */
-  loadCommands(target: string): string
+  /**
+   * Shell commands that load the files from the URL of the target.
+   * @param shards the numbers of the shards that have files, in ascending order
+   */
+  loadCommands(target: string, shards: readonly number[]): string
 }
 
 export type CreateExportLayout = (run: ExportedRun) => ExportLayout

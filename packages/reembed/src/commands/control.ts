@@ -2,15 +2,13 @@ import { findRun } from '@reembed/planner'
 import { resumeRun, stopRun } from '@reembed/producer'
 import { openQueue } from '@reembed/queue'
 import { counted } from '@reembed/render'
+import { shellWord } from '@reembed/shared'
 import { openExistingOutput, requireRedis } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags, RedisFlags, SpendingFlags } from '../options.ts'
-import { facts, print } from '../output.ts'
+import { facts, print, shortId } from '../output.ts'
 import { actorOf, type ReasonFlag, spendingOf } from '../requests.ts'
 
 type Flags = OutputFlags & JsonFlag & ReasonFlag
-
-/** Letters of a run id that name it in a command. */
-const SHORT_ID = 8
 
 /** `reembed pause <run>`: workers start no more jobs of it; jobs in flight finish. */
 export const pause = (name: string, flags: Flags): Promise<void> => stop(name, 'paused', flags)
@@ -28,7 +26,7 @@ async function stop(name: string, state: 'paused' | 'cancelled', flags: Flags): 
     facts([
       [
         'run',
-        `${run}  ${state}; jobs in flight finish, \`reembed resume ${run.slice(0, SHORT_ID)} --output ${flags.output}\` continues it`,
+        `${run}  ${state}; jobs in flight finish, \`reembed resume ${shortId(run)} --output ${shellWord(flags.output)}\` continues it`,
       ],
     ]),
   )

@@ -4,7 +4,7 @@ import { findVersion } from '@reembed/planner'
 import type { Manifest } from '@reembed/protocol'
 import { count, counted, describeComparison, modelText } from '@reembed/render'
 import { requireManifest } from '@reembed/shard'
-import { ReembedError } from '@reembed/shared'
+import { ReembedError, shellWord } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
@@ -59,7 +59,7 @@ export async function diff(a: string, b: string, flags: Flags): Promise<void> {
       ...describeComparison(before, after, comparison),
       [
         'report',
-        `\`reembed report ${a} ${b} --output ${flags.output}\` adds queries and score thresholds, as one file`,
+        `\`reembed report ${a} ${b} --output ${shellWord(flags.output)}\` adds queries and score thresholds, as one file`,
       ],
     ]),
   )

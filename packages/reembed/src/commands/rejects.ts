@@ -4,7 +4,7 @@ import { counted, REJECT_COLUMNS, rejectCsv, rejectText } from '@reembed/render'
 import { messageOf } from '@reembed/shared'
 import { openExistingOutput, s3OptionsOf } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
-import { note, write, writeData } from '../output.ts'
+import { note, shortId, write, writeData } from '../output.ts'
 
 interface Flags extends OutputFlags, JsonFlag {
   readonly csv?: boolean
@@ -35,5 +35,4 @@ export async function rejects(name: string | undefined, flags: Flags): Promise<v
 }
 
 const nextStep = (run: string): string =>
-  `. Correct the documents and run again, which reuses the rest, or embed again what the model refused with \`reembed retry ${run.slice(0, SHORT)} --rejects\``
-const SHORT = 8
+  `. Correct the documents and run again, which reuses the rest, or embed again what the model refused with \`reembed retry ${shortId(run)} --rejects\``

@@ -1,12 +1,11 @@
 import { writeFile } from 'node:fs/promises'
 import { reportComparison, reportRun } from '@reembed/console'
-import { findRun } from '@reembed/planner'
+import { findRun, findVersion } from '@reembed/planner'
 import { count, counted } from '@reembed/render'
 import { messageOf, ReembedError } from '@reembed/shared'
-import type { Store } from '@reembed/store'
 import { openExistingOutput, s3OptionsOf } from '../open-resources.ts'
 import type { OutputFlags } from '../options.ts'
-import { note } from '../output.ts'
+import { note, shortId } from '../output.ts'
 import { steps } from '../step-line.ts'
 
 interface Flags extends OutputFlags {
@@ -14,17 +13,14 @@ interface Flags extends OutputFlags {
   readonly texts?: boolean
 }
 
-/** Letters of a run id in the name of a file. */
-const SHORT_ID = 8
-
 /**
  * `reembed report [a] [b]`: writes the report of a run, or of two runs compared, to one file: HTML,
  * or Markdown for a name that ends in .md. `--to -` prints Markdown.
  */
 export async function report(a: string | undefined, b: string | undefined, flags: Flags): Promise<void> {
   await using store = await openExistingOutput(flags)
-  const first = await runOf(store, a)
-  const second = b === undefined ? undefined : await runOf(store, b)
+  const first = await (a === undefined ? findRun(store, undefined, 'newest') : findVersion(store, a))
+  const second = b === undefined ? undefined : await findVersion(store, b)
   const { html, markdown } =
     second === undefined
       ? await reportRun(store, first)
@@ -35,7 +31,7 @@ export async function report(a: string | undefined, b: string | undefined, flags
           onTextsUnreadable: error =>
             note(`note: ids only, because the texts cannot be read from the corpus: ${messageOf(error)}`),
         })
-  const name = [first, second].flatMap(run => run?.slice(0, SHORT_ID) ?? []).join('-')
+  const name = [first, second].flatMap(run => (run ? shortId(run) : [])).join('-')
   const { to = `reembed-report-${name}.html` } = flags
   if (to === '-') {
     steps.end()
@@ -50,6 +46,3 @@ export async function report(a: string | undefined, b: string | undefined, flags
   })
   note(`report    ${to}`)
 }
-
-const runOf = (store: Store, name: string | undefined): Promise<string> =>
-  name === 'current' ? findRun(store, undefined, 'current') : findRun(store, name, 'newest')

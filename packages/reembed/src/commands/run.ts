@@ -1,5 +1,5 @@
 import { type ResolvedEndpoint, waitForChange } from '@reembed/endpoint'
-import { type PlannedRun, planCorpus } from '@reembed/planner'
+import { type EndpointResolver, type PlannedRun, planCorpus } from '@reembed/planner'
 import { enqueueRun, followRun, type PublishOutcome, publish, recordRun } from '@reembed/producer'
 import { type Manifest, type Plan, type RunBudget, readManifest } from '@reembed/protocol'
 import { openQueue, openQueueReader, type RedisTarget } from '@reembed/queue'
@@ -27,7 +27,7 @@ import {
   s3OptionsOf,
 } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags, WorkerFlags } from '../options.ts'
-import { facts, note, noteLines, print } from '../output.ts'
+import { facts, note, noteLines, print, shortId } from '../output.ts'
 import { actorOf, planOptionsOf } from '../requests.ts'
 import { steps } from '../step-line.ts'
 
@@ -57,7 +57,7 @@ export async function run(flags: CorpusFlags & FollowFlags): Promise<void> {
     const corpus = stack.use(await openSource(flags))
     steps.show('checking that the output never overwrites')
     const store = stack.use(await openOutput(flags))
-    const endpoint = await openOrStartEndpoint(flags, stack)
+    const endpoint: EndpointResolver = onState => openOrStartEndpoint(flags, stack, { onState })
     const planned = await planCorpus(corpus, endpoint, options, {
       output: store,
       redis: flags.redis ? requireRedis(flags) : undefined,
@@ -66,7 +66,7 @@ export async function run(flags: CorpusFlags & FollowFlags): Promise<void> {
     })
     // Its worker also serves older runs of the output, whose corpora the default allows.
     const isLocal = corpus.store.url.startsWith('/') && !store.url.startsWith('/')
-    return { store, sources: isLocal ? [corpus.store.url] : undefined, endpoint, planned }
+    return { store, sources: isLocal ? [corpus.store.url] : undefined, endpoint: planned.endpoint, planned }
   })
   await executeRun(prepared.planned, flags, { ...prepared, stack, interrupted, startedMs })
 }
@@ -274,22 +274,19 @@ function conclude(
 const rejectsRow = (output: string, { run, totals }: Manifest, outcome: PublishOutcome): Row[] =>
   totals.rejects === 0 || outcome.status === 'held'
     ? []
-    : [['rejects', `\`reembed rejects ${run.slice(0, SHORT_ID)} --output ${shellWord(output)}\` lists them`]]
+    : [['rejects', `\`reembed rejects ${shortId(run)} --output ${shellWord(output)}\` lists them`]]
 
 /** The command with which most users continue. */
-function nextStep(output: string, run: string, outcome: PublishOutcome): string {
-  const name = run.slice(0, SHORT_ID)
-  if (outcome.status === 'superseded') return `\`reembed ls --output ${shellWord(output)}\` lists the runs`
-  if (outcome.status !== 'held') return `\`reembed search "some words" --output ${shellWord(output)}\``
+function nextStep(folder: string, run: string, outcome: PublishOutcome): string {
+  const [name, output] = [shortId(run), shellWord(folder)]
+  if (outcome.status === 'superseded') return `\`reembed ls --output ${output}\` lists the runs`
+  if (outcome.status !== 'held') return `\`reembed search "some words" --output ${output}\``
   switch (outcome.by) {
     case 'rejects':
-      return `\`reembed rejects ${name} --output ${shellWord(output)}\` lists them`
+      return `\`reembed rejects ${name} --output ${output}\` lists them`
     case 'truncation':
-      return `\`reembed publish ${name} --max-truncated 100% --output ${shellWord(output)}\` publishes it nevertheless`
+      return `\`reembed publish ${name} --max-truncated 100% --output ${output}\` publishes it nevertheless`
     case 'gates':
-      return `\`reembed report current ${name} --output ${shellWord(output)}\` compares it, \`reembed publish ${name} --force\` publishes it`
+      return `\`reembed report current ${name} --output ${output}\` compares it, \`reembed publish ${name} --force\` publishes it`
   }
 }
-
-/** Letters of a run id that name it in a command. */
-const SHORT_ID = 8

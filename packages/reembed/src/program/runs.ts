@@ -52,7 +52,7 @@ export function addRunCommands(program: Command): void {
         'Write the report of a run, or of two runs compared, to one file: gates, queries that got worse, score thresholds.',
         'reembed report current k2jq7x --output ./vectors',
       )
-        .argument('[a]', "run id, its first letters, or 'current' (default: the newest run)")
+        .argument('[a]', 'run id, its first letters, a version number, or current (default: the newest run)')
         .argument('[b]', 'the run that may replace it: compares both'),
       [
         ...option.output,

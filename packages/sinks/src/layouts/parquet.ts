@@ -212,10 +212,12 @@ export const milvus: CreateExportLayout = run => {
       stringBytes: () => MILVUS_STRING_BYTES,
     },
     sharedFiles: [textFile('fields.json', `${JSON.stringify({ collection: run.name, fields }, null, 2)}\n`)],
-    loadCommands:
-      () => `# first create the collection with the fields of fields.json, without a dynamic field, and copy data/ into the bucket of Milvus
+    loadCommands: (
+      _,
+      shards,
+    ) => `# first create the collection with the fields of fields.json, without a dynamic field, and copy data/ into the bucket of Milvus
 ${pythonCommand(`from pymilvus.bulk_writer import bulk_import
-files = [[f"data/part-{shard:05}-of-${shardDigits(run.manifest.shards)}.parquet"] for shard in range(${run.manifest.shards})]
+files = [[f"data/part-{shard:05}-of-${shardDigits(run.manifest.shards)}.parquet"] for shard in ${shards.length === run.manifest.shards ? `range(${shards.length})` : `[${shards.join(', ')}]`}]
 for first in range(0, len(files), ${MILVUS_FILES_PER_REQUEST}):
     print(bulk_import(url="<milvus>", collection_name=${pythonText(run.name)}, files=files[first:first + ${MILVUS_FILES_PER_REQUEST}]).json())`)}`,
   }

@@ -20,8 +20,8 @@ const HASH_BYTES = 16
 const MIN_REPEATED = 16
 
 /**
- * Whether a shard holds nonsense: most of its texts have one vector, and the `truncated` ones, which
- * may agree in all that the model read, do not account for that.
+ * Whether a shard holds nonsense: most of its texts have one vector, and the `truncated` ones,
+ * which may agree in all that the model read, do not account for that.
  */
 export const isMostlyRepeated = (
   { majority }: Pick<RepeatedVectors, 'majority'>,

@@ -76,7 +76,7 @@ test('P-GATE: a run of another model is compared with those scores, and its wors
   const shown = await command('publish', held.result.run)
   expect([shown.code, shown.stdout]).toEqual([
     3,
-    expect.stringMatching(/^run +[a-z2-7]{26} {2}held: gate 'recall@10 drop 0\.02': recall@10 is 0\./),
+    expect.stringMatching(/^run +[a-z2-7]{26} {2}held: gate 'recall@10 drop 0\.02': recall@10 1\.000 → 0\./),
   ])
   const worse = shown.stdout.split('\n').filter(line => line.startsWith('worse'))
   expect(worse.length).toBeGreaterThan(0)

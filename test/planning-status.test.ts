@@ -7,6 +7,7 @@ import { pollRunMetrics, readPlanningStatus } from '@reembed/producer'
 import { announcePlanning, openQueue, openQueueReader, queueKey } from '@reembed/queue'
 import { openStore } from '@reembed/store'
 import { createRegistry, openLog } from '@reembed/telemetry'
+import { startFakeHf } from '@reembed/testing'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { documents, flags, type Running, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
@@ -111,6 +112,21 @@ test('the entry of a killed planner is ignored after 30 s, and expires', async (
   // The next planner of the queue removes it.
   await using _other = announcePlanning(redis.url, '/elsewhere', { step: { step: 'listing', done: 0 } })
   await expect.poll(() => client.hkeys(KEY), PATIENT).not.toContain(field)
+})
+
+test('the wait for a sleeping endpoint of Hugging Face is a part of planning', async () => {
+  const token = 'hf_fake'
+  await using fake = await startFakeHf({ token })
+  await fake.deploy('bge', { token, initialState: 'scaledToZero' })
+  const source = await writeJsonl(join(folder.path, 'a.jsonl'), documents(20))
+  const env = { HF_TOKEN: token, REEMBED_HF_API: fake.apiUrl }
+  const places = flags({ source, output, redis: redis.url, endpoint: 'hf:test/bge' })
+  const planner = start(['enqueue', ...places], env)
+  await expect
+    .poll(async () => (await status()).stdout, PATIENT)
+    .toMatch(/^run +planning for \d+ s: connecting to the endpoint \((scaledToZero|initializing)\), by /)
+  planner.child.kill('SIGKILL')
+  await planner.finished
 })
 
 test('status --watch follows planning, and then the run', async () => {

@@ -149,7 +149,7 @@ test('a worker whose S3 is silent is unready, and takes its jobs again when S3 a
       .poll(() => worker.notReadyReason, { timeout: 10_000 })
       .toMatch(`no reply from S3 at ${endpoint}`)
     link.fault = undefined
-    await expect.poll(() => worker.notReadyReason, { timeout: 30_000 }).toBeNull()
+    await expect.poll(() => worker.notReadyReason, { timeout: 90_000 }).toBeNull()
     await expect
       .poll(
         () =>

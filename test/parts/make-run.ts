@@ -49,7 +49,7 @@ export async function carryOut(store: Store, planned: PlannedRun, url: string): 
 
 /** Makes the shards of a recorded plan, or only the first `count` of them. */
 export async function embedAll(store: Store, plan: Plan, url: string, count?: number): Promise<void> {
-  await using runs = createRunCache({ outputs: [store.url] })
+  await using runs = createRunCache({ outputs: [store.url], sources: [plan.source] })
   await using embedder = createEmbedder(url)
   const { signal } = new AbortController()
   for (let shard = 0; shard < (count ?? plan.shards); shard += 1) {

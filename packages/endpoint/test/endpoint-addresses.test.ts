@@ -9,14 +9,18 @@ import { parseTargets } from '../src/client/targets.ts'
 test('one URL is one place, whatever stands behind it', async () => {
   const addresses = parseTargets('http://tei:8080/v1/embeddings')
   expect([addresses.name, addresses.isReplicated]).toEqual(['http://tei:8080', false])
-  expect(await addresses.resolve()).toEqual([{ label: 'http://tei:8080', url: 'http://tei:8080' }])
+  expect(await addresses.resolve()).toEqual([
+    { label: 'http://tei:8080', url: 'http://tei:8080/v1/embeddings' },
+  ])
 })
 
 test('a list is the same endpoint in any order, so that workers share one limit', async () => {
-  const addresses = parseTargets('http://b:8080, http://a:8080/,http://b:8080')
+  const addresses = parseTargets(
+    'http://b:8080, http://a:8080/,http://b:8080,http://b:8080/v1/embeddings,http://b:8080',
+  )
   expect([addresses.name, addresses.isReplicated]).toEqual(['http://a:8080,http://b:8080', true])
   expect(addresses.name).toBe(parseTargets('http://a:8080,http://b:8080').name)
-  expect((await addresses.resolve()).map(({ url }) => url)).toEqual(['http://a:8080', 'http://b:8080'])
+  expect((await addresses.resolve()).map(({ label }) => label)).toEqual(['http://a:8080', 'http://b:8080'])
 })
 
 test('a name is a place at each of its addresses, and keeps them while it cannot be resolved', async () => {

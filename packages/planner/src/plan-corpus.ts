@@ -52,11 +52,19 @@ export interface PlanContext {
   readonly signal?: AbortSignal | undefined
 }
 
+/**
+ * Resolves the endpoint as a part of planning: it may have to start first.
+ * @param onState receives its state while it starts
+ */
+export type EndpointResolver = (onState: (state: string) => void) => Promise<ResolvedEndpoint>
+
 /** Share of the text that a user must hear of if the model does not read it. */
 const NOTABLE_SHARE = 0.01
 
 /** A planned run with its budget and its quote. */
 export interface PlannedCorpus extends PlanResult {
+  /** The endpoint that planning used. */
+  readonly endpoint: ResolvedEndpoint
   /** The model's limit in tokens, where the endpoint states it. */
   readonly maxInputLength: number | null
   readonly budget: RunBudget
@@ -68,19 +76,22 @@ export interface PlannedCorpus extends PlanResult {
 }
 
 /**
- * Plans a run; record it with `submitRun` or `recordPlan`.
+ * Plans a run with an endpoint, or with one that is resolved first; record it with `submitRun` or
+ * `recordPlan`.
  * @throws ReembedError USAGE for options that contradict each other, the endpoint or the corpus,
  * with `option` set to the option at fault; SOURCE_EMPTY, SOURCE_FORMAT, FIELD_NOT_FOUND;
  * MODEL_MISMATCH; ENDPOINT_UNREACHABLE.
  */
 export async function planCorpus(
   corpus: Corpus,
-  resolved: ResolvedEndpoint,
+  given: ResolvedEndpoint | EndpointResolver,
   options: PlanOptions = {},
   context: PlanContext = {},
 ): Promise<PlannedCorpus> {
   const { output, redis, signal } = context
-  if (output === undefined || redis === undefined) return planQuietly(corpus, resolved, options, context)
+  const resolve: EndpointResolver = typeof given === 'function' ? given : async () => given
+  if (output === undefined || redis === undefined)
+    return planQuietly(corpus, await resolve(() => {}), options, context)
   let step: PlanningStep = { step: 'connecting', done: 0 }
   const announcement = announcePlanning(redis, output.url, { step, signal })
   const report = (next: PlanningStep): void => {
@@ -93,7 +104,8 @@ export async function planCorpus(
     context.onNotice?.(notice)
   }
   try {
-    const planned = await planQuietly(corpus, resolved, options, { ...context, onNotice })
+    const endpoint = await resolve(state => report({ ...step, endpoint: state }))
+    const planned = await planQuietly(corpus, endpoint, options, { ...context, onNotice })
     report({ step: 'recording', done: 0 })
     return { ...planned, announcement }
   } catch (error) {
@@ -149,7 +161,7 @@ async function planQuietly(
   noticesOf(planned).forEach(onNotice)
   const { maxInputLength } = endpoint.info
   // A run that was recorded before has its quote.
-  if ('seq' in planned.head) return { ...planned, maxInputLength, budget, tokenizer }
+  if ('seq' in planned.head) return { ...planned, endpoint: resolved, maxInputLength, budget, tokenizer }
   step('comparing')
   const reuse = await forecastReuse(previousOutput, corpus.store, planned)
   const quoted = await quotePlan(corpus, planned, endpoint, {
@@ -167,7 +179,7 @@ async function planQuietly(
   const { quote, texts } = quoted
   if (unreadShare(texts.unread) > NOTABLE_SHARE) onNotice({ kind: 'text_unread', texts })
   const head = { ...planned.head, ...gates, quote, texts, maxTruncated: options.maxTruncated }
-  return { ...planned, head, maxInputLength, budget, quoted, reuse, tokenizer }
+  return { ...planned, head, endpoint: resolved, maxInputLength, budget, quoted, reuse, tokenizer }
 }
 
 /** The part of a request that the options alone determine. */

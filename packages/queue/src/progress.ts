@@ -125,7 +125,8 @@ export async function readWorkers(redis: Redis, queue: string, nowMs: number): P
 
 /** Reads the fields of a hash of heartbeats, at most `LIMITS.heartbeats`. */
 export async function readEntries(redis: Redis, key: string): Promise<[field: string, value: string][]> {
-  const found: [string, string][] = []
+  // HSCAN may return a field twice.
+  const found = new Map<string, string>()
   let cursor = '0'
   do {
     const [next, page] = await redis
@@ -135,10 +136,10 @@ export async function readEntries(redis: Redis, key: string): Promise<[field: st
         if (/^WRONGTYPE/.test(messageOf(error))) return ['0', []]
         throw error
       })
-    for (let i = 0; i < page.length; i += 2) found.push([page[i] ?? '', page[i + 1] ?? ''])
+    for (let i = 0; i < page.length; i += 2) found.set(page[i] ?? '', page[i + 1] ?? '')
     cursor = next
-  } while (cursor !== '0' && found.length < LIMITS.heartbeats)
-  return found
+  } while (cursor !== '0' && found.size < LIMITS.heartbeats)
+  return [...found]
 }
 
 const workerShape = record<WorkerState>({

@@ -85,9 +85,9 @@ export function endpointOptionsOf(flags: EndpointFlags): EndpointOptions {
 export async function openOrStartEndpoint(
   flags: EndpointFlags,
   stack: AsyncDisposableStack,
-  { quiet = false }: { readonly quiet?: boolean } = {},
+  { quiet = false, onState }: { readonly quiet?: boolean; readonly onState?: (state: string) => void } = {},
 ): Promise<ResolvedEndpoint> {
-  if (flags.endpoint) return requireEndpoint(flags)
+  if (flags.endpoint) return requireEndpoint(flags, onState)
   const { startEndpoint } = await importLocal('an --endpoint')
   steps.show(`starting a local endpoint with the model ${flags.model ?? 'all-MiniLM-L6-v2'}`)
   const endpoint = stack.use(await startEndpoint(flags.model ? { model: flags.model } : {}))
@@ -133,13 +133,19 @@ export const openQueueAtStart = (target: RedisTarget, log: Logger, signal: Abort
   })
 
 /** Resolves the given endpoint; wakes `hf:namespace/name` and waits until it runs. */
-export async function requireEndpoint(flags: EndpointFlags): Promise<ResolvedEndpoint> {
+export async function requireEndpoint(
+  flags: EndpointFlags,
+  onState?: (state: string) => void,
+): Promise<ResolvedEndpoint> {
   const endpoint = endpointOf(flags)
   steps.show(`finding the endpoint ${endpoint}`)
   return resolveEndpoint(endpoint, {
     options: endpointOptionsOf(flags),
     hf: hfOptions(tokenOf(flags)),
-    onState: noteEndpointState,
+    onState(endpoint, waitedMs) {
+      noteEndpointState(endpoint, waitedMs)
+      onState?.(endpoint.state)
+    },
   })
 }
 

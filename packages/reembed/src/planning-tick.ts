@@ -24,11 +24,10 @@ export async function planTick(
 ): Promise<TickOutcome> {
   // The producer continues, and shows no step of a plan that is made.
   using _ = { [Symbol.dispose]: steps.end }
-  const endpoint = await requireEndpoint(flags)
   await using corpus = await openSource(flags)
   return await planAndEnqueue(trigger, {
     corpus,
-    endpoint,
+    endpoint: onState => requireEndpoint(flags, onState),
     options: planOptionsOf(flags),
     store,
     queue,

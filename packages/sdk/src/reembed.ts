@@ -2,7 +2,7 @@
 // everything comes in by options and out by results, errors, callbacks and the logger.
 
 import { type ScoredRun, scoreRun, type Verification, verify } from '@reembed/evaluate'
-import { findRun, openCorpus, planCorpus, plannedRuns } from '@reembed/planner'
+import { type EndpointResolver, findRun, openCorpus, planCorpus, plannedRuns } from '@reembed/planner'
 import {
   createSweeper,
   followRun,
@@ -415,7 +415,11 @@ function planningCalls(
       const queue = await resources.queue(signal)
       await using corpus = await openSource(source, options)
       const store = await resources.writableStore(signal)
-      const endpoint = await resources.endpoint(onNotice, signal)
+      const endpoint: EndpointResolver = onState =>
+        resources.endpoint(notice => {
+          onNotice?.(notice)
+          if (notice.kind === 'endpoint_state') onState(notice.state)
+        }, signal)
       const context = { output: store, redis, onNotice, signal }
       const planned = await orReason(signal, planCorpus(corpus, endpoint, options, context))
       signal?.throwIfAborted()

@@ -49,6 +49,17 @@ describe('createRepeatedVectors', () => {
     expect(countOf(rows.map(([text, i]) => [text, i % 50]))).toBe(200)
   })
 
+  test('the majority is the texts of one vector that more than half of a row group have', () => {
+    const majorityOf = (vectors: number[]): number => {
+      const repeated = createRepeatedVectors(DIMENSIONS)
+      repeated.add(rowsOf(vectors.map((vector, i) => [`text ${i}`, vector])))
+      return repeated.majority
+    }
+    expect(majorityOf([1, 1, 1, 1, 1, 2, 3, 4])).toBe(5)
+    expect(majorityOf([1, 1, 1, 1, 2, 3, 4, 5])).toBe(0)
+    expect(majorityOf(Array.from({ length: 200 }, (_, i) => i % 50))).toBe(0)
+  })
+
   test('adds up row groups, each by itself', () => {
     expect(
       countOf(

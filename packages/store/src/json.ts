@@ -15,7 +15,7 @@ function requireReadableSize(key: string, bytes: number, most: number): void {
   if (bytes <= most) return
   throw new ReembedError(
     'USAGE',
-    `${key} would have ${bytes} bytes of JSON, at most ${most} are read: use fewer objects per shard`,
+    `${key} would have ${bytes} bytes of JSON, at most ${most} are read: use fewer objects per shard, or fewer queries`,
   )
 }
 

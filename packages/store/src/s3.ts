@@ -188,8 +188,9 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
         const stop = length === undefined ? undefined : at + length
         for await (const piece of attempt.pieces(body)) {
           at += piece.length
-          retry.reset()
           yield piece
+          // After the caller has processed the piece: its time is no time of the store.
+          retry.reset()
         }
         if (stop === undefined || at === stop) return
         throw Object.assign(new Error('body cut short'), { code: 'ECONNRESET' })

@@ -103,6 +103,21 @@ test('the time that a reader takes for a piece is no wait for the store', async 
   })
 })
 
+test('a reader that takes longer than a call for a piece gets the rest over a new connection', async () => {
+  await short(async () => {
+    await using store = await openStore('s3://test/out', { unsafe: true })
+    const pieces: Uint8Array[] = []
+    const before = server.requests.length
+    for await (const piece of store.stream('big')) {
+      // Longer than the timeout of the idle socket, too.
+      if (pieces.length === 0) await new Promise(resolve => setTimeout(resolve, TIMEOUT_MS + 100))
+      pieces.push(piece)
+    }
+    expect(Buffer.compare(Buffer.concat(pieces), BIG)).toBe(0)
+    expect(server.requests.length - before).toBe(2)
+  })
+})
+
 test('a wait for the store is reported while it lasts, with its address', async () => {
   await using link = await linkTo('silent')
   const notices: WaitNotice[] = []

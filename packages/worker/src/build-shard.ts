@@ -130,7 +130,8 @@ export async function buildShard(
     interruptedBy = error
   }
   const isWhole = interruptedBy === undefined
-  if (isWhole) requireVaried(repeated.count - truncation.truncated, writer.rows, job.shard)
+  if (isWhole && isMostlyRepeated(repeated, writer.rows, truncation.truncated))
+    throw nonsense(repeated.majority, writer.rows, job.shard)
   const facts = {
     source: isWhole ? reader.rangesRead : [],
     documents: writer.rows + (isWhole ? rejects.length : 0),
@@ -148,17 +149,15 @@ export async function buildShard(
 }
 
 /**
- * A server that returns the same vector for many texts passes every check of a single reply, if its
+ * A server that returns one vector for all texts passes every check of a single reply, if its
  * requests are small.
  */
-function requireVaried(repeated: number, rows: number, shard: number): void {
-  if (!isMostlyRepeated(repeated, rows)) return
-  throw new ReembedError(
+const nonsense = (repeated: number, rows: number, shard: number): ReembedError =>
+  new ReembedError(
     'REPLY_INVALID',
-    `shard ${shard}: ${repeated} of its ${rows} texts have the vector of at least three other texts; check the model of the endpoint`,
+    `shard ${shard}: ${repeated} of its ${rows} texts have the same vector as most others; check the model of the endpoint`,
     { retry: 'retry' },
   )
-}
 
 /** An index that counts the vectors that it gave. */
 function countingIndex(index: ReuseIndex) {

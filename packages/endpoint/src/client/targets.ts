@@ -54,13 +54,16 @@ export function parseTargets(
   given: string,
   { token, allowInsecure = false, resolve = resolveBySystem }: EndpointTargetsOptions = {},
 ): EndpointTargets {
-  const named = given.split(',').map(one => one.trim())
-  const sources = [...new Set(named)].sort().map(one => {
-    const isName = one.startsWith(DNS)
-    const url = isName ? one.slice(DNS.length) : one
+  const named = given.split(',').map(one => {
+    const isName = one.trim().startsWith(DNS)
+    const url = one.trim().slice(isName ? DNS.length : 0)
     const { url: label } = parseAddress(url, token, allowInsecure)
     return isName ? createName(url, label, resolve) : { label, resolve: async () => [{ label, url }] }
   })
+  // A replica that is named twice, with and without a route, counts once.
+  const sources = [...new Map(named.map(source => [source.label, source])).values()].sort((a, b) =>
+    a.label < b.label ? -1 : 1,
+  )
   return {
     name: sources.map(({ label }) => label).join(','),
     isReplicated: sources.length > 1 || given.startsWith(DNS),

@@ -2,7 +2,14 @@
 // and nothing changed.
 
 import type { ResolvedEndpoint } from '@reembed/endpoint'
-import { type Corpus, newestPlan, type PlanNotice, type PlanOptions, planCorpus } from '@reembed/planner'
+import {
+  type Corpus,
+  type EndpointResolver,
+  newestPlan,
+  type PlanNotice,
+  type PlanOptions,
+  planCorpus,
+} from '@reembed/planner'
 import type { TickOutcome } from '@reembed/protocol'
 import type { Queue, RedisTarget } from '@reembed/queue'
 import type { Store } from '@reembed/store'
@@ -11,7 +18,7 @@ import type { ScheduleTrigger } from './check.ts'
 
 export interface PlanningTick {
   readonly corpus: Corpus
-  readonly endpoint: ResolvedEndpoint
+  readonly endpoint: ResolvedEndpoint | EndpointResolver
   readonly options: PlanOptions
   readonly store: Store
   readonly queue: Queue

@@ -4,7 +4,7 @@ import type { Version } from '@reembed/protocol'
 import { openQueue } from '@reembed/queue'
 import { counted, describePlan, describeQuote } from '@reembed/render'
 import { notePlan } from '../notices.ts'
-import { openOutput, openSource, requireEndpoint, requireRedis } from '../open-resources.ts'
+import { checkEndpoint, openOutput, openSource, requireEndpoint, requireRedis } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
 import { facts, print } from '../output.ts'
 import { planOptionsOf } from '../requests.ts'
@@ -12,12 +12,12 @@ import { planOptionsOf } from '../requests.ts'
 /** `reembed enqueue`: plans a run and enqueues its jobs for the workers. */
 export async function enqueue(flags: CorpusFlags & OutputFlags & RedisFlags & JsonFlag): Promise<void> {
   const options = planOptionsOf(flags)
-  const endpoint = await requireEndpoint(flags)
+  await checkEndpoint(flags)
   const redis = requireRedis(flags)
   await using corpus = await openSource(flags)
   await using store = await openOutput(flags)
   await using queue = await openQueue(redis)
-  const planned = await planCorpus(corpus, endpoint, options, {
+  const planned = await planCorpus(corpus, onState => requireEndpoint(flags, onState), options, {
     output: store,
     redis,
     awaitEndpoint: flags.awaitEndpoint,

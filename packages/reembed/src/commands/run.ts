@@ -1,5 +1,5 @@
 import { type ResolvedEndpoint, waitForChange } from '@reembed/endpoint'
-import { type PlannedRun, planCorpus } from '@reembed/planner'
+import { type EndpointResolver, type PlannedRun, planCorpus } from '@reembed/planner'
 import { enqueueRun, followRun, type PublishOutcome, publish, recordRun } from '@reembed/producer'
 import { type Manifest, type Plan, type RunBudget, readManifest } from '@reembed/protocol'
 import { openQueue, openQueueReader, type RedisTarget } from '@reembed/queue'
@@ -57,7 +57,7 @@ export async function run(flags: CorpusFlags & FollowFlags): Promise<void> {
     const corpus = stack.use(await openSource(flags))
     steps.show('checking that the output never overwrites')
     const store = stack.use(await openOutput(flags))
-    const endpoint = await openOrStartEndpoint(flags, stack)
+    const endpoint: EndpointResolver = onState => openOrStartEndpoint(flags, stack, { onState })
     const planned = await planCorpus(corpus, endpoint, options, {
       output: store,
       redis: flags.redis ? requireRedis(flags) : undefined,
@@ -66,7 +66,7 @@ export async function run(flags: CorpusFlags & FollowFlags): Promise<void> {
     })
     // Its worker also serves older runs of the output, whose corpora the default allows.
     const isLocal = corpus.store.url.startsWith('/') && !store.url.startsWith('/')
-    return { store, sources: isLocal ? [corpus.store.url] : undefined, endpoint, planned }
+    return { store, sources: isLocal ? [corpus.store.url] : undefined, endpoint: planned.endpoint, planned }
   })
   await executeRun(prepared.planned, flags, { ...prepared, stack, interrupted, startedMs })
 }

@@ -2,12 +2,11 @@
 
 import { type Command, Help, type Option } from 'commander'
 import { config, timeout } from '../options.ts'
-import { withTimeout } from '../waits.ts'
 
 /**
  * Adds commands that accept `--config` and `--timeout`, refuse unknown arguments, and show an
- * example in --help. A
- * command with many options shows the common ones; `--help all` shows all, in groups.
+ * example in --help. A command with many options shows the common ones; `--help all` shows all, in
+ * groups.
  */
 export const subcommandsOf =
   (parent: Command) =>
@@ -28,7 +27,12 @@ export const subcommandsOf =
       })
       .addHelpText('after', ({ command }) => `${moreOptions(command)}\nExample:\n  ${example}`)
     const action = command.action.bind(command)
-    command.action = run => action((...given) => withTimeout(command.opts(), () => run.apply(command, given)))
+    command.action = run =>
+      action(async (...given) => {
+        // Loaded here, since --help needs none of it.
+        const { withTimeout } = await import('../waits.ts')
+        await withTimeout(command.opts(), () => run.apply(command, given))
+      })
     return command
   }
 

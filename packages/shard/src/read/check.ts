@@ -114,9 +114,8 @@ function createVectorCheck({ rows, truncated, model: { dimensions, normalized } 
     },
     end() {
       if (seen !== rows) return `has ${seen} rows, but its receipt states ${rows}`
-      const count = repeatedVectors()
-      if (!isMostlyRepeated(count, rows)) return undefined
-      return `is not usable: ${count} of its ${rows} texts have the vector of at least three other texts; check the model of the endpoint, then embed the run again`
+      if (!isMostlyRepeated(repeated, rows, truncated)) return undefined
+      return `is not usable: ${repeated.majority} of its ${rows} texts have the same vector as most others; check the model of the endpoint, then embed the run again`
     },
   }
 }

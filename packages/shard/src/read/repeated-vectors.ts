@@ -9,6 +9,8 @@ const MIN_TEXTS = 4
 export interface RepeatedVectors {
   /** Different texts whose vector at least three others of their row group have. */
   readonly count: number
+  /** Those of them whose vector more than half of the texts of their row group have. */
+  readonly majority: number
   /** Adds the rows of a row group; the hash of row i begins at `i * 16`. */
   add(rows: { readonly hashes: Uint8Array; readonly vectors: Float32Array }): void
 }
@@ -18,21 +20,27 @@ const HASH_BYTES = 16
 const MIN_REPEATED = 16
 
 /**
- * Whether a shard holds nonsense: most of its texts have the vector of at least three others, and
- * the truncated ones, which may agree in all that the model read, do not account for that.
+ * Whether a shard holds nonsense: most of its texts have one vector, and the `truncated` ones,
+ * which may agree in all that the model read, do not account for that.
  */
-export const isMostlyRepeated = (repeated: number, rows: number): boolean =>
-  repeated >= MIN_REPEATED && repeated > rows / 2
+export const isMostlyRepeated = (
+  { majority }: Pick<RepeatedVectors, 'majority'>,
+  rows: number,
+  truncated: number,
+): boolean => majority - truncated >= MIN_REPEATED && majority - truncated > rows / 2
 
 /**
  * Holds one number for each row of a row group, and compares rows only if three of their values
  * agree.
  */
 export function createRepeatedVectors(dimensions: number): RepeatedVectors {
-  let count = 0
+  let [count, majority] = [0, 0]
   return {
     get count() {
       return count
+    },
+    get majority() {
+      return majority
     },
     add({ hashes, vectors }) {
       const words = new Uint32Array(vectors.buffer, vectors.byteOffset, vectors.length)
@@ -47,7 +55,12 @@ export function createRepeatedVectors(dimensions: number): RepeatedVectors {
         if (texts) texts.add(text(row))
         else textsOfFirst.set(first, new Set([text(first), text(row)]))
       }
-      for (const { size } of textsOfFirst.values()) if (size >= MIN_TEXTS) count += size
+      const others = firstRows.size - textsOfFirst.size
+      const all = textsOfFirst.values().reduce((sum, { size }) => sum + size, others)
+      for (const { size } of textsOfFirst.values()) {
+        if (size >= MIN_TEXTS) count += size
+        if (size >= MIN_TEXTS && size > all / 2) majority += size
+      }
     },
   }
 }

@@ -4,7 +4,7 @@
 //
 //   node infra/docker/bundle.mjs <folder>    writes reembed.mjs and THIRD-PARTY.txt
 
-import { readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
@@ -14,6 +14,12 @@ if (folder === undefined) throw new Error('usage: node infra/docker/bundle.mjs <
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const { version } = JSON.parse(await readFile(join(root, 'packages/reembed/package.json'), 'utf8'))
+const assets = join(root, 'packages/console/assets')
+const consoleAssets = Object.fromEntries(
+  await Promise.all(
+    (await readdir(assets)).sort().map(async name => [name, await readFile(join(assets, name), 'utf8')]),
+  ),
+)
 const { outputFiles } = await build({
   absWorkingDir: root,
   entryPoints: ['packages/reembed/src/main.ts'],
@@ -26,7 +32,10 @@ const { outputFiles } = await build({
   conditions: ['@reembed/source'],
   // Native and optional packages. The command has a fallback for each.
   external: ['@reembed/local', '@lancedb/lancedb', '*.node'],
-  define: { REEMBED_VERSION: JSON.stringify(version) },
+  define: {
+    REEMBED_VERSION: JSON.stringify(version),
+    REEMBED_CONSOLE_ASSETS: JSON.stringify(consoleAssets),
+  },
   minifySyntax: true,
   minifyWhitespace: true,
   // Some libraries are CommonJS and load Node's built-in modules by require().

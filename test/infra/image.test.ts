@@ -146,7 +146,7 @@ test('two builds of the same source give identical bundles', async () => {
   expect(one?.includes(file('.'))).toBe(false)
 })
 
-test('the bundle, alone in a folder, runs doctor and a whole run over S3', async () => {
+test('the bundle, alone in a folder, runs doctor, a whole run and its report over S3', async () => {
   await using place = await temporaryFolder()
   const app = join(place.path, 'app')
   await mkdir(app)
@@ -193,6 +193,15 @@ test('the bundle, alone in a folder, runs doctor and a whole run over S3', async
   )
   const verified = await reembed('verify', '--output', 's3://vectors/wiki')
   expect(verified.code).toBe(0)
+  const reported = await run(
+    process.execPath,
+    [join(app, 'reembed.mjs'), 'report', '--output', 's3://vectors/wiki', '--to', 'report.html'],
+    app,
+    env,
+  )
+  expect(reported.code, reported.stderr).toBe(0)
+  const style = await readFile(file('packages/console/assets/console.css'), 'utf8')
+  expect(await readFile(join(app, 'report.html'), 'utf8')).toContain(style)
 })
 
 test('without @reembed/local, the bundle names the required flags', async () => {

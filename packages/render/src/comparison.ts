@@ -3,13 +3,10 @@
 import type { Comparison, Health, PreviewScore, RowComparison } from '@reembed/evaluate'
 import type { ModelPreview } from '@reembed/planner'
 import type { Manifest } from '@reembed/protocol'
+import { modelText } from './model.ts'
 import { count, counted } from './numbers.ts'
 import { describeQuote, describeReuse } from './plan.ts'
 import type { Row } from './rows.ts'
-
-/** 'model@revision' */
-export const modelText = ({ model }: Pick<Manifest, 'model'>): string =>
-  `${model.id}@${model.revision ?? 'unstated'}`
 
 /** Two runs of an output: their documents, and how the neighbours of documents changed. */
 export function describeComparison(before: Manifest, after: Manifest, comparison: Comparison): Row[] {

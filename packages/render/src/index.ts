@@ -7,8 +7,9 @@ export {
   benchmarkRates,
   benchmarkSentence,
 } from './benchmark.ts'
-export { describeComparison, describeModelPreview, modelText } from './comparison.ts'
+export { describeComparison, describeModelPreview } from './comparison.ts'
 export { describeFinishedRun, describeWorse, outcomeSentence } from './finished-run.ts'
+export { modelText } from './model.ts'
 export { bytes, count, counted, dollars, duration } from './numbers.ts'
 export { describePlan, describePreview, describeQuote, describeReuse } from './plan.ts'
 export { createProgressLine, type ProgressFacts, type ProgressLine } from './progress-line.ts'

@@ -9,6 +9,7 @@ import {
   type Price,
   type Quote,
 } from '@reembed/protocol'
+import { modelText } from './model.ts'
 import { bytes, count, counted, dollars, duration } from './numbers.ts'
 import type { Row } from './rows.ts'
 
@@ -30,7 +31,7 @@ export function describePlan({ head }: PlannedRun): Row[] {
       `${head.source}  ${counted(head.objects, 'object')}, ${bytes(head.bytes)}, about ${counted(head.estimatedDocuments, 'document')}`,
     ],
     ['fields', fields ? fieldsOf(head) : 'one document per file, id = its path'],
-    ['model', `${model.id}@${model.revision ?? 'unstated'}  ${model.dimensions} dimensions`],
+    ['model', `${modelText(head.recipe)}  ${model.dimensions} dimensions`],
     [
       'shards',
       `${count(head.shards)}, about ${bytes((4 * model.dimensions * inputs) / head.shards)} of vectors each`,

@@ -2,6 +2,7 @@
 
 import type { OutputStatus, PlanningStatus, RunStatus } from '@reembed/producer'
 import { printable } from '@reembed/shared'
+import { modelText } from './model.ts'
 import { count, counted, dollars, duration, when } from './numbers.ts'
 import type { Row } from './rows.ts'
 import { documentsText, reuseRow, unreadRow } from './totals.ts'
@@ -18,7 +19,7 @@ export function describeRunStatus(status: RunStatus, nowMs: number): Row[] {
   const rows: Row[] = [['run', `${run}  ${sentence}`]]
   if (plannedMs !== undefined)
     rows.push(['planned', `${when(plannedMs)}, ${duration(nowMs - plannedMs)} ago`])
-  if (model) rows.push(['model', `${model.id}@${model.revision ?? 'unstated'}`])
+  if (model) rows.push(['model', modelText({ model })])
   const percent = shards === 0 ? 0 : Math.floor((100 * shardsDone) / shards)
   const last =
     totals || lastProgressMs === undefined || shardsDone === 0
@@ -96,7 +97,7 @@ export function listRuns(
         ? count(totals.rows)
         : `${documents === 0 ? 0 : Math.floor((100 * documentsDone) / documents)} %`,
       cost.projectedDollars === null ? '-' : dollars(cost.projectedDollars),
-      model ? `${model.id}@${model.revision ?? 'unstated'}` : '-',
+      model ? modelText({ model }) : '-',
     ]),
   ]
   const shown = columns < MODEL_COLUMNS ? rows.map(row => row.slice(0, -1)) : rows

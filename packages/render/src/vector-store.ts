@@ -1,24 +1,22 @@
 // What a load into a vector store and a switch of its searches did.
 
-import type { LoadRecord, Manifest } from '@reembed/protocol'
+import type { LoadProof, Manifest } from '@reembed/protocol'
 import type { LoadOutcome, SwitchOutcome } from '@reembed/sinks'
+import { modelText } from './model.ts'
 import { count, counted } from './numbers.ts'
 import type { Row } from './rows.ts'
 
 /** The rows of a finished load. */
-export function loadRows({ record, written, refused }: LoadOutcome): Row[] {
-  const { address, target, name, run, proof } = record
-  const before = (proof?.shards ?? 0) - written.shards
+export function loadRows({ record, proof, written, refused }: LoadOutcome): Row[] {
+  const { address, target, name, run } = record
+  const before = proof.shards - written.shards
   return [
     ['run', run],
     ['store', address],
     ['target', target],
-    [
-      'rows',
-      `${count(proof?.rows ?? 0)}${before > 0 ? `, of ${counted(before, 'shard')} loaded before` : ''}`,
-    ],
-    ...refusedRows(proof?.refused ?? 0, refused),
-    ['proof', proofText(record)],
+    ['rows', `${count(proof.rows)}${before > 0 ? `, of ${counted(before, 'shard')} loaded before` : ''}`],
+    ...refusedRows(proof.refused, refused),
+    ['proof', proofText(proof)],
     ['next', `switch the name ${name} to it, when its run is the current version`],
   ]
 }
@@ -31,8 +29,7 @@ function refusedRows(total: number, examples: LoadOutcome['refused']): Row[] {
   ]
 }
 
-function proofText({ proof }: LoadRecord): string {
-  if (proof === undefined) return 'none'
+function proofText(proof: LoadProof): string {
   const how = proof.compared === 'bits' ? 'equal bit by bit' : 'equal by cosine'
   return `the store counts ${count(proof.rows)} rows; ${counted(proof.sampled, 'vector')} read back by id, ${how}`
 }
@@ -55,5 +52,5 @@ export function switchRows({ name, target, from, changed, manifest, before }: Sw
 function queryText({ model, queryPrompt }: Manifest): string {
   const prompt =
     queryPrompt === undefined ? 'without a prompt' : `with the prompt ${JSON.stringify(queryPrompt)}`
-  return `embed with ${model.id}@${model.revision ?? 'unstated'}, ${model.dimensions} dimensions, ${prompt}`
+  return `embed with ${modelText({ model })}, ${model.dimensions} dimensions, ${prompt}`
 }

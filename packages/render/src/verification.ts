@@ -1,6 +1,7 @@
 // A verified run.
 
 import type { Verification } from '@reembed/evaluate'
+import { modelText } from './model.ts'
 import { bytes, count } from './numbers.ts'
 import type { Row } from './rows.ts'
 import { documentsText, nulledRow, reuseRow, unreadRow } from './totals.ts'
@@ -19,7 +20,7 @@ export function describeVerification(receipt: Verification): Row[] {
       `${model.dimensions} dimensions, finite, ${norms ? `length ${norms.min.toFixed(5)} to ${norms.max.toFixed(5)}` : 'none'}${repeatedVectors > 0 ? `, ${count(repeatedVectors)} repeated for different texts` : ''}; hashes match`,
     ],
     ...collapsedRow(collapsedDimensions, model.dimensions),
-    ['model', `${model.id}@${model.revision ?? 'unstated'}, in every shard`],
+    ['model', `${modelText(receipt)}, in every shard`],
     ['shards', `${count(shards)}, ${bytes(totals.bytes)}`],
   ]
 }

@@ -2,7 +2,7 @@
 
 import type { ScorePair } from '@reembed/evaluate'
 import type { Manifest } from '@reembed/protocol'
-import { count, describeComparison, dollars } from '@reembed/render'
+import { count, describeComparison, dollars, modelText } from '@reembed/render'
 import type { ComparedRuns } from '../data/comparison.ts'
 import { type Html, html } from './html.ts'
 import { facts, percent, shortId } from './parts.ts'
@@ -58,7 +58,7 @@ export function costsAndHealth({ before, after, comparison }: ComparedRuns): Htm
   const { health } = comparison
   return html`<h2>Both runs</h2><div class="scroll" tabindex="0" role="region" aria-label="Both runs"><table><thead><tr><th></th><th>Before</th><th>After</th></tr></thead><tbody>${[
     column('Run', ({ run }) => shortId(run)),
-    column('Model', ({ model }) => `${model.id}@${model.revision ?? 'unstated'}`),
+    column('Model', modelText),
     column('Dimensions', ({ model }) => count(model.dimensions)),
     column('Rows', ({ totals }) => count(totals.rows)),
     column('Rejects', ({ totals }) => count(totals.rejects)),

@@ -1,7 +1,7 @@
 // The first page: a card for each output.
 
 import type { RunStatus } from '@reembed/producer'
-import { count, dollars } from '@reembed/render'
+import { count, dollars, modelText } from '@reembed/render'
 import type { OutputState } from '../data/watch-outputs.ts'
 import { type Html, html } from './html.ts'
 import type { Links } from './links.ts'
@@ -28,7 +28,7 @@ ${
   facts([
     ['Current version', html`<a href="${links.versions(store.url)}">${current.version}</a>`],
     ['Run', html`<a href="${links.run(store.url, current.run)}">${shortId(current.run)}</a>`],
-    ['Model', published?.model ? `${published.model.id}@${published.model.revision ?? 'unstated'}` : '–'],
+    ['Model', published?.model ? modelText({ model: published.model }) : '–'],
     ['Rows', published?.totals ? count(published.totals.rows) : '–'],
     ['Since', current.at === undefined ? '–' : time(Date.parse(current.at), 'ago')],
   ])
@@ -57,7 +57,7 @@ const nameOf = (url: string): string => url.replace(/\/+$/, '').split('/').at(-1
 function runTable(output: string, runs: readonly RunStatus[], links: Links): Html {
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Newest runs"><table><thead><tr><th>Run</th><th>State</th><th>Planned</th><th class="num">Rows</th><th class="num">Cost</th><th>Model</th></tr></thead><tbody>${runs.map(
     status =>
-      html`<tr><td><a href="${links.run(output, status.run)}">${shortId(status.run)}</a></td><td>${pill(status.state)}${status.version !== undefined && html` <small>version ${status.version}</small>`}</td><td>${status.plannedMs === undefined ? '–' : time(status.plannedMs)}</td><td class="num">${rowsText(status)}</td><td class="num">${status.cost.projectedDollars === null ? '–' : dollars(status.cost.projectedDollars)}</td><td>${status.model ? `${status.model.id}@${status.model.revision ?? 'unstated'}` : '–'}</td></tr>`,
+      html`<tr><td><a href="${links.run(output, status.run)}">${shortId(status.run)}</a></td><td>${pill(status.state)}${status.version !== undefined && html` <small>version ${status.version}</small>`}</td><td>${status.plannedMs === undefined ? '–' : time(status.plannedMs)}</td><td class="num">${rowsText(status)}</td><td class="num">${status.cost.projectedDollars === null ? '–' : dollars(status.cost.projectedDollars)}</td><td>${status.model ? modelText({ model: status.model }) : '–'}</td></tr>`,
   )}</tbody></table></div>`
 }
 

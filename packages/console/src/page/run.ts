@@ -1,7 +1,7 @@
 // The page of a run, in the order in which a reader asks: its state, what to do, how far it is,
 // what limits it, its shards, its rates, its workers, its rejects, its history.
 
-import { count, counted, describeRunStatus } from '@reembed/render'
+import { count, counted, describeRunStatus, modelText } from '@reembed/render'
 import { limitingFactor } from '../data/bottleneck.ts'
 import { gateTable } from './gates.ts'
 import { type Html, html } from './html.ts'
@@ -40,7 +40,7 @@ export function runPage(view: RunView, links?: Links, commandOf?: CommandOf): Pa
 function head({ status, output, problem }: RunView): Html {
   const { run, model, plannedMs } = status
   return html`<h1>${stateSentence(status)}</h1>
-<p class="sub">Run <span class="id">${run}</span>${model && html` · ${model.id}@${model.revision ?? 'unstated'}`} · <span class="url">${output}</span>${plannedMs !== undefined && html` · planned ${time(plannedMs, 'ago')}`}</p>
+<p class="sub">Run <span class="id">${run}</span>${model && html` · ${modelText({ model })}`} · <span class="url">${output}</span>${plannedMs !== undefined && html` · planned ${time(plannedMs, 'ago')}`}</p>
 ${problem && html`<p class="problem" role="alert">The store does not answer: ${problem.text}. ${problem.readMs === undefined ? 'Nothing was read yet.' : html`Shown is what it held at ${time(problem.readMs)}.`}</p>`}`
 }
 

@@ -1,6 +1,6 @@
 // One shard of a run: its receipt.
 
-import { bytes, count, counted, duration } from '@reembed/render'
+import { bytes, count, counted, duration, modelText } from '@reembed/render'
 import type { ShardDetail } from '../data/shard.ts'
 import { type Html, html, type Value } from './html.ts'
 import { facts, time } from './parts.ts'
@@ -13,7 +13,7 @@ export function shardDetail(shard: ShardDetail | null | undefined): Html {
   if (receipt === undefined)
     rows.push(['State', failure === undefined ? 'its object is not in the store yet' : `failed: ${failure}`])
   else {
-    const { documents, rejects, tokens, reused = 0, startedMs, endedMs, model } = receipt
+    const { documents, rejects, tokens, reused = 0, startedMs, endedMs } = receipt
     rows.push([
       'Documents',
       `${count(documents)} = ${counted(receipt.rows, 'row')} + ${counted(rejects.length, 'reject')}`,
@@ -23,7 +23,7 @@ export function shardDetail(shard: ShardDetail | null | undefined): Html {
     rows.push(['Size', bytes(size ?? 0)])
     if (startedMs !== undefined && endedMs !== undefined)
       rows.push(['Embedded', html`${time(startedMs)}, in ${duration(endedMs - startedMs)}`])
-    rows.push(['Model', `${model.id}@${model.revision ?? 'unstated'}`])
+    rows.push(['Model', modelText(receipt)])
     if (rejects.length > 0)
       rows.push([
         'Rejects',

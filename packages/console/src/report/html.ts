@@ -1,11 +1,11 @@
 // A report as one file: the regions of the pages, the style sheet inside, no script, no link.
 
-import { readFileSync } from 'node:fs'
+import { asset } from '../assets.ts'
 import { Html, html } from '../page/html.ts'
 import { type Page, sectionHtml } from '../page/parts.ts'
 
 /** The style sheet of the pages. */
-const STYLE = new Html(readFileSync(new URL('../../assets/console.css', import.meta.url), 'utf8'))
+const STYLE = new Html(asset('console.css'))
 
 export const reportDocument = ({ title, sections }: Page): string =>
   html`<!doctype html>

@@ -1,9 +1,9 @@
 // The HTTP server of the console. It reads and shows; it never changes an output.
 
-import { readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createBoundedServer, isLoopback, listenOn, parseListen, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
+import { asset } from '../assets.ts'
 import { createComparisonReader } from '../data/comparison.ts'
 import { createRunDetails } from '../data/run-detail.ts'
 import { type ConsoleQueue, watchOutputs } from '../data/watch-outputs.ts'
@@ -93,14 +93,10 @@ interface Answering {
 const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-const asset = (name: string, type: string): { body: Buffer; type: string } => ({
-  body: readFileSync(new URL(`../../assets/${name}`, import.meta.url)),
-  type,
-})
-const ASSETS: Readonly<Record<string, ReturnType<typeof asset>>> = {
-  '/console.css': asset('console.css', 'text/css; charset=utf-8'),
-  '/console.js': asset('console.js', 'text/javascript; charset=utf-8'),
-  '/icon.svg': asset('icon.svg', 'image/svg+xml'),
+const ASSETS: Readonly<Record<string, { readonly body: string; readonly type: string }>> = {
+  '/console.css': { body: asset('console.css'), type: 'text/css; charset=utf-8' },
+  '/console.js': { body: asset('console.js'), type: 'text/javascript; charset=utf-8' },
+  '/icon.svg': { body: asset('icon.svg'), type: 'image/svg+xml' },
 }
 
 async function answer(
@@ -113,7 +109,7 @@ async function answer(
   response.setHeader('x-content-type-options', 'nosniff')
   response.setHeader('referrer-policy', 'no-referrer')
   response.setHeader('cache-control', 'no-store')
-  const reply = (status: number, body: string | Buffer, type = 'text/plain; charset=utf-8'): void => {
+  const reply = (status: number, body: string, type = 'text/plain; charset=utf-8'): void => {
     response.writeHead(status, { 'content-type': type }).end(request.method === 'HEAD' ? '' : body)
   }
   if (!access.isOwnHost(request)) return reply(421, 'open the console by its own address\n')

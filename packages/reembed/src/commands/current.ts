@@ -1,6 +1,6 @@
 import { findRun } from '@reembed/planner'
 import { readCurrent, readManifest } from '@reembed/protocol'
-import { count } from '@reembed/render'
+import { count, modelText } from '@reembed/render'
 import { ReembedError, shardPrefix } from '@reembed/shared'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
@@ -24,7 +24,7 @@ export async function current(flags: OutputFlags & JsonFlag): Promise<void> {
     facts([
       ['version', String(version.version)],
       ['run', run],
-      ['model', `${model.id}@${model.revision ?? 'unstated'}`],
+      ['model', modelText({ model })],
       ['vectors', `${count(totals.rows)} of ${model.dimensions} dimensions`],
       ['data', data],
     ]),

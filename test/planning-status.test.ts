@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { serveConsole } from '@reembed/console'
 import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
 import { openCorpus } from '@reembed/planner'
-import { planAndEnqueue, pollRunMetrics, readPlanningStatus } from '@reembed/producer'
+import { planAndEnqueue, pollRunMetrics, readPlanningStatus, watchOutput } from '@reembed/producer'
 import { announcePlanning, openQueue, openQueueReader, queueKey } from '@reembed/queue'
 import { openStore } from '@reembed/store'
 import { createRegistry, openLog } from '@reembed/telemetry'
@@ -142,22 +142,18 @@ test('the wait for a sleeping endpoint of Hugging Face is a part of planning', a
   await planner.finished
 })
 
-test('status --watch follows planning, and then the run', async () => {
+test('a watch of an output without a run follows planning, and then the run', async () => {
   const planner = await startHeldPlanner()
-  const watching = start(['status', ...flags({ output, redis: redis.url }), '--watch', '--json'])
-  const lines: { state: string }[] = []
-  const published = Promise.withResolvers<void>()
-  watching.child.stdout?.on('data', (text: Buffer) => {
-    for (const line of String(text).trim().split('\n')) lines.push(JSON.parse(line))
-    if (lines[0]?.state === 'planning') gate.open()
-    if (lines.at(-1)?.state !== 'planning') published.resolve()
-  })
-  await Promise.race([published.promise, watching.finished])
-  watching.child.kill('SIGINT')
-  const { code } = await watching.finished
-  expect(code).toBe(130)
+  await using store = await openStore(output)
+  await using queue = await openQueue(redis.url)
+  const states: unknown[] = []
+  for await (const { run, planning } of watchOutput(store, queue, undefined, AbortSignal.timeout(30_000))) {
+    states.push(run?.state ?? planning[0]?.state)
+    gate.open()
+    if (run !== undefined) break
+  }
   expect((await planner.finished).code).toBe(0)
-  expect(new Set(lines.map(({ state }) => state))).toEqual(new Set(['planning', 'waiting']))
+  expect([...new Set(states)]).toEqual(['planning', 'waiting'])
 })
 
 test('planning that fails, and a tick without a change, leave no entry', async () => {

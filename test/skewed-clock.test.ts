@@ -1,7 +1,7 @@
 // Delays and heartbeats with a machine whose clock is hours wrong, on a real Redis.
 
 import { type LocalRedis, startRedis } from '@reembed/local'
-import { consume, openQueue } from '@reembed/queue'
+import { consume, openQueue, openQueueReader } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
@@ -54,6 +54,9 @@ test.each([
     await done.promise
     expect(attempts).toBe(2)
     await consumer.heartbeat({ worker: 'w', endpoint: 'ok' })
+    // An exporter or a console on this machine.
+    await using reader = openQueueReader(target)
+    expect(await reader.workers()).toMatchObject([{ worker: 'w' }])
     vi.restoreAllMocks()
     expect(await queue.workers()).toMatchObject([{ worker: 'w' }])
   },

@@ -11,6 +11,7 @@ import { type PlanningEntry, readPlanning } from './planning.ts'
 import { type RunProgress, readOpenShards, readProgress, readWorkers, type WorkerState } from './progress.ts'
 import { inspectRedis, queueOf, type RedisInfo, type RedisTarget, secureUrlOf } from './redis.ts'
 import { connectRedis } from './redis-client.ts'
+import { readerTime } from './redis-clock.ts'
 
 /** The number of jobs by state, and their ages. */
 export interface QueueDepth {
@@ -56,7 +57,7 @@ export function openQueueReader(target: RedisTarget): QueueReader {
     failures: (of, limit) => readFailures(redis, queue, of, limit),
     progress: of => readProgress(redis, of),
     openShards: of => readOpenShards(redis, of),
-    workers: () => readWorkers(redis, queue, Date.now()),
+    workers: async () => readWorkers(redis, queue, await readerTime(redis)),
     planning: output => readPlanning(redis, queue, output),
     async [Symbol.asyncDispose]() {
       redis.disconnect()

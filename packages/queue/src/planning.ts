@@ -13,7 +13,7 @@ import { normalOutput, queueKey } from './names.ts'
 import { readEntries } from './progress.ts'
 import { queueOf, type RedisTarget, secureUrlOf } from './redis.ts'
 import { connectRedis } from './redis-client.ts'
-import { redisTime } from './redis-clock.ts'
+import { readerTime, redisTime } from './redis-clock.ts'
 
 /** What planning does, and how far it is. */
 export interface PlanningStep {
@@ -129,8 +129,7 @@ async function removeStale(redis: Redis, queue: string): Promise<void> {
 
 async function readAll(redis: Redis, queue: string): Promise<{ fresh: PlanningEntry[]; stale: string[] }> {
   const found = await readEntries(redis, queueKey('planning', queue))
-  // An ACL user that may only read lacks TIME.
-  const nowMs = found.length === 0 ? 0 : await redisTime(redis).catch(() => Date.now())
+  const nowMs = found.length === 0 ? 0 : await readerTime(redis)
   const fresh: PlanningEntry[] = []
   const stale: string[] = []
   for (const [planner, json] of found) {

@@ -19,6 +19,9 @@ export async function redisTime(redis: Redis): Promise<number> {
   return Number(seconds) * 1_000 + Math.floor(Number(microseconds) / 1_000)
 }
 
+/** As `redisTime`; the time of this machine for an ACL user that may only read and lacks TIME. */
+export const readerTime = (redis: Redis): Promise<number> => redisTime(redis).catch(() => Date.now())
+
 /** Reads the time of Redis once; between two reads a monotonic clock counts on. */
 export async function openRedisClock(redis: Redis): Promise<RedisClock> {
   let [redisMs, readMs] = [0, 0]

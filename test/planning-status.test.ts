@@ -1,9 +1,11 @@
-// A run that is being planned, as other processes see it: status, ls, JSON, metric. The planner is
-// a process of its own, held by its endpoint.
+// A run that is being planned, as other processes see it: status, ls, JSON, metric, console. The
+// planner is a process of its own, held by its endpoint.
 
 import { join } from 'node:path'
+import { serveConsole } from '@reembed/console'
 import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
-import { pollRunMetrics, readPlanningStatus } from '@reembed/producer'
+import { openCorpus } from '@reembed/planner'
+import { planAndEnqueue, pollRunMetrics, readPlanningStatus } from '@reembed/producer'
 import { announcePlanning, openQueue, openQueueReader, queueKey } from '@reembed/queue'
 import { openStore } from '@reembed/store'
 import { createRegistry, openLog } from '@reembed/telemetry'
@@ -68,7 +70,17 @@ async function stateMetrics(): Promise<string[]> {
   return text.split('\n').filter(line => line.startsWith('reembed_run_state{'))
 }
 
-test('a run that is being planned is in status, ls, JSON and metric of other processes, until its plan is recorded', async () => {
+/** Awaits a text on the page of the outputs, without its tags. */
+async function expectOnConsole(text: RegExp): Promise<void> {
+  await using store = await openStore(output)
+  await using queue = openQueueReader(redis.url)
+  await using pages = await serveConsole({ stores: [store], queue, listen: '0' })
+  const page = async () =>
+    (await (await fetch(pages.url)).text()).replace(/<[^>]*>/g, ' ').replace(/\s+/g, ' ')
+  await expect.poll(page, PATIENT).toMatch(text)
+}
+
+test('a run that is being planned is in status, ls, JSON, console and metric of other processes, until its plan is recorded', async () => {
   const planner = await startHeldPlanner()
   const sentence = /planning for \d+ s: connecting to the endpoint/
   expect((await status()).stdout).toMatch(new RegExp(`^run +${sentence.source}.*, by \\S+\n$`))
@@ -79,6 +91,7 @@ test('a run that is being planned is in status, ls, JSON and metric of other pro
   expect(JSON.parse((await ls('--json')).stdout)).toMatchObject([data])
   const series = `reembed_run_state{output="${output}",run="",state="planning",reason="none"} 1`
   expect(await stateMetrics()).toEqual([series])
+  await expectOnConsole(/ planning for \d+ s: connecting to the endpoint.*, by /)
 
   gate.open()
   const { code, stdout } = await planner.finished
@@ -145,6 +158,36 @@ test('status --watch follows planning, and then the run', async () => {
   expect(code).toBe(130)
   expect((await planner.finished).code).toBe(0)
   expect(new Set(lines.map(({ state }) => state))).toEqual(new Set(['planning', 'waiting']))
+})
+
+test('planning that fails, and a tick without a change, leave no entry', async () => {
+  const source = await writeJsonl(join(folder.path, 'a.jsonl'), documents(20))
+  const empty = await writeJsonl(join(folder.path, 'empty.jsonl'), [{ id: 'a', other: 1 }])
+  // Redis records each removal: an entry of a planner that ended soon may not be seen otherwise.
+  await client.config('SET', 'notify-keyspace-events', 'Kgh')
+  const events: string[] = []
+  const subscriber = new Redis(redis.url)
+  await subscriber.psubscribe(`__keyspace@0__:${KEY}`)
+  subscriber.on('pmessage', (_pattern, _channel, event) => events.push(event))
+  const removals = () => events.filter(event => event === 'hdel').length
+
+  const failed = await inProcess([
+    'enqueue',
+    ...flags({ source: empty, output, redis: redis.url, endpoint: tei.url }),
+  ])
+  expect(failed.code).toBe(2)
+  await expect.poll(removals, PATIENT).toBe(1)
+
+  await using store = await openStore(output, { create: true })
+  await using queue = await openQueue(redis.url)
+  const tick = { store, queue, redis: redis.url, options: {}, endpoint: { url: tei.url, options: {} } }
+  for (const status of ['planned', 'unchanged']) {
+    await using corpus = await openCorpus(source)
+    expect(await planAndEnqueue('source_changed', { ...tick, corpus })).toMatchObject({ status })
+  }
+  await expect.poll(removals, PATIENT).toBe(3)
+  expect(await client.exists(KEY)).toBe(0)
+  subscriber.disconnect()
 })
 
 test('an entry states the step, its progress and what planning waits for, for its output alone, and is removed by its signal', async () => {

@@ -5,9 +5,11 @@ import { setTimeout as wait } from 'node:timers/promises'
 import {
   createFactsReader,
   describeRun,
+  type PlanningStatus,
   type QueueView,
   type RunFacts,
   type RunStatus,
+  readPlanningStatus,
 } from '@reembed/producer'
 import { readCurrent, type Version } from '@reembed/protocol'
 import type { QueueReader } from '@reembed/queue'
@@ -20,6 +22,8 @@ export interface OutputState {
   readonly store: Store
   /** Newest first. */
   readonly runs: readonly WatchedRun[]
+  /** Runs that are being planned. */
+  readonly planning: readonly PlanningStatus[]
   readonly current: Version | undefined
   /** When the store was last read; undefined before the first time. */
   readonly readMs: number | undefined
@@ -72,6 +76,7 @@ export function watchOutputs(
   const outputs: OutputState[] = stores.map(store => ({
     store,
     runs: [],
+    planning: [],
     current: undefined,
     readMs: undefined,
     problem: undefined,
@@ -85,7 +90,8 @@ export function watchOutputs(
       const facts = await reader.newest(RUNS)
       const current = facts[0]?.current ?? (await readCurrent(before.store))
       const runs = await Promise.all(facts.map(one => watched(before.store.url, one)))
-      outputs[i] = { ...before, runs, current, readMs: Date.now(), problem: undefined }
+      const planning = await readPlanningStatus(before.store, queue)
+      outputs[i] = { ...before, runs, planning, current, readMs: Date.now(), problem: undefined }
     } catch (error) {
       outputs[i] = { ...before, problem: messageOf(error) }
     }
@@ -99,7 +105,7 @@ export function watchOutputs(
       const facts = await reader.withQueue(run.facts)
       runs.push(facts === run.facts ? run : await watched(before.store.url, facts))
     }
-    outputs[i] = { ...before, runs }
+    outputs[i] = { ...before, runs, planning: await readPlanningStatus(before.store, queue) }
   }
 
   async function watched(output: string, facts: RunFacts): Promise<WatchedRun> {

@@ -16,7 +16,7 @@ export function outputsPage(outputs: readonly OutputState[], links: Links): Page
   }
 }
 
-function card({ store, runs, current, readMs, problem }: OutputState, links: Links): Html {
+function card({ store, runs, planning, current, readMs, problem }: OutputState, links: Links): Html {
   const published = runs.find(({ status }) => status.run === current?.run)?.status
   const open = runs.map(({ status }) => status).filter(status => isOpen(status))
   return html`<article class="card"><h2>${nameOf(store.url)} <small class="url">${store.url}</small></h2>
@@ -33,6 +33,7 @@ ${
     ['Since', current.at === undefined ? '–' : time(Date.parse(current.at), 'ago')],
   ])
 }
+${planning.map(({ state, sentence, planner }) => html`<div class="open"><p>${pill(state)} <span class="why">${sentence.slice(state.length + 1)}, by ${planner}</span></p></div>`)}
 ${open.map(
   status =>
     html`<div class="open"><p><a href="${links.run(store.url, status.run)}">${shortId(status.run)}</a> ${stateSentence(status)}</p>${progressBar(status)}</div>`,

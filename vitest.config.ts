@@ -46,7 +46,10 @@ export default defineConfig({
     },
     reporters: ['default', new PromiseReporter()],
     projects: [
-      { extends: true, test: { name: 'unit', include: ['packages/*/test/**/*.test.ts'], exclude: [...LONG, ...EXTENDED] } },
+      {
+        extends: true,
+        test: { name: 'unit', include: ['packages/*/test/**/*.test.ts'], exclude: [...LONG, ...EXTENDED] },
+      },
       {
         extends: true,
         test: {

@@ -128,6 +128,23 @@ test.for([
   },
 )
 
+test('a worker that cannot start leaves no connection to Redis', async () => {
+  await using evicting = await startRedis()
+  const admin = new Redis(evicting.url)
+  await admin.config('SET', 'maxmemory', '100mb')
+  await admin.config('SET', 'maxmemory-policy', 'allkeys-lru')
+  const started = startWorker({
+    redis: evicting.url,
+    endpoint: tei.url,
+    outputs: ['/out'],
+    log: openLog({ level: 'silent' }),
+  })
+  await expect(started).rejects.toMatchObject({ code: 'REDIS_MISCONFIGURED' })
+  const connected = async () => ((await admin.client('LIST')) as string).trim().split('\n').length
+  await expect.poll(connected).toBe(1)
+  admin.disconnect()
+})
+
 test('a worker whose S3 is silent is unready, and takes its jobs again when S3 answers', async () => {
   await using link = await startFaultyLink({ target: Number(new URL(s3.endpoint).port) })
   const endpoint = `http://127.0.0.1:${link.port}`

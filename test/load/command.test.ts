@@ -4,10 +4,13 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { putVersion } from '@reembed/protocol'
+import { requireManifest } from '@reembed/shard'
+import { loadRun, openVectorStore } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { makeRun } from '../export/run.ts'
 import { reembed } from '../parts/cli.ts'
+import { startElasticsearch } from '../parts/elasticsearch.ts'
 import { testUnless } from '../parts/needs.ts'
 import { lackOfPostgres, type PostgresServer, startPostgres } from '../parts/postgres.ts'
 
@@ -51,6 +54,19 @@ test('a server that does not answer is named without its password', async () => 
   expect(stderr).toMatch(/postgres:\/\/127.0.0.1:9\/search does not answer: .*ECONNREFUSED/)
   expect(stderr).not.toContain('secret')
   expect(code).toBe(5)
+})
+
+test('the target of a run without a plan, which gc has deleted, is dropped by its whole id', async () => {
+  await using elastic = await startElasticsearch('9.3.0')
+  const to = `elasticsearch+${elastic.url}`
+  await using output = await openStore(folder)
+  await using vectors = await openVectorStore(to)
+  const run = 'b'.repeat(26)
+  await loadRun(output, await requireManifest(output, run), vectors, { name: 'old' })
+  expect([...elastic.indices.keys()]).toEqual(['old_bbbbbbbbbbbb'])
+  const { stdout, stderr } = await reembed(['drop', run, '--output', folder, '--to', to, '--name', 'old'])
+  expect(stdout, stderr).toMatch(/dropped +old_bbbbbbbbbbbb of run b{26}/)
+  expect(elastic.indices.size).toBe(0)
 })
 
 testUnless(lackOfPostgres, 'load, switch and --back print what searches and queries use', async () => {

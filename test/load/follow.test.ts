@@ -109,3 +109,31 @@ test('a load is reported although the switch after it fails', async () => {
   })
   expect(events).toEqual(['loaded 300', 'failed the alias is locked'])
 })
+
+test('a vector store is not opened again before the next version', async () => {
+  await using server = await startElasticsearch('9.3.0')
+  await using folder = await temporaryFolder()
+  await using output = await openStore(folder.path)
+  const { manifest } = await makeRun(output)
+  const publish = (version: number) =>
+    putVersion(output, { version, run: manifest.run, seq: 1, manifestSha256: '' })
+  await publish(1)
+  const stop = new AbortController()
+  const events: string[] = []
+  let checks = 0
+  await followVersions(output, [{ url: `elasticsearch+${server.url}`, name: 'wiki', switch: 'auto' }], {
+    open: url => {
+      events.push('open')
+      return openVectorStore(url)
+    },
+    async pause() {
+      checks += 1
+      events.push('check')
+      if (checks === 3) await publish(2)
+      if (checks === 5) stop.abort()
+    },
+    onEvent: ({ kind }) => events.push(kind),
+    signal: stop.signal,
+  })
+  expect(events.join(' ')).toBe('open loaded switched check check check open switched check check')
+})

@@ -181,7 +181,7 @@ export const chunkingShape: Shape = record<Chunking>({
 
 /** The position of a chunk in its document. */
 export interface ChunkSpan {
-  /** The id of the document. The id of the chunk is `<docId>#<index>`. */
+  /** The id of the document. A chunk has `<docId>#<index>`, or the same if it is the whole text. */
   readonly docId: string
   readonly index: number
   /** Offsets into the document's text, in UTF-16 units; the end is exclusive. */

@@ -237,8 +237,8 @@ export async function consume(
   function leaveAlone(job: Job, delayMs: number): void {
     setTimeout(wake, backoff.blocked(runKey(job), delayMs) + TIMER_MS).unref()
   }
-  function takeAgain(job: Job): void {
-    if (backoff.passed(runKey(job))) wake()
+  function takeAgain(run: string): void {
+    if (backoff.passed(run)) wake()
   }
 
   async function process(
@@ -264,7 +264,8 @@ export async function consume(
       const taken = parseJob(bull.data)
       job = taken
       monitor.started(id)
-      backoff.started(runKey(taken))
+      const run = runKey(taken)
+      backoff.started(run)
       onEvent({ kind: 'started', job })
       let writtenMs = 0
       const context: JobContext = {
@@ -272,7 +273,7 @@ export async function consume(
         signal,
         reportDocuments(count) {
           monitor.progressed(id)
-          takeAgain(taken)
+          takeAgain(run)
           if (Date.now() - writtenMs < PROGRESS_MS) return
           writtenMs = Date.now()
           recordDocuments(redis, taken, count).catch(() => {})
@@ -286,7 +287,7 @@ export async function consume(
       }
       await tracedAttempt(taken, trace, () => unlessAbandoned(handled(), shutdown.signal))
       done = true
-      takeAgain(taken)
+      takeAgain(run)
       onEvent({ kind: 'done', job })
     } catch (error) {
       if (job) await removeOpenShard(redis, job).catch(() => {})
@@ -299,7 +300,7 @@ export async function consume(
       const isProven = observer?.isProven() ?? true
       if (job && isProven && disposition.do === 'delay' && disposition.observation === undefined)
         leaveAlone(job, disposition.delayMs)
-      else if (job) takeAgain(job)
+      else if (job) takeAgain(runKey(job))
       if (disposition.do === 'requeue' && job) {
         onEvent({ kind: 'requeued', job })
         await bull.moveToWait(token)

@@ -30,29 +30,40 @@ export function collapsedTexts(
   { dimensions, maxInputLength }: ModelLimits,
 ): number {
   if (texts.length < MIN_TEXTS) return 0
+  const firstValue = (index: number): number => vectors[(rows[index] ?? 0) * dimensions] ?? 0
   const hasSame = (a: number, b: number): boolean =>
     isEqual(vectors, (rows[a] ?? 0) * dimensions, (rows[b] ?? 0) * dimensions, dimensions)
-  const compared = rows
-    .keys()
-    .filter(index => index !== canary)
-    .toArray()
-  const most = majorityOf(compared, hasSame)
-  const same = compared.filter(index => hasSame(most, index))
-  if (same.length < MIN_TEXTS || same.length <= compared.length / 2) return 0
-  const { size } = new Set(same.map(index => distinguishable(texts[index] ?? '', maxInputLength)))
+  const compared = rows.length - (canary === undefined ? 0 : 1)
+  const isMajority = (count: number): boolean => count >= MIN_TEXTS && count > compared / 2
+
+  // Sound vectors differ in their first value, so most replies end here.
+  const likely = firstValue(majorityOf(rows.length, canary, (a, b) => firstValue(a) === firstValue(b)))
+  let alike = 0
+  for (let i = 0; i < rows.length; i++) if (i !== canary && firstValue(i) === likely) alike += 1
+  if (!isMajority(alike)) return 0
+
+  const most = majorityOf(rows.length, canary, hasSame)
+  const same = texts.filter((_, i) => i !== canary && hasSame(most, i))
+  if (!isMajority(same.length)) return 0
+  const { size } = new Set(same.map(text => distinguishable(text, maxInputLength)))
   return size < MIN_TEXTS ? 0 : size
 }
 
 /**
- * The majority vote of Boyer and Moore: an index whose vector more than half of the texts have, if
- * there is one. Sound vectors differ in their first value, so the pass costs a comparison a text.
+ * The majority vote of Boyer and Moore: of the indexes below `count`, without that of the canary,
+ * one that is the same as more than half of them, if there is one.
  */
-function majorityOf(indexes: readonly number[], hasSame: (a: number, b: number) => boolean): number {
-  let [candidate = 0] = indexes
+function majorityOf(
+  count: number,
+  canary: number | undefined,
+  isSame: (a: number, b: number) => boolean,
+): number {
+  let candidate = 0
   let votes = 0
-  for (const index of indexes) {
-    if (votes === 0) candidate = index
-    votes += hasSame(candidate, index) ? 1 : -1
+  for (let i = 0; i < count; i++) {
+    if (i === canary) continue
+    if (votes === 0) candidate = i
+    votes += isSame(candidate, i) ? 1 : -1
   }
   return candidate
 }

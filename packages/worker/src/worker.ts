@@ -196,7 +196,17 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
 
   const observer = { worker: name, isProven: () => health.isProven }
   const consuming = { concurrency, outputs, observer, signal, onEvent }
-  const consumer: Consumer = await consume(redis, handle, consuming)
+  async function close(): Promise<void> {
+    await embedder[Symbol.asyncDispose]()
+    await budgets[Symbol.asyncDispose]()
+    await coordinator[Symbol.asyncDispose]()
+    await runs[Symbol.asyncDispose]()
+    metrics?.[Symbol.dispose]()
+  }
+  const consumer: Consumer = await consume(redis, handle, consuming).catch(async (error: unknown) => {
+    await close()
+    throw error
+  })
   const { onGiveUp, giveUpMs } = options
   suspension = createSuspension({
     health,
@@ -256,11 +266,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     draining = true
     suspension?.[Symbol.dispose]()
     await consumer.drain(graceMs)
-    await embedder[Symbol.asyncDispose]()
-    await budgets[Symbol.asyncDispose]()
-    await coordinator[Symbol.asyncDispose]()
-    await runs[Symbol.asyncDispose]()
-    metrics?.[Symbol.dispose]()
+    await close()
     log.info({ worker: name }, 'worker drained')
   }
 

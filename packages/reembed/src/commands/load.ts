@@ -1,7 +1,7 @@
 import { findRun } from '@reembed/planner'
 import { count, counted, loadRows, switchRows } from '@reembed/render'
 import { requireManifest } from '@reembed/shard'
-import { ReembedError } from '@reembed/shared'
+import { isRunId, ReembedError } from '@reembed/shared'
 import { dropTarget, type LoadProgress, loadRun, openVectorStore, switchStore } from '@reembed/sinks'
 import { onInterrupt } from '../interrupt.ts'
 import { openExistingOutput } from '../open-resources.ts'
@@ -63,10 +63,8 @@ export async function switchCommand(flags: Flags & ReasonFlag & { readonly back?
 export async function drop(run: string, flags: Flags & ReasonFlag): Promise<void> {
   await using output = await openExistingOutput(flags)
   await using vectors = await openVectorStore(flags.to)
-  const { name } = flags
-  const record = await dropTarget(output, vectors, await findRun(output, run, 'current'), {
-    name,
-    ...actorOf(flags),
-  })
+  // A whole id needs no plan: `gc` may have deleted the run before.
+  const id = isRunId(run) ? run : await findRun(output, run, 'current')
+  const record = await dropTarget(output, vectors, id, { name: flags.name, ...actorOf(flags) })
   print(flags.json, record, facts([['dropped', `${record.target} of run ${record.run}`]]))
 }

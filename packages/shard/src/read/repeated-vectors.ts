@@ -44,10 +44,12 @@ export function createRepeatedVectors(dimensions: number): RepeatedVectors {
     },
     add({ hashes, vectors }) {
       const words = new Uint32Array(vectors.buffer, vectors.byteOffset, vectors.length)
-      const text = (row: number): string =>
-        Buffer.from(hashes.buffer, hashes.byteOffset + row * HASH_BYTES, HASH_BYTES).toString('latin1')
+      const bytes = new DataView(hashes.buffer, hashes.byteOffset, hashes.byteLength)
+      // 53 of the 128 bits of a hash: enough to count the texts of one vector.
+      const text = (row: number): number =>
+        bytes.getUint32(row * HASH_BYTES) + (bytes.getUint32(row * HASH_BYTES + 4) >>> 11) * 2 ** 32
       const firstRows = new Map<number, number>()
-      const textsOfFirst = new Map<number, Set<string>>()
+      const textsOfFirst = new Map<number, Set<number>>()
       for (let row = 0; row * dimensions < words.length; row++) {
         const first = findOrAdd(firstRows, words, row, dimensions)
         if (first === row) continue

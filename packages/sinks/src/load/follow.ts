@@ -1,7 +1,7 @@
 // Keeps vector stores at the current version of an output: loads it, and switches searches to it. A
 // run that is held is not the current version, so it is neither loaded nor switched to.
 
-import { readCurrent, readLoadRecords } from '@reembed/protocol'
+import { readCurrent, readLoadRecords, type Version } from '@reembed/protocol'
 import { requireManifest } from '@reembed/shard'
 import { messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
@@ -47,11 +47,17 @@ export async function followVersions(
 ): Promise<void> {
   /** The last failure of each store, which is reported once. */
   const failures = new Map<FollowedStore, string>()
+  /** The version that each store was brought to: a check of it costs one read of the output. */
+  const followed = new Map<FollowedStore, number>()
   while (!signal.aborted && stores.length > 0) {
     for (const store of stores) {
       try {
-        await using vectors = await open(store.url)
-        await followOnce(source, vectors, store, { onEvent, by, signal })
+        const current = await readCurrent(source)
+        if (current !== undefined && current.version !== followed.get(store)) {
+          await using vectors = await open(store.url)
+          await followOnce(source, vectors, { ...store, ...current }, { onEvent, by, signal })
+          followed.set(store, current.version)
+        }
         failures.delete(store)
       } catch (error) {
         if (signal.aborted) return
@@ -66,19 +72,16 @@ export async function followVersions(
 }
 
 /**
- * Loads the current version unless it is loaded, and switches to it unless that was done for this
- * version before: an operator who switched back is not overruled.
+ * Loads a version unless it is loaded, and switches to it unless that was done for this version
+ * before: an operator who switched back is not overruled.
  */
 async function followOnce(
   source: Store,
   vectors: VectorStore,
-  { name, switch: mode }: FollowedStore,
+  { name, switch: mode, version, run }: FollowedStore & Version,
   { onEvent, by, signal }: Pick<FollowOptions, 'onEvent' | 'by' | 'signal'>,
 ): Promise<void> {
-  const current = await readCurrent(source)
-  if (current === undefined) return
   const { address: store } = vectors
-  const { version, run } = current
   const records = (await Array.fromAsync(readLoadRecords(source))).filter(
     record => record.address === store && record.name === name,
   )

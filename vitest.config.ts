@@ -13,18 +13,23 @@ const LONG = [
   'test/broken-workers.test.ts',
   'test/chaos.test.ts',
   'test/console/browser.test.ts',
-  'test/deadlines.test.ts',
   'test/ending-crash.test.ts',
-  'test/endpoint/openai-servers-all.test.ts',
-  'test/endpoint/real-servers.test.ts',
-  'test/export/load-pages.test.ts',
   'test/infra/autoscale.test.ts',
   'test/install.test.ts',
   'test/recipes.test.ts',
-  'test/load/follow.test.ts',
   'test/redis/failover.test.ts',
-  'test/redis/lost-data.test.ts',
   'test/simulation-mutations.test.ts',
+]
+
+// Every combination, and what needs programs of other projects: `npm run test:extended` runs them,
+// by hand, in about half an hour.
+const EXTENDED = [
+  'test/deadlines.test.ts',
+  'test/endpoint/openai-servers-all.test.ts',
+  'test/endpoint/real-servers.test.ts',
+  'test/export/load-pages.test.ts',
+  'test/load/follow.test.ts',
+  'test/redis/lost-data.test.ts',
 ]
 
 export default defineConfig({
@@ -41,13 +46,16 @@ export default defineConfig({
     },
     reporters: ['default', new PromiseReporter()],
     projects: [
-      { extends: true, test: { name: 'unit', include: ['packages/*/test/**/*.test.ts'], exclude: LONG } },
+      {
+        extends: true,
+        test: { name: 'unit', include: ['packages/*/test/**/*.test.ts'], exclude: [...LONG, ...EXTENDED] },
+      },
       {
         extends: true,
         test: {
           name: 'scenarios',
           include: ['test/**/*.test.ts'],
-          exclude: [...LONG, 'test/cluster/**', '**/node_modules/**'],
+          exclude: [...LONG, ...EXTENDED, 'test/cluster/**', '**/node_modules/**'],
           testTimeout: 120_000,
           // Concurrent tests wait for retries, not for a core.
           maxConcurrency: 16,
@@ -58,6 +66,7 @@ export default defineConfig({
         test: { name: 'cluster', include: ['test/cluster/*.test.ts'], testTimeout: 60_000 },
       },
       { extends: true, test: { name: 'long', include: LONG, testTimeout: 180_000 } },
+      { extends: true, test: { name: 'extended', include: EXTENDED, testTimeout: 180_000 } },
     ],
   },
 })

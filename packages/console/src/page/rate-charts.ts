@@ -3,7 +3,7 @@
 
 import { count } from '@reembed/render'
 import type { Sample } from '../data/samples.ts'
-import { chart } from './chart.ts'
+import { type Chart, chart, type Series } from './chart.ts'
 import { type Html, html } from './html.ts'
 import type { RunView } from './run-view.ts'
 
@@ -12,53 +12,49 @@ const POINTS = 120
 
 export function rateCharts({ status, history, rates }: RunView): Html {
   const { unit } = status
-  const markers = history.events
-    .filter(({ kind, text }) => kind === 'lost' || kind === 'endpoint' || isTrouble(kind, text))
-    .map(({ atMs, text }) => ({ atMs, text }))
-  if (history.samples.length > 2) {
-    const samples = thinned(history.samples)
-    const times = samples.slice(1).map(({ atMs }) => atMs)
-    const common = { times, markers, format: short }
-    return html`<h2>Rates</h2><div class="charts">${chart({
-      ...common,
+  /** Documents and tokens per second. */
+  const rateOf = (
+    of: Pick<Chart, 'times' | 'markers'>,
+    values: (name: 'documents' | 'tokens') => Series['values'],
+  ): Html =>
+    html`${chart({
+      ...of,
+      format: short,
       id: 'chart-rate',
       title: `${unit === 'chunk' ? 'Chunks' : 'Documents'} per second`,
-      series: [{ name: `${unit}s/s`, colour: 1, values: perSecond(samples, 'documents') }],
+      series: [{ name: `${unit}s/s`, colour: 1, values: values('documents') }],
     })}${chart({
-      ...common,
+      ...of,
+      format: short,
       id: 'chart-tokens',
       title: 'Tokens per second',
-      series: [{ name: 'tokens/s', colour: 2, values: perSecond(samples, 'tokens') }],
-    })}${chart({
+      series: [{ name: 'tokens/s', colour: 2, values: values('tokens') }],
+    })}`
+  if (history.samples.length > 2) {
+    const samples = thinned(history.samples)
+    const shown = samples.slice(1)
+    const markers = history.events
+      .filter(({ kind, text }) => kind === 'lost' || kind === 'endpoint' || isTrouble(kind, text))
+      .map(({ atMs, text }) => ({ atMs, text }))
+    const common = { times: shown.map(({ atMs }) => atMs), markers }
+    return html`<h2>Rates</h2><div class="charts">${rateOf(common, name => perSecond(samples, name))}${chart({
       ...common,
+      format: short,
       id: 'chart-jobs',
       title: 'Jobs and workers',
       series: [
-        { name: 'active', colour: 1, values: samples.slice(1).map(({ active }) => active) },
-        { name: 'waiting', colour: 3, values: samples.slice(1).map(({ waiting }) => waiting) },
-        { name: 'workers', colour: 2, values: samples.slice(1).map(({ workers }) => workers) },
+        { name: 'active', colour: 1, values: shown.map(({ active }) => active) },
+        { name: 'waiting', colour: 3, values: shown.map(({ waiting }) => waiting) },
+        { name: 'workers', colour: 2, values: shown.map(({ workers }) => workers) },
       ],
     })}</div>`
   }
   if (rates.length < 3) return html``
   const times = rates.slice(1).map(({ atMs }) => atMs)
-  const each = (name: 'documents' | 'tokens'): number[] =>
-    rates.slice(1).map((point, i) => (1000 * point[name]) / Math.max(1, point.atMs - (rates[i]?.atMs ?? 0)))
-  return html`<h2>Rates</h2><p>By the times at which the store got the shards.</p><div class="charts">${chart(
-    {
-      id: 'chart-rate',
-      title: `${unit === 'chunk' ? 'Chunks' : 'Documents'} per second`,
-      times,
-      series: [{ name: `${unit}s/s`, colour: 1, values: each('documents') }],
-      format: short,
-    },
-  )}${chart({
-    id: 'chart-tokens',
-    title: 'Tokens per second',
-    times,
-    series: [{ name: 'tokens/s', colour: 2, values: each('tokens') }],
-    format: short,
-  })}</div>`
+  const charts = rateOf({ times }, name =>
+    rates.slice(1).map((point, i) => (1000 * point[name]) / Math.max(1, point.atMs - (rates[i]?.atMs ?? 0))),
+  )
+  return html`<h2>Rates</h2><p>By the times at which the store got the shards.</p><div class="charts">${charts}</div>`
 }
 
 const isTrouble = (kind: string, text: string): boolean =>

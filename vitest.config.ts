@@ -10,7 +10,6 @@ const conditions = ['@reembed/source']
 const LONG = [
   'packages/endpoint/test/limiter-fleet.test.ts',
   'test/bounds.test.ts',
-  'test/broken-workers.test.ts',
   'test/chaos.test.ts',
   'test/console/browser.test.ts',
   'test/ending-crash.test.ts',
@@ -24,6 +23,7 @@ const LONG = [
 // Every combination, and what needs programs of other projects: `npm run test:extended` runs them,
 // by hand, in about half an hour.
 const EXTENDED = [
+  'test/broken-workers.test.ts',
   'test/deadlines.test.ts',
   'test/endpoint/openai-servers-all.test.ts',
   'test/endpoint/real-servers.test.ts',

@@ -38,5 +38,12 @@ export async function enqueueRun(
   )
   const { run, shards: planned } = JSON.parse(command.stdout)
   expect(planned).toBeGreaterThanOrEqual(shards)
-  return { run, shards: planned, redis, gate, to, worker: () => start(['worker', ...given], env) }
+  return {
+    run,
+    shards: planned,
+    redis,
+    gate,
+    to,
+    worker: () => start(['worker', '--sources', source, ...given], env),
+  }
 }

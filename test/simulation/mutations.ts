@@ -89,8 +89,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'a sweep enqueues no shard that is missing',
     file: 'producer/src/sweep.ts',
-    find: 'const lacking = waiting + active + delayed < missing',
-    replace: 'const lacking = waiting + active + delayed < 0',
+    find: 'return waiting + active + delayed < missing',
+    replace: 'return waiting + active + delayed < 0',
   },
   {
     name: 'a sweep takes all jobs of the queue for jobs of its run',

@@ -15,7 +15,7 @@ const DEFAULT_TIMEOUT_MS = 60_000
  * alive.
  */
 const SECONDS = {
-  redis: { connect: 5, answer: 1.5, ready: 10, reply: 5, call: 60 },
+  redis: { connect: 5, answer: 1.5, ready: 30, reply: 5, call: 60 },
   store: { connect: 5, reply: 20, socket: 30, call: 60 },
   hub: { reply: 15, call: 60 },
   endpoint: { call: 60 },

@@ -16,11 +16,11 @@ import {
 test('another timeout scales every limit, and an inner scope inherits it', () => {
   const { redis, store } = deadlines()
   expect({ redis, store }).toMatchObject({
-    redis: { callMs: 60_000, readyMs: 10_000 },
+    redis: { callMs: 60_000, readyMs: 30_000 },
     store: { replyMs: 20_000 },
   })
   withDeadlines({ timeoutMs: 6_000 }, () => {
-    expect(deadlines().redis).toMatchObject({ callMs: 6_000, readyMs: 1_000, connectMs: 500 })
+    expect(deadlines().redis).toMatchObject({ callMs: 6_000, readyMs: 3_000, connectMs: 500 })
     withDeadlines({ onWait: () => {} }, () => expect(deadlines().timeoutMs).toBe(6_000))
   })
 })

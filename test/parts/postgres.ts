@@ -38,15 +38,15 @@ export interface PostgresServer extends AsyncDisposable {
 }
 
 /** PostgreSQL refuses to run as root. */
-const NOBODY = 65_534
+const UNPRIVILEGED = 65_534
 
 export async function startPostgres(): Promise<PostgresServer> {
   const folder = await mkdtemp(join(tmpdir(), 'reembed-postgres-'))
   const data = join(folder, 'data')
   const isRoot = process.getuid?.() === 0
-  const as = isRoot ? { uid: NOBODY, gid: NOBODY } : {}
+  const as = isRoot ? { uid: UNPRIVILEGED, gid: UNPRIVILEGED } : {}
   await chmod(folder, 0o755)
-  if (isRoot) await chown(folder, NOBODY, NOBODY)
+  if (isRoot) await chown(folder, UNPRIVILEGED, UNPRIVILEGED)
   await promisify(execFile)(
     program('initdb'),
     ['-D', data, '-U', 'app', '--auth=trust', '--no-sync', '--encoding=UTF8', '--locale=C'],

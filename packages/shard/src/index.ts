@@ -48,7 +48,12 @@ export {
   type ShardBatch,
   type ShardReceipt,
 } from './read/read.ts'
-export { createRepeatedVectors, isMostlyRepeated, type RepeatedVectors } from './read/repeated-vectors.ts'
+export {
+  canHaveMajority,
+  createRepeatedVectors,
+  isMostlyRepeated,
+  type RepeatedVectors,
+} from './read/repeated-vectors.ts'
 export {
   type BaseRuns,
   openBaseRuns,

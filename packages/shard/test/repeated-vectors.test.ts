@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { createRepeatedVectors } from '../src/read/repeated-vectors.ts'
+import { canHaveMajority, createRepeatedVectors } from '../src/read/repeated-vectors.ts'
 
 const DIMENSIONS = 6
 
@@ -58,6 +58,16 @@ describe('createRepeatedVectors', () => {
     expect(majorityOf([1, 1, 1, 1, 1, 2, 3, 4])).toBe(5)
     expect(majorityOf([1, 1, 1, 1, 2, 3, 4, 5])).toBe(0)
     expect(majorityOf(Array.from({ length: 200 }, (_, i) => i % 50))).toBe(0)
+  })
+
+  test('a majority is possible only where more than half of the first values agree', () => {
+    const isPossible = (first: number[]): boolean =>
+      canHaveMajority(Float32Array.from(first.flatMap(value => [value, 7])), 2)
+    expect(isPossible([2, 1, 1, 3, 1])).toBe(true)
+    expect(isPossible([1, 2, 3, 1, 1])).toBe(true)
+    expect(isPossible([1, 1, 2, 3])).toBe(false)
+    expect(isPossible([1, 2, 3, 4, 5])).toBe(false)
+    expect(isPossible([])).toBe(false)
   })
 
   test('adds up row groups, each by itself', () => {

@@ -5,6 +5,7 @@ import type { Plan, Receipt, RejectRow, Slice, SourceRecord } from '@reembed/pro
 import type { Job, JobContext, JobStop } from '@reembed/queue'
 import {
   type BaseRuns,
+  canHaveMajority,
   createRepeatedVectors,
   isMostlyRepeated,
   openCheckpoints,
@@ -72,7 +73,8 @@ export async function buildShard(
   const meter = createTextMeter(limitOf(plan), plan.texts)
   let truncation = NOTHING_TRUNCATED
   let sourceDocuments = 0
-  const repeated = createRepeatedVectors(plan.recipe.model.dimensions)
+  const { dimensions } = plan.recipe.model
+  const repeated = createRepeatedVectors(dimensions)
   async function* counted(): AsyncGenerator<SourceRecord, void, undefined> {
     for await (const record of reader.records) {
       if (record.kind === 'reject' || (record.chunk?.index ?? 0) === 0) sourceDocuments += 1
@@ -88,7 +90,7 @@ export async function buildShard(
   const windows = mergeRows(counted(), {
     reuseIndex: known.length > 0 ? searchInOrder(known) : undefined,
     layout: plan.layout,
-    dimensions: plan.recipe.model.dimensions,
+    dimensions,
     embed: records =>
       embedder.embed(run, records, {
         signal,
@@ -113,7 +115,7 @@ export async function buildShard(
   let interruptedBy: unknown
   try {
     for await (const window of windows) {
-      repeated.add(window)
+      if (canHaveMajority(window.vectors, dimensions)) repeated.add(window)
       writer.append(window)
       for (const { kind: _, ...reject } of window.rejects) rejects.push(reject)
       tokens = tokens === null || window.tokens === null ? null : tokens + window.tokens

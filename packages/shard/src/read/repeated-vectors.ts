@@ -30,6 +30,23 @@ export const isMostlyRepeated = (
 ): boolean => majority - truncated >= MIN_REPEATED && majority - truncated > rows / 2
 
 /**
+ * Whether more than half of the rows can have one vector, judged by their first values alone: a
+ * vote of Boyer and Moore, at the cost of a comparison a row. Sound vectors differ in it, so a
+ * worker spares them the count.
+ */
+export function canHaveMajority(vectors: Float32Array, dimensions: number): boolean {
+  let candidate = Number.NaN
+  let votes = 0
+  for (let i = 0; i < vectors.length; i += dimensions) {
+    if (votes === 0) candidate = vectors[i] ?? 0
+    votes += vectors[i] === candidate ? 1 : -1
+  }
+  let alike = 0
+  for (let i = 0; i < vectors.length; i += dimensions) if (vectors[i] === candidate) alike += 1
+  return 2 * alike * dimensions > vectors.length
+}
+
+/**
  * Holds one number for each row of a row group, and compares rows only if three of their values
  * agree.
  */

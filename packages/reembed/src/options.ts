@@ -541,6 +541,11 @@ export const vectorStore: readonly Option[] = [
   ),
 ]
 
+export const update: Option = new Option(
+  '--update',
+  'write only what changed since the version that searches use, in its place, if the recipe is the same',
+)
+
 function quantizations(value: string): string[] {
   const types = value.split(',').map(type => type.trim())
   if (types.every(type => type === 'int8' || type === 'ubinary')) return [...new Set(types)]

@@ -67,7 +67,7 @@ async function consuming(
   return { consumer, events, until }
 }
 
-test('a consumer waits at its start for a Redis that is away, longer than a command does', async () => {
+test('a consumer waits at its start for an unavailable Redis longer than a command does', async () => {
   await using stack = new AsyncDisposableStack()
   const folder = stack.use(await temporaryFolder())
   const port = await freePort()

@@ -181,7 +181,7 @@ export interface Reembed extends AsyncDisposable {
   status(run?: string, options?: CallOptions): Promise<RunStatus>
 
   /**
-   * The runs of this output that are being planned, by any process on the same Redis; such a run has
+   * The runs of this output that are being planned by any process on the same Redis. Such a run has
    * no id yet. Empty without `redis`.
    *
    * @throws ReembedError `REDIS_UNREACHABLE`

@@ -11,6 +11,7 @@ import { openStore } from '@reembed/store'
 import { createRegistry, openLog } from '@reembed/telemetry'
 import { startFakeHf } from '@reembed/testing'
 import { Redis } from 'ioredis'
+import { createReembed } from 'reembed'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { documents, flags, type Running, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
 import { type Gate, openGate } from './parts/gate.ts'
@@ -92,12 +93,15 @@ test('a run that is being planned is in status, ls, JSON, console and metric of 
   const series = `reembed_run_state{output="${output}",run="",state="planning",reason="none"} 1`
   expect(await stateMetrics()).toEqual([series])
   await expectOnConsole(/ planning for \d+ s: connecting to the endpoint.*, by /)
+  await using reembed = createReembed({ output, redis: redis.url })
+  expect(await reembed.planning()).toMatchObject([{ ...data, sentence: expect.stringMatching(sentence) }])
 
   gate.open()
   const { code, stdout } = await planner.finished
   expect(code).toBe(0)
   const { run } = JSON.parse(stdout)
   expect(await client.exists(KEY)).toBe(0)
+  expect(await reembed.planning()).toEqual([])
   expect(JSON.parse((await status('--json')).stdout)).toMatchObject({ run, planning: [] })
   expect(JSON.parse((await ls('--json')).stdout)).toMatchObject([{ run }])
   expect((await stateMetrics()).filter(line => line.includes('planning'))).toEqual([])

@@ -2,7 +2,7 @@
 
 import { stat } from 'node:fs/promises'
 import { basename, dirname, posix } from 'node:path'
-import { isWholeFile, type ObjectEncoding, objectEncodingOf, SUPPORTED_EXTENSIONS } from '@reembed/corpus'
+import { isWholeFile, type ObjectEncoding, objectEncodingOf, SUPPORTED_EXTENSIONS } from '@reembed/formats'
 import { type CsvDialect, FORMATS, type Format, type SourceObject } from '@reembed/protocol'
 import { codeOf, ReembedError } from '@reembed/shared'
 import { type ObjectInfo, type OpenStoreOptions, openStore, type Store } from '@reembed/store'

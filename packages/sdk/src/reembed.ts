@@ -9,10 +9,12 @@ import {
   followRun,
   forcePublish,
   listVersions,
+  type PlanningStatus,
   type PublishedVersion,
   type PublishOutcome,
   publish,
   type RunStatus,
+  readPlanningStatus,
   readRunStatus,
   resumeRun,
   rollback,
@@ -178,6 +180,21 @@ export interface Reembed extends AsyncDisposable {
    * ```
    */
   status(run?: string, options?: CallOptions): Promise<RunStatus>
+
+  /**
+   * The runs of this output that are being planned by any process on the same Redis. Such a run has
+   * no id yet. Empty without `redis`.
+   *
+   * @throws ReembedError `REDIS_UNREACHABLE`
+   * @example
+   * ```ts
+   * import { createReembed } from 'reembed'
+   *
+   * await using reembed = createReembed({ output: './vectors', redis: 'redis://localhost:6379' })
+   * for (const { planner, sentence } of await reembed.planning()) console.log(planner, sentence)
+   * ```
+   */
+  planning(options?: CallOptions): Promise<PlanningStatus[]>
 
   /**
    * Reads every shard of a run whole and checks that receipts tile the corpus, ids are unique,
@@ -483,7 +500,16 @@ function runCalls(
   { redis }: ReembedOptions,
 ): Pick<
   Reembed,
-  'runs' | 'versions' | 'status' | 'verify' | 'publish' | 'rollback' | 'pause' | 'cancel' | 'resume'
+  | 'runs'
+  | 'versions'
+  | 'status'
+  | 'planning'
+  | 'verify'
+  | 'publish'
+  | 'rollback'
+  | 'pause'
+  | 'cancel'
+  | 'resume'
 > {
   const stop = async (
     name: string,
@@ -501,6 +527,11 @@ function runCalls(
       const store = await resources.store(signal)
       const run = await findRun(store, name, 'newest')
       return readRunStatus(store, redis ? await resources.queue(signal) : undefined, run)
+    },
+
+    async planning({ signal } = {}) {
+      const store = await resources.store(signal)
+      return readPlanningStatus(store, redis ? await resources.queue(signal) : undefined)
     },
 
     async verify(name, { signal } = {}) {

@@ -2,8 +2,7 @@
 
 import type { CarriedType, SourceObject } from '@reembed/protocol'
 import type { Store } from '@reembed/store'
-import { arrowColumns, indexArrow } from './arrow.ts'
-import { pathSegments } from './field.ts'
+import { arrowColumns, indexArrow } from '../arrow/arrow.ts'
 import {
   carriedTypeOf,
   leafColumnAt,
@@ -11,8 +10,9 @@ import {
   nestedColumnAt,
   type ParquetFooter,
   readParquetFooter,
-} from './parquet-footer.ts'
-import type { InspectOptions, ObjectInspection } from './types.ts'
+} from '../parquet/parquet-footer.ts'
+import { pathSegments } from '../value/field.ts'
+import type { InspectOptions, ObjectInspection } from './object-facts.ts'
 
 export function inspectTable(
   store: Store,

@@ -4,7 +4,8 @@
 import type { PartRead, SlicePart, SourceObject, SourceRecord } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import type { ReadPartOptions } from './jsonl.ts'
+import type { ObjectIndex } from '../inspect/object-facts.ts'
+import type { ReadPartOptions } from '../record-mapper.ts'
 import { columnValues } from './parquet-column.ts'
 import {
   leafColumnAt,
@@ -14,7 +15,6 @@ import {
   readParquetFooter,
 } from './parquet-footer.ts'
 import { nestedValues } from './parquet-nested.ts'
-import type { ObjectIndex } from './types.ts'
 
 /** Reads only the footer. */
 export async function indexParquet(

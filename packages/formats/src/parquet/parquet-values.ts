@@ -7,6 +7,7 @@
 import type { CarriedType } from '@reembed/protocol'
 import type { SchemaElement } from 'hyparquet'
 import { parseFloat16 } from 'hyparquet/src/convert.js'
+import { textOfBytes } from '../value/text-of-bytes.ts'
 import {
   bigEndianInteger,
   dateValue,
@@ -17,7 +18,6 @@ import {
   timeValue,
   uuidValue,
 } from '../value/typed-value.ts'
-import { textOfBytes } from './text-of-bytes.ts'
 
 /** How a column is decoded, and in which type it is carried. */
 export interface ColumnConversion {

@@ -1,7 +1,7 @@
 // The one place that decides how a value of a record becomes text: in a template, in a column of
 // strings, and inside of JSON. docs/formats.md has the table.
 
-import { isInvalidUtf8 } from '../source/record-values.ts'
+import { isInvalidUtf8 } from './record-values.ts'
 import { numberText, TypedValue } from './typed-value.ts'
 
 /**

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { gunzipMembers } from '../src/source/gzip-members.ts'
+import { gunzipMembers } from '../src/bytes/gzip-members.ts'
 
 async function unpacked(
   chunks: readonly Buffer[],

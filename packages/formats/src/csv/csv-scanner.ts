@@ -6,7 +6,7 @@
 // one row.
 
 import { ReembedError } from '@reembed/shared'
-import { MAX_RECORD_BYTES } from './record-values.ts'
+import { MAX_RECORD_BYTES } from '../value/record-values.ts'
 
 /** How the fields of a row are written. */
 export interface CsvSyntax {

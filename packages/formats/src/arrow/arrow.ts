@@ -23,11 +23,11 @@ import {
   type Vector,
 } from 'apache-arrow'
 import { Footer } from 'apache-arrow/ipc/metadata/file'
+import type { ObjectIndex } from '../inspect/object-facts.ts'
+import type { ReadPartOptions } from '../record-mapper.ts'
+import { pathSegments } from '../value/field.ts'
 import { checkFooter, checkMessage, UnsupportedColumn } from './arrow-metadata.ts'
 import { type CellReader, cellsOf } from './arrow-values.ts'
-import { pathSegments } from './field.ts'
-import type { ReadPartOptions } from './jsonl.ts'
-import type { ObjectIndex } from './types.ts'
 
 const FILE_MAGIC = 'ARROW1'
 const FEATHER_1_MAGIC = 'FEA1'

@@ -15,6 +15,8 @@ import {
   UnionMode,
   Vector,
 } from 'apache-arrow'
+import { mapValue } from '../value/map-value.ts'
+import { textOfBytes } from '../value/text-of-bytes.ts'
 import {
   dateValue,
   decimalValue,
@@ -25,8 +27,6 @@ import {
   timeValue,
   uuidValue,
 } from '../value/typed-value.ts'
-import { mapValue } from './map-value.ts'
-import { textOfBytes } from './text-of-bytes.ts'
 
 /** Reads the value of one row. */
 export type CellReader = (row: number) => unknown

@@ -7,7 +7,7 @@
 import type { SchemaTree } from 'hyparquet'
 import { convert, convertWithDictionary } from 'hyparquet/src/convert.js'
 import { readDataPage, readDataPageV2 } from 'hyparquet/src/datapage.js'
-import { mapValue } from './map-value.ts'
+import { mapValue } from '../value/map-value.ts'
 import {
   type ColumnRange,
   columnError,

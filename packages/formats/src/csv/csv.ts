@@ -4,11 +4,11 @@
 import type { CsvTable, PartRead, SlicePart, SourceRecord } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
+import { streamContent } from '../bytes/decompress.ts'
+import type { ReadPartOptions } from '../record-mapper.ts'
+import { createReject } from '../reject.ts'
 import { decodeField, syntaxOf } from './csv-dialect.ts'
 import { type CsvRow, createCsvScanner, isBlankRow } from './csv-scanner.ts'
-import { streamContent } from './decompress.ts'
-import type { ReadPartOptions } from './jsonl.ts'
-import { createReject } from './reject.ts'
 
 /**
  * Returns a function that converts a row to a record of the `needed` columns, or to an error

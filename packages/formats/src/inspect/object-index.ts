@@ -5,12 +5,12 @@
 import type { CsvTable, SourceObject } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { createSwallowCheck, DIALECT_BYTES, findTable, syntaxOf } from './csv-dialect.ts'
-import { type CsvScanner, createCsvScanner, isBlankRow } from './csv-scanner.ts'
-import { decompress } from './decompress.ts'
-import { requireUtf8 } from './format.ts'
-import { MAX_RECORD_BYTES } from './record-values.ts'
-import type { ObjectIndex, ObjectIndexOptions, SplitPoint } from './types.ts'
+import { decompress } from '../bytes/decompress.ts'
+import { createSwallowCheck, DIALECT_BYTES, findTable, syntaxOf } from '../csv/csv-dialect.ts'
+import { type CsvScanner, createCsvScanner, isBlankRow } from '../csv/csv-scanner.ts'
+import { requireUtf8 } from '../format.ts'
+import { MAX_RECORD_BYTES } from '../value/record-values.ts'
+import type { ObjectIndex, ObjectIndexOptions, SplitPoint } from './object-facts.ts'
 
 /**
  * Measures the extent of an object, in the unit of its format, and finds its split points.
@@ -26,9 +26,9 @@ export async function indexObject(
 ): Promise<ObjectIndex> {
   switch (object.format) {
     case 'parquet':
-      return (await import('./parquet.ts')).indexParquet(store, object, options.signal)
+      return (await import('../parquet/parquet.ts')).indexParquet(store, object, options.signal)
     case 'arrow':
-      return (await import('./arrow.ts')).indexArrow(store, object, options.signal)
+      return (await import('../arrow/arrow.ts')).indexArrow(store, object, options.signal)
     case 'csv':
     case 'tsv':
       return indexCsv(store, object, object.format, options)

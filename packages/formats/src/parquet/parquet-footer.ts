@@ -5,7 +5,7 @@ import type { CarriedType } from '@reembed/protocol'
 import { createMemo, type Memo, messageOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { type FileMetaData, parquetMetadata, parquetSchema, type SchemaTree } from 'hyparquet'
-import { pathSegments } from './field.ts'
+import { pathSegments } from '../value/field.ts'
 import { conversionOf } from './parquet-values.ts'
 
 export interface ParquetFooter {

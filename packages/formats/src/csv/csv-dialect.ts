@@ -3,10 +3,10 @@
 
 import type { CsvDialect, CsvTable } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
+import { requireUtf8 } from '../format.ts'
+import { isInvalidUtf8 } from '../value/record-values.ts'
+import { textOfBytes } from '../value/text-of-bytes.ts'
 import { type CsvRow, type CsvSyntax, createCsvScanner, isBlankRow } from './csv-scanner.ts'
-import { requireUtf8 } from './format.ts'
-import { isInvalidUtf8 } from './record-values.ts'
-import { textOfBytes } from './text-of-bytes.ts'
 
 /** The dialect is found from so many bytes of the content. */
 export const DIALECT_BYTES: number = 64 * 1024

@@ -8,11 +8,11 @@ import type { Compressors } from 'hyparquet'
 import { readPage } from 'hyparquet/src/column.js'
 import { convert, DEFAULT_PARSERS } from 'hyparquet/src/convert.js'
 import { compressors as others } from 'hyparquet-compressors'
+import { textOfBytes } from '../value/text-of-bytes.ts'
 import { nameOf, type PhysicalColumn, sourceFormatError } from './parquet-footer.ts'
 import { type Page, unpackPage } from './parquet-page.ts'
 import { encryptedColumn, openPages, type PageRange } from './parquet-pages.ts'
 import { type ColumnConversion, conversionOf, physicalElement } from './parquet-values.ts'
-import { textOfBytes } from './text-of-bytes.ts'
 
 export interface ColumnRange extends PageRange {
   /** End of the rows of the group to read. */

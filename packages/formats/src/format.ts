@@ -99,7 +99,8 @@ export function requireUtf8(key: string, head: Uint8Array): void {
   )
 }
 
-export const BOM_BYTES = 3
+/** Length of the UTF-8 byte order mark. */
+export const BOM_BYTES: number = 3
 
 /** Whether `bytes` starts with the UTF-8 byte order mark, which is not part of the text. */
 export const hasBom = (bytes: Uint8Array): boolean =>

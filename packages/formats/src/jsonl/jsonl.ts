@@ -17,13 +17,13 @@
 import type { PartRead, SlicePart, SourceRecord } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { streamContent } from './decompress.ts'
-import { requireUtf8 } from './format.ts'
-import { createLineScanner } from './lines.ts'
-import type { Mapper } from './mapping.ts'
+import { streamContent } from '../bytes/decompress.ts'
+import { createLineScanner } from '../bytes/lines.ts'
+import { requireUtf8 } from '../format.ts'
+import type { ReadPartOptions } from '../record-mapper.ts'
+import { createReject } from '../reject.ts'
+import { MAX_RECORD_BYTES } from '../value/record-values.ts'
 import { parseLine } from './parse-line.ts'
-import { MAX_RECORD_BYTES } from './record-values.ts'
-import { createReject } from './reject.ts'
 
 /**
  * Size of the first read past the end of a part, for its last line. Each further read doubles, up
@@ -31,13 +31,6 @@ import { createReject } from './reject.ts'
  */
 const TAIL_BYTES = 64 * 1024
 const MAX_TAIL_BYTES = 8 * 1024 * 1024
-
-export interface ReadPartOptions {
-  /** Index of the part in its slice. */
-  readonly index: number
-  readonly mapper: Mapper
-  readonly signal?: AbortSignal | undefined
-}
 
 /**
  * Yields the records of one part in order, one array for each chunk of bytes. Returns the range

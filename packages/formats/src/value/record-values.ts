@@ -1,7 +1,7 @@
 // Limits and conversions of the values of a record, for every format.
 
 import type { RejectReason } from '@reembed/protocol'
-import { TypedValue } from '../value/typed-value.ts'
+import { TypedValue } from './typed-value.ts'
 
 /**
  * A longer line or file becomes a reject: no model reads as much, and the bound keeps memory
@@ -13,6 +13,7 @@ const MAX_ID_BYTES = 1024
  * Placeholder for a text whose bytes are not valid UTF-8, in readers that decode texts themselves.
  */
 export const INVALID_UTF8: object = Object.freeze({})
+/** Whether a reader found that the bytes of a text are not valid UTF-8. */
 export const isInvalidUtf8 = (value: unknown): boolean => value === INVALID_UTF8
 
 /** Converts an id to its form in the shard. Integers become strings, as vector databases expect. */

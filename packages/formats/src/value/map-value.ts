@@ -1,7 +1,7 @@
 // The value of a map of a table.
 
-import { toText } from '../value/to-text.ts'
 import { INVALID_UTF8 } from './record-values.ts'
+import { toText } from './to-text.ts'
 
 /**
  * The object of a map's entries. INVALID_UTF8, which no column can hold, if a key occurs twice or

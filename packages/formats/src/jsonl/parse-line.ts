@@ -3,9 +3,9 @@
 
 import { isUtf8 } from 'node:buffer'
 import type { RejectReason } from '@reembed/protocol'
+import { BOM_BYTES, hasBom } from '../format.ts'
 import { mayBeRounded, parseExactJson, parseJsonWithNonFinite } from '../value/exact-json.ts'
-import { BOM_BYTES, hasBom } from './format.ts'
-import { describeValue } from './record-values.ts'
+import { describeValue } from '../value/record-values.ts'
 
 const CARRIAGE_RETURN = 13
 

@@ -49,7 +49,8 @@ async function startHeldPlanner(): Promise<Running> {
     '--json',
   ])
   await gate.closed
-  await expect.poll(() => client.hlen(KEY), PATIENT).toBe(1)
+  const steps = async () => Object.values(await client.hgetall(KEY)).map(entry => JSON.parse(entry).step)
+  await expect.poll(steps, PATIENT).toEqual(['connecting'])
   return planner
 }
 

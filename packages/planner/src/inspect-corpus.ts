@@ -1,5 +1,5 @@
-// What planning learns from the corpus alone. No endpoint is needed for it, so a source that is wrong
-// is refused before an endpoint is started, woken or waited for.
+// What planning learns from the corpus alone. No endpoint is needed for it, so a source that is
+// wrong is refused before an endpoint is started, woken or waited for.
 
 import { createMapper } from '@reembed/corpus'
 import type { ShardLayout } from '@reembed/protocol'
@@ -23,8 +23,8 @@ export interface InspectedCorpus {
 /**
  * Lists the corpus, reads a sample of it, chooses the fields, and refuses what every worker would
  * refuse. Holds at most 100,000 objects in memory.
- * @throws ReembedError SOURCE_EMPTY, SOURCE_FORMAT, FIELD_NOT_FOUND, DUPLICATE_ID; USAGE for columns
- * that cannot be carried
+ * @throws ReembedError SOURCE_EMPTY, SOURCE_FORMAT, FIELD_NOT_FOUND, DUPLICATE_ID; USAGE for
+ * columns that cannot be carried
  */
 export async function inspectCorpus(corpus: Corpus, options: InspectOptions): Promise<InspectedCorpus> {
   const { template, layout, onProgress = () => {}, signal } = options

@@ -1,5 +1,5 @@
-// What is wrong with a source or with options is refused before an endpoint is resolved: a local one
-// takes seconds to start, a sleeping one minutes to wake.
+// What is wrong with a source or with options is refused before an endpoint is resolved: a local
+// endpoint takes seconds to start, and a sleeping endpoint minutes to wake.
 
 import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,5 +1,5 @@
-// Tables that delta-rs made by random appends, overwrites, deletes, updates, compactions, vacuums and
-// checkpoints: the rows that are read are those of its own reader.
+// Tables that delta-rs made by random appends, overwrites, deletes, updates, compactions, vacuums
+// and checkpoints: the rows that are read are those of its own reader.
 //
 //   REEMBED_TEST_PYTHON=… npx vitest run --project extended test/source/delta-tables.test.ts
 

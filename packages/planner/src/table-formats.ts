@@ -46,8 +46,8 @@ export function refuseLogOfTable(url: string, key: string): void {
  * source does not reach. Places that cannot be read are passed over.
  */
 export async function findTable(root: string, s3: OpenStoreOptions['s3']): Promise<FoundTable | undefined> {
-  // The listing of a dataset of the Hub is one request for all of it. openStore reports schemes that
-  // it does not know.
+  // The listing of a dataset of the Hub is one request for all of it. openStore reports schemes
+  // that it does not know.
   if (
     root.startsWith('hf://datasets/') ||
     (!/^(s3|hf|file):\/\//.test(root) && /^[a-z][a-z0-9+.-]*:/i.test(root))

@@ -67,7 +67,7 @@ export interface Plan {
   readonly recipeId: string
   /** URL of the corpus: an absolute folder, s3:// or hf://. Keys of slices are relative to it. */
   readonly source: string
-  /** Set if the corpus is a table that is read by its log. Not part of the run id: its files are. */
+  /** Set if the corpus is a table that is read by its log. Not part of the run id. */
   readonly table?: SourceTable | undefined
   readonly recipe: Recipe
   /** The columns of shards besides id, vector and content hash. */

@@ -12,8 +12,8 @@ import { compareKeys, type ListedObject, type Store } from '@reembed/store'
 const LOG = '_delta_log/'
 /**
  * Features that change nothing for a reader of whole files. Deletion vectors and column mapping are
- * refused where a file or the table uses them; checkpoints of version 2, where the commits before
- * are gone.
+ * refused where a file or the table uses them; checkpoints of version 2, where the log lacks the
+ * commits before them.
  */
 const READABLE_FEATURES = [
   'timestampNtz',

@@ -24,3 +24,4 @@ export { describeValue, isInvalidUtf8, MAX_RECORD_BYTES, toId } from './value/re
 export { fitsColumn, toColumn } from './value/to-column.ts'
 export { toText } from './value/to-text.ts'
 export { TypedValue } from './value/typed-value.ts'
+export { visitRecords } from './visit-records.ts'

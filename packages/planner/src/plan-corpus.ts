@@ -206,6 +206,7 @@ function requestOf(
 
 /** Notices about the objects of the corpus. */
 function noticesOf({
+  head,
   sample,
   skipped,
   empty,
@@ -213,6 +214,7 @@ function noticesOf({
   repeatedDecompression,
 }: PlanResult): PlanNotice[] {
   const notices: PlanNotice[] = sample.tables.map(table => ({ kind: 'csv_dialect', ...table }))
+  if (head.table) notices.push({ kind: 'table', table: head.table })
   if (skipped.count > 0) notices.push({ kind: 'objects_skipped', ...skipped })
   if (empty.count > 0) notices.push({ kind: 'objects_empty', ...empty })
   if (mixedInFiles.count > 0) notices.push({ kind: 'files_among_records', ...mixedInFiles })

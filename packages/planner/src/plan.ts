@@ -141,6 +141,7 @@ export async function planRun(corpus: Corpus, given: PlanRequest): Promise<PlanR
       spaceId,
       recipeId,
       source: corpus.store.url,
+      table: corpus.table,
       recipe,
       layout,
       shards,

@@ -52,7 +52,7 @@ async function findForm(
       const form = { ...server, embeddingsPath, encoding }
       const found = await tryRoute(form, '/v1/embeddings', [FORM_TEXT], signal)
       if (encoding === 'bytes') {
-        // Versions before 0.12 refuse it. A proxy may refuse the headers of a full reply, which have
+        // Versions before 0.12 refuse it. A proxy may refuse the headers of a full reply: they have
         // 100 bytes for each vector: nginx accepts 4 or 8 KiB by default (proxy_buffer_size).
         const full = Array.from({ length: stated.maxClientBatchSize }, () => FORM_TEXT)
         const usable =

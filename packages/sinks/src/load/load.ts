@@ -17,45 +17,11 @@ import {
 import { isRunId, mapConcurrent, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { columnsOf, columnsUnder, type RowsOptions, type RunShard, rowsOf, shardsOf } from '../read-run.ts'
+import { type LoadOptions, type LoadOutcome, type LoadProgress, SHOWN_REFUSED } from './options.ts'
 import { prove, recordLoad } from './prove.ts'
 import { withRetries } from './retries.ts'
-import { SHOWN_REFUSED, updatableTarget, updateTarget } from './update.ts'
+import { updatableTarget, updateTarget } from './update.ts'
 import type { Target, VectorStore } from './vector-store.ts'
-
-export interface LoadOptions {
-  /** The name that searches use; default `embeddings`. The target is named after it and the run. */
-  readonly name?: string | undefined
-  /** Shards that are written at a time; default 2. Each holds one row group in memory. */
-  readonly concurrency?: number | undefined
-  /**
-   * Brings the target that searches use to the run in place, if both have vectors of one recipe:
-   * writes what changed, and deletes what was removed. The run must be the current version.
-   */
-  readonly update?: boolean | undefined
-  /** Recorded with the load. */
-  readonly by?: string | undefined
-  readonly signal?: AbortSignal | undefined
-  readonly onProgress?: ((progress: LoadProgress) => void) | undefined
-}
-
-export interface LoadProgress {
-  readonly step: 'write' | 'index' | 'compare'
-  readonly shards: number
-  readonly rows: number
-  /** Set while the vector store refuses or does not answer: what it answered. */
-  readonly waitingFor?: string | undefined
-}
-
-export interface LoadOutcome {
-  readonly record: LoadRecord
-  /** Shards and rows that this call wrote; the others were written before. */
-  readonly written: { readonly shards: number; readonly rows: number }
-  readonly proof: LoadProof
-  /** The first rows that the vector store cannot hold; `readLoadedShards` lists them all. */
-  readonly refused: readonly RefusedRow[]
-  /** Why a run was loaded as a whole although an update was asked for. */
-  readonly notUpdated?: string | undefined
-}
 
 export const DEFAULT_NAME = 'embeddings'
 

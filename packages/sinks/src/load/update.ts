@@ -23,7 +23,7 @@ import type { Store } from '@reembed/store'
 import { exportedRows, exportedShards } from '../delta.ts'
 import type { RowsOptions } from '../read-run.ts'
 import { compareRows, sampleOfBatch } from './compare.ts'
-import type { LoadOptions, LoadOutcome } from './load.ts'
+import { type LoadOptions, type LoadOutcome, SHOWN_REFUSED } from './options.ts'
 import { prove, recordLoad } from './prove.ts'
 import { withRetries } from './retries.ts'
 import type { RefusedByShard, Target, VectorStore } from './vector-store.ts'
@@ -37,8 +37,6 @@ export interface UpdatableTarget {
   readonly isInterrupted: boolean
 }
 
-/** Refused rows in an outcome. */
-export const SHOWN_REFUSED = 10
 const IDS_AT_ONCE = 1_000
 /** Changed rows that are compared, besides the sample of all rows. */
 const COMPARED_ROWS = 1_024

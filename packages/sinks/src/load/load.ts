@@ -6,8 +6,6 @@
 
 import {
   type LoadedShard,
-  type LoadProof,
-  type LoadRecord,
   type LoadTarget,
   type Manifest,
   putLoadedShard,

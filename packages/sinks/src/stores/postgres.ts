@@ -21,8 +21,8 @@ import {
 } from '../pg-copy.ts'
 import { importClient } from './import-client.ts'
 import { postgresError } from './postgres-error.ts'
-import { watchStatement } from './postgres-watch.ts'
 import { createSwitch } from './postgres-switch.ts'
+import { watchStatement } from './postgres-watch.ts'
 
 const PACKAGES = 'pg pg-copy-streams'
 /** Serializes `prepare` and `finish` of all processes; any constant that others do not use. */

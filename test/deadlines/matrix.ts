@@ -154,6 +154,7 @@ export async function measureMatrix({
       })
     const untilEnd = command.staysUp ? undefined : await ended(run(), place.used)
     const signalMs = ENDS_BY_ITSELF.has(failure) ? null : await signalled(run(), place.used, timeoutSeconds)
+    const hasEnded = command.staysUp && signalMs === null
     const cell: Cell = {
       dependency,
       failure,
@@ -162,7 +163,8 @@ export async function measureMatrix({
       endMs: untilEnd?.endMs ?? null,
       code: untilEnd?.code ?? null,
       line: untilEnd?.line ?? '',
-      signalMs,
+      // A process that should have stayed up.
+      signalMs: hasEnded ? MOST_MS : signalMs,
     }
     onCell?.(cell)
     return cell

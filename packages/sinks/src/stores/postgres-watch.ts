@@ -1,6 +1,6 @@
-// A statement of PostgreSQL may take hours: a COPY, or an index. A server that works and one that is
-// silent send the same: nothing. So a second connection asks the server from time to time, and the
-// first one is closed when that gets no reply.
+// A statement of PostgreSQL may take hours: a COPY, or an index. A server that works and one that
+// is silent send the same: nothing. So a second connection asks the server from time to time, and
+// the first one is closed when that gets no reply.
 
 import { codeOf, deadlines, type Wait } from '@reembed/shared'
 import type { Client, PoolClient } from 'pg'

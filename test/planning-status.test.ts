@@ -49,7 +49,8 @@ async function startHeldPlanner(): Promise<Running> {
     '--json',
   ])
   await gate.closed
-  await expect.poll(() => client.hlen(KEY), PATIENT).toBe(1)
+  const steps = async () => Object.values(await client.hgetall(KEY)).map(entry => JSON.parse(entry).step)
+  await expect.poll(steps, PATIENT).toEqual(['connecting'])
   return planner
 }
 
@@ -162,7 +163,6 @@ test('a watch of an output without a run follows planning, and then the run', as
 
 test('planning that fails, and a tick without a change, leave no entry', async () => {
   const source = await writeJsonl(join(folder.path, 'a.jsonl'), documents(20))
-  const empty = await writeJsonl(join(folder.path, 'empty.jsonl'), [{ id: 'a', other: 1 }])
   // Redis records each removal: an entry of a planner that ended soon may not be seen otherwise.
   await client.config('SET', 'notify-keyspace-events', 'Kgh')
   const events: string[] = []
@@ -173,7 +173,8 @@ test('planning that fails, and a tick without a change, leave no entry', async (
 
   const failed = await inProcess([
     'enqueue',
-    ...flags({ source: empty, output, redis: redis.url, endpoint: tei.url }),
+    ...flags({ source, output, redis: redis.url, endpoint: tei.url }),
+    '--dimensions=9999',
   ])
   expect(failed.code).toBe(2)
   await expect.poll(removals, PATIENT).toBe(1)

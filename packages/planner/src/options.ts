@@ -99,10 +99,10 @@ export interface PlanOptions {
 
 /** What planning does, in this order. */
 export type PlanStep =
-  | 'connecting'
-  | 'reference'
   | 'listing'
   | 'sampling'
+  | 'connecting'
+  | 'reference'
   | 'slicing'
   | 'comparing'
   | 'counting_tokens'

@@ -1,8 +1,9 @@
 // The SDK: the pipeline as calls of a program. No environment variables, no output, no exit:
 // everything comes in by options and out by results, errors, callbacks and the logger.
 
+import type { EndpointResolver } from '@reembed/endpoint'
 import { type ScoredRun, scoreRun, type Verification, verify } from '@reembed/evaluate'
-import { type EndpointResolver, findRun, openCorpus, planCorpus, plannedRuns } from '@reembed/planner'
+import { findRun, openCorpus, planCorpus, plannedRuns } from '@reembed/planner'
 import {
   createSweeper,
   followRun,
@@ -409,7 +410,7 @@ function planningCalls(
     async plan(source, options = {}) {
       const { onNotice, signal } = options
       await using corpus = await openSource(source, options)
-      const endpoint = await resources.endpoint(onNotice, signal)
+      const endpoint: EndpointResolver = () => resources.endpoint(onNotice, signal)
       const previousOutput = await existing(resources.store(signal))
       const planned = await orReason(
         signal,
@@ -586,7 +587,7 @@ function readingCalls(
     async evaluate(name, { queries, top = 10, queryPrompt, signal }) {
       const store = await resources.store(signal)
       const run = await findRun(store, name, name === undefined ? 'current' : 'newest')
-      const endpoint = await resources.endpoint(undefined, signal)
+      const endpoint: EndpointResolver = () => resources.endpoint(undefined, signal)
       const source = 'queriesFile' in queries ? { ...queries, s3 } : queries
       return orReason(signal, scoreRun(store, endpoint, { run, queries: source, top, queryPrompt, signal }))
     },

@@ -532,7 +532,7 @@ export const vectorStore: readonly Option[] = [
   required(
     new Option(
       '--to <url>',
-      'use this vector store: postgres://user@host/database, lancedb:./folder, qdrant+https://host, elasticsearch+https://host, opensearch+https://host',
+      'use this vector store: postgres://user@host/database, lancedb:./folder, qdrant+https://host, milvus+https://host, elasticsearch+https://host, opensearch+https://host',
     ),
   ),
   new Option(

@@ -1,5 +1,5 @@
-// Loads into Milvus Lite, the real server for one machine. The client is an optional package, so the
-// test runs where both are: `npm install --no-save @zilliz/milvus2-sdk-node`.
+// Loads into Milvus Lite, the real server for one machine. The client is an optional package, so
+// the test runs where both are: `npm install --no-save @zilliz/milvus2-sdk-node`.
 
 import { lackOfMilvus, startMilvus } from '../parts/milvus.ts'
 import { proveLoads } from './conformance.ts'

@@ -541,6 +541,11 @@ export const vectorStore: readonly Option[] = [
   ),
 ]
 
+export const examinedStore: Option = new Option(
+  '--store <url>',
+  'examine the vectors of an index: postgres://user@host/database?table=docs, qdrant+https://host?collection=docs',
+)
+
 export const update: Option = new Option(
   '--update',
   'write only what changed since the version that searches use, in its place, if the recipe is the same',

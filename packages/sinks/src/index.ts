@@ -1,6 +1,17 @@
 // The public surface of @reembed/sinks; every other file is private to the package.
 
 export {
+  type ExamineOptions,
+  examineEmbedder,
+  examineIndex,
+  type Finding,
+  type FindingKind,
+  type IndexReader,
+  type IndexReport,
+  type IndexRow,
+} from './doctor/examine.ts'
+export { openIndex } from './doctor/open-index.ts'
+export {
   EXPORT_LAYOUT_NAMES,
   type ExportLayoutName,
   type ExportRequest,

@@ -357,7 +357,7 @@ function milvusError(cause: unknown, address: string): unknown {
   const { reason } = cause as Partial<Status>
   const message = reason ?? messageOf(cause)
   const code = codeOfStatus(cause) ?? -1
-  if (/UNAUTHENTICATED|PERMISSION_DENIED|auth check failure|privilege/i.test(message)) {
+  if (/UNAUTHENTICATED|permission.denied|auth check failure|privilege/i.test(message)) {
     return new ReembedError(
       'STORE_ACCESS_DENIED',
       `${address} denies access: ${message}; check the token or the password, and its rights`,

@@ -133,7 +133,10 @@ test('the token opens pages in a header, or once exchanged for a cookie; it is i
   const signIn = (token: string): Promise<Response> =>
     fetch(`${url}/sign-in`, { method: 'POST', body: new URLSearchParams({ token }), redirect: 'manual' })
   const refused = await signIn('wrong')
-  expect([refused.headers.get('location'), refused.headers.get('set-cookie')]).toEqual(['/?wrong', null])
+  expect([refused.headers.get('location'), refused.headers.get('set-cookie')]).toEqual([
+    '/sign-in?wrong',
+    null,
+  ])
   const accepted = await signIn(TOKEN)
   const cookie = accepted.headers.get('set-cookie') ?? ''
   expect(cookie).toMatch(/; Path=\/; HttpOnly; SameSite=Strict; Max-Age=/)
@@ -225,7 +228,7 @@ test('while the store does not answer the page says so and keeps what it showed'
   const failing = { isAway: false }
   const store: Store = new Proxy(made.store, {
     get(target, name, receiver) {
-      if (failing.isAway && (name === 'list' || name === 'get'))
+      if (failing.isAway && /^(list|get|head|stream)$/.test(String(name)))
         return () => {
           throw new Error('connection refused')
         }
@@ -241,6 +244,10 @@ test('while the store does not answer the page says so and keeps what it showed'
   const page = await text(`${url}/runs/${RUN}`)
   expect(page).toContain('The store does not answer: connection refused')
   expect(page).toContain('as version 1')
+  // A run beyond the watched ones that was never read: a page, not a broken connection.
+  const unknown = await fetch(`${url}/runs/${OTHER}`)
+  expect(unknown.status).toBe(503)
+  expect(await unknown.text()).toContain('The store does not answer: connection refused')
   failing.isAway = false
   await expect.poll(() => text(url)).not.toContain('does not answer')
 })

@@ -44,3 +44,10 @@ export {
 export { withDatabase } from './redis-url.ts'
 export { requireRights } from './rights.ts'
 export { requestWake } from './wake.ts'
+export {
+  JOB_STAGES,
+  type JobStage,
+  type ReplicaFigures,
+  type StageShares,
+  type WorkerActivity,
+} from './worker-activity.ts'

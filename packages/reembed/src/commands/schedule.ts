@@ -1,8 +1,8 @@
 import {
   checkSchedule,
   describeCheck,
+  describeSchedules,
   isoOf,
-  lastTick,
   openCalendar,
   type Schedule,
   type ScheduleCheck,
@@ -47,16 +47,7 @@ export async function ls(flags: Partial<OutputFlags> & JsonFlag, self: Command):
   const { output } = flags
   await using store =
     output === undefined ? undefined : await openExistingOutput({ ...flags, output }).catch(() => undefined)
-  const nowMs = Date.now()
-  const rows = []
-  for (const schedule of schedules) {
-    const last = store && (await lastTick(store, schedule, nowMs))
-    rows.push({
-      ...schedule,
-      next: openCalendar(schedule.cron, schedule.timezone).next(nowMs, 3).map(isoOf),
-      last: last ? { tick: isoOf(last.tickMs), status: last.outcome.status, run: last.outcome.run } : null,
-    })
-  }
+  const rows = await describeSchedules(store, schedules, Date.now())
   print(
     flags.json,
     rows,

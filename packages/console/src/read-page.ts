@@ -4,8 +4,9 @@ import { createFactsReader, describeRun } from '@reembed/producer'
 import { readPlan, readPlannedMs } from '@reembed/protocol'
 import { isRunId, messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import type { ComparisonReader } from './data/comparison.ts'
+import type { ComparisonReader, ComparisonState } from './data/comparison.ts'
 import type { RunDetails } from './data/run-detail.ts'
+import type { SearchReader } from './data/searches.ts'
 import { readShardDetail } from './data/shard.ts'
 import type { ConsoleQueue, OutputState, OutputsWatch, WatchedRun } from './data/watch-outputs.ts'
 import { comparePage } from './page/compare.ts'
@@ -24,6 +25,7 @@ export interface PageSources {
   readonly watch: OutputsWatch
   readonly details: RunDetails
   readonly comparisons: ComparisonReader
+  readonly searches: SearchReader
   readonly queue: ConsoleQueue | undefined
   readonly links: Links
   readonly commandOf: CommandOf | undefined
@@ -44,7 +46,7 @@ interface FoundRun {
 }
 
 export function createPageReader(sources: PageSources): PageReader {
-  const { watch, details, comparisons, links, queue, commandOf } = sources
+  const { watch, details, comparisons, searches, links, queue, commandOf } = sources
   const older = new Map<string, FoundRun>()
 
   function outputOf(url: URL): OutputState | undefined {
@@ -122,9 +124,23 @@ export function createPageReader(sources: PageSources): PageReader {
     if (url.pathname === '/versions') return versionsOf(output)
     if (url.pathname === '/compare') {
       const [a, b] = [url.searchParams.get('a'), url.searchParams.get('b')]
-      return comparePage(output, await comparisons.read(output.store, a, b), links)
+      const state = await comparisons.read(output.store, a, b)
+      return comparePage(output, state, links, searchOf(output, state, url.searchParams.get('q')))
     }
     return undefined
+  }
+
+  /** Null without a text to search for, undefined without an endpoint. */
+  function searchOf({ store }: OutputState, state: ComparisonState, text: string | null) {
+    if (!searches.isPossible || state.state !== 'done') return undefined
+    const query = (text ?? '').trim()
+    if (query === '') return null
+    const { before, after } = state.runs
+    return {
+      query,
+      before: searches.read(store, before.run, query),
+      after: searches.read(store, after.run, query),
+    }
   }
 
   async function versionsOf(output: OutputState): Promise<Page> {

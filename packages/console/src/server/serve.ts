@@ -4,10 +4,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Queue } from '@reembed/queue'
 import { createBoundedServer, isLoopback, listenOn, parseListen, ReembedError } from '@reembed/shared'
-import type { Store } from '@reembed/store'
+import type { S3Options, Store } from '@reembed/store'
 import { asset } from '../assets.ts'
 import { createComparisonReader } from '../data/comparison.ts'
 import { createRunDetails } from '../data/run-detail.ts'
+import { createSearchReader, type SearchEndpoint } from '../data/searches.ts'
 import { type ConsoleQueue, watchOutputs } from '../data/watch-outputs.ts'
 import { documentOf, signInPage } from '../page/document.ts'
 import { createLinks } from '../page/links.ts'
@@ -29,6 +30,10 @@ export interface ConsoleOptions {
   readonly actions?:
     | { readonly token: string; readonly openQueue?: (() => Promise<Queue>) | undefined }
     | undefined
+  /** Embed the texts that readers search for, one for each endpoint; without them there is no search. */
+  readonly endpoints?: readonly SearchEndpoint[] | undefined
+  /** Access to corpora in S3, for the texts of documents. */
+  readonly s3?: S3Options | undefined
   /** The commands that pages offer to copy; without it they offer none. */
   readonly commandOf?: CommandOf | undefined
   /**
@@ -66,6 +71,7 @@ export async function serveConsole(options: ConsoleOptions): Promise<Console> {
     watch,
     details: createRunDetails(),
     comparisons: createComparisonReader(stop.signal),
+    searches: createSearchReader(options.endpoints ?? [], options.s3 ?? {}),
     queue,
     links,
     commandOf,

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { onInterrupt } from '../interrupt.ts'
-import { openOutputs, requireRedis } from '../open-resources.ts'
+import { openOutputs, requireEndpoint, requireRedis, s3OptionsOf } from '../open-resources.ts'
 import type { RedisFlags, S3Flags } from '../options.ts'
 import { note } from '../output.ts'
 import { servePages } from '../page-commands.ts'
@@ -8,6 +8,7 @@ import { servePages } from '../page-commands.ts'
 interface Flags extends RedisFlags, S3Flags {
   readonly output: readonly string[]
   readonly listen: string
+  readonly endpoint?: readonly string[]
 }
 
 /** `reembed console`: serves the pages of the outputs until it is interrupted. */
@@ -16,7 +17,8 @@ export async function consoleCommand(flags: Flags): Promise<void> {
   const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
   const redis = flags.redis ? requireRedis(flags) : undefined
   const stores = await openOutputs(flags, stack)
-  const url = await servePages(flags.listen, stores, redis, stack)
+  const endpoints = flags.endpoint?.map(endpoint => () => requireEndpoint({ endpoint }))
+  const url = await servePages(flags.listen, { stores, redis, endpoints, s3: s3OptionsOf(flags) }, stack)
   note(`console   ${url}${redis ? '' : '  (without --redis: no workers, no jobs in progress)'}`)
   if (!signal.aborted) await once(signal, 'abort')
 }

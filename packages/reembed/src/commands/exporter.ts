@@ -38,7 +38,7 @@ async function expose(flags: Flags, redis: RedisTarget, log: Logger): Promise<vo
   await serve(() => queue.read())
   const listen = process.env.REEMBED_CONSOLE
   if (listen)
-    await servePages(listen, stores, redis, stack).then(
+    await servePages(listen, { stores, redis }, stack).then(
       url => log.info({ url }, 'pages served'),
       (error: unknown) => log.error({}, `no pages: ${explain(error)}`),
     )

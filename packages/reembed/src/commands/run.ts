@@ -9,6 +9,7 @@ import {
   describePlan,
   describeQuote,
   duration,
+  finishedRunData,
   type Row,
   unreadWarning,
 } from '@reembed/render'
@@ -159,7 +160,7 @@ async function servePage(redis: RedisTarget, plan: Plan, { store, stack }: RunRe
   if (listen === undefined) return
   const { servePages } = await import('../page-commands.ts')
   // The run needs no page: a busy port must not end it.
-  await servePages(listen, [store], redis, stack).then(
+  await servePages(listen, { stores: [store], redis }, stack).then(
     url => note(`page      ${url}/runs/${plan.run}`),
     (error: unknown) => note(`warning: this run has no page: ${explain(error)}`),
   )
@@ -238,24 +239,10 @@ function conclude(
   outcome: PublishOutcome,
   last: readonly [string, string],
 ): void {
-  const { totals, model, shards, run: id, actualCost, quote } = manifest
-  const version = 'version' in outcome ? outcome.version.version : null
+  const { totals, run: id } = manifest
   print(
     flags.json,
-    {
-      run: id,
-      status: outcome.status,
-      ...(outcome.status === 'held' && { reason: outcome.reason }),
-      version,
-      shards,
-      totals,
-      baseRun: manifest.baseRun ?? null,
-      unfinishedBaseRuns: manifest.unfinishedBaseRuns ?? [],
-      rejectReasons: manifest.rejectReasons,
-      model,
-      actualCost,
-      quote,
-    },
+    finishedRunData(manifest, outcome),
     facts([
       ...describeFinishedRun(manifest, outcome, store.url),
       last,

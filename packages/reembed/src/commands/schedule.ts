@@ -9,6 +9,7 @@ import {
   type ScheduleTrigger,
 } from '@reembed/producer'
 import { openQueue } from '@reembed/queue'
+import { listSchedules } from '@reembed/render'
 import { printable } from '@reembed/shared'
 import type { Command } from 'commander'
 import { addSchedule, removeSchedule, requireConfigFile, rootOf, schedulesOf } from '../config/schedules.ts'
@@ -48,18 +49,7 @@ export async function ls(flags: Partial<OutputFlags> & JsonFlag, self: Command):
   await using store =
     output === undefined ? undefined : await openExistingOutput({ ...flags, output }).catch(() => undefined)
   const rows = await describeSchedules(store, schedules, Date.now())
-  print(
-    flags.json,
-    rows,
-    rows.length === 0
-      ? 'no schedules'
-      : rows
-          .map(
-            ({ name, cron, timezone, when, next, last }) =>
-              `${name.padEnd(16)}  ${cron}  ${timezone}  ${when}  next ${next[0]}${last ? `, last ${last.tick} ${last.status} ${last.run}` : ''}`,
-          )
-          .join('\n'),
-  )
+  print(flags.json, rows, listSchedules(rows))
 }
 
 /**

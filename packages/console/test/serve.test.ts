@@ -145,7 +145,7 @@ test('the token opens pages in a header, or once exchanged for a cookie; it is i
   expect((await fetch(url, { headers: { cookie: 'reembed_console=guess' } })).status).toBe(401)
 })
 
-test('the console changes nothing: every method but GET and HEAD is refused', async () => {
+test('the console changes nothing without a token for actions: every method but GET and HEAD is refused', async () => {
   const url = await serve()
   for (const method of ['POST', 'PUT', 'DELETE', 'PATCH'])
     expect((await fetch(`${url}/runs/${RUN}`, { method })).status).toBe(405)

@@ -14,8 +14,8 @@ import { type Page, type Section, shortId } from './parts.ts'
 import { thresholdTable } from './thresholds.ts'
 
 /**
- * @param search the text searched in both runs: null if none was given, undefined if the console has
- * no endpoint
+ * @param search the text searched in both runs: null if none was given, undefined if the console
+ * has no endpoint
  */
 export function comparePage(
   output: OutputState,

@@ -30,7 +30,10 @@ export interface ConsoleOptions {
   readonly actions?:
     | { readonly token: string; readonly openQueue?: (() => Promise<Queue>) | undefined }
     | undefined
-  /** Embed the texts that readers search for, one for each endpoint; without them there is no search. */
+  /**
+   * Embed the texts that readers search for, one for each endpoint; without them there is no
+   * search.
+   */
   readonly endpoints?: readonly SearchEndpoint[] | undefined
   /** Access to corpora in S3, for the texts of documents. */
   readonly s3?: S3Options | undefined

@@ -38,7 +38,7 @@ export function addRunCommands(program: Command): void {
     .add(
       command(
         'console',
-        'Serve a page of the outputs: runs, progress, workers, rejects, versions. Reads only.',
+        'Serve pages of the outputs: runs, progress, workers, versions; actions with REEMBED_CONSOLE_ACTIONS_TOKEN.',
         'reembed console --output ./vectors --redis redis://localhost:6379',
       ),
       [...option.consoleOptions, ...option.redis, ...option.s3],

@@ -132,7 +132,7 @@ export function createEmbedder(
       return unavailable?.reason === 'warming' ? undefined : unavailable
     },
     async *embed(run, records, { signal, stop, meter, timer, onAnswered, metered = endpoint => endpoint }) {
-      const { prompt } = run.plan.recipe
+      const { prompt, dtype, nativeDimensions } = run.plan.recipe
       const name = `${run.store.url} ${run.plan.run}`
       const block = blocked.get(name)
       if (block && clock.now() < block.untilMs) throw block.error
@@ -152,6 +152,8 @@ export function createEmbedder(
           suspects,
           sizes,
           prompt,
+          // Vectors that are cut are normalised again, which needs float32.
+          halfPrecision: dtype === 'float16' && nativeDimensions === undefined,
           meter,
           timer,
           clock,

@@ -149,7 +149,9 @@ async function answer(
   if (url.pathname === '/sign-in') return page(200, signInPage(form))
   if (url.pathname === '/events') {
     const of = addressOf(url.searchParams.get('page'))
-    return of === undefined ? reply(400, 'name a page\n') : streams.open(response, () => read(of, viewer))
+    return of === undefined
+      ? reply(400, 'name a page\n')
+      : streams.open(response, () => read(of, viewer), `${of.href} ${viewer.csrf ?? viewer.canSignIn}`)
   }
   try {
     const shown = await read(url, viewer)

@@ -194,7 +194,7 @@ testUnless(
     expect(faults).toEqual([])
     await page.close()
   },
-  170_000,
+  300_000,
 )
 
 testUnless(

@@ -30,6 +30,7 @@ const EXTENDED = [
   'test/export/load-pages.test.ts',
   'test/load/follow.test.ts',
   'test/redis/lost-data.test.ts',
+  'test/source/delta-tables.test.ts',
 ]
 
 export default defineConfig({

@@ -7,7 +7,8 @@
 
 import { createHash } from 'node:crypto'
 import { zstdDecompressSync } from 'node:zlib'
-import { indexObject, readSlice } from '@reembed/corpus'
+import { readSlice } from '@reembed/corpus'
+import { indexObject } from '@reembed/formats'
 import type { Store } from '@reembed/store'
 import { tableFromArrays, tableToIPC } from 'apache-arrow'
 import { type Compressors, parquetReadObjects } from 'hyparquet'

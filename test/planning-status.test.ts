@@ -11,6 +11,7 @@ import { openStore } from '@reembed/store'
 import { createRegistry, openLog } from '@reembed/telemetry'
 import { startFakeHf } from '@reembed/testing'
 import { Redis } from 'ioredis'
+import { createReembed } from 'reembed'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { documents, flags, type Running, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
 import { type Gate, openGate } from './parts/gate.ts'
@@ -48,7 +49,8 @@ async function startHeldPlanner(): Promise<Running> {
     '--json',
   ])
   await gate.closed
-  await expect.poll(() => client.hlen(KEY), PATIENT).toBe(1)
+  const steps = async () => Object.values(await client.hgetall(KEY)).map(entry => JSON.parse(entry).step)
+  await expect.poll(steps, PATIENT).toEqual(['connecting'])
   return planner
 }
 
@@ -92,12 +94,15 @@ test('a run that is being planned is in status, ls, JSON, console and metric of 
   const series = `reembed_run_state{output="${output}",run="",state="planning",reason="none"} 1`
   expect(await stateMetrics()).toEqual([series])
   await expectOnConsole(/ planning for \d+ s: connecting to the endpoint.*, by /)
+  await using reembed = createReembed({ output, redis: redis.url })
+  expect(await reembed.planning()).toMatchObject([{ ...data, sentence: expect.stringMatching(sentence) }])
 
   gate.open()
   const { code, stdout } = await planner.finished
   expect(code).toBe(0)
   const { run } = JSON.parse(stdout)
   expect(await client.exists(KEY)).toBe(0)
+  expect(await reembed.planning()).toEqual([])
   expect(JSON.parse((await status('--json')).stdout)).toMatchObject({ run, planning: [] })
   expect(JSON.parse((await ls('--json')).stdout)).toMatchObject([{ run }])
   expect((await stateMetrics()).filter(line => line.includes('planning'))).toEqual([])
@@ -158,7 +163,6 @@ test('a watch of an output without a run follows planning, and then the run', as
 
 test('planning that fails, and a tick without a change, leave no entry', async () => {
   const source = await writeJsonl(join(folder.path, 'a.jsonl'), documents(20))
-  const empty = await writeJsonl(join(folder.path, 'empty.jsonl'), [{ id: 'a', other: 1 }])
   // Redis records each removal: an entry of a planner that ended soon may not be seen otherwise.
   await client.config('SET', 'notify-keyspace-events', 'Kgh')
   const events: string[] = []
@@ -169,7 +173,8 @@ test('planning that fails, and a tick without a change, leave no entry', async (
 
   const failed = await inProcess([
     'enqueue',
-    ...flags({ source: empty, output, redis: redis.url, endpoint: tei.url }),
+    ...flags({ source, output, redis: redis.url, endpoint: tei.url }),
+    '--dimensions=9999',
   ])
   expect(failed.code).toBe(2)
   await expect.poll(removals, PATIENT).toBe(1)

@@ -12,10 +12,13 @@ import {
   jobId,
   openQueue,
   type Queue,
+  requireRights,
 } from '@reembed/queue'
 import { ReembedError, withDeadlines } from '@reembed/shared'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { freePort, startRedisServer } from './infra/parts/redis-server.ts'
+import { temporaryFolder } from './parts/cli.ts'
 import { startHeldTcp } from './parts/tcp.ts'
 
 const RUN = 'q'.repeat(26)
@@ -63,6 +66,28 @@ async function consuming(
     })
   return { consumer, events, until }
 }
+
+test('a consumer waits at its start for an unavailable Redis longer than a command does', async () => {
+  await using stack = new AsyncDisposableStack()
+  const folder = stack.use(await temporaryFolder())
+  const port = await freePort()
+  const target = `redis://127.0.0.1:${port}`
+  const away = Promise.withResolvers<void>()
+  // A command waits 97 ms, which ends before the second attempt; the start of a consumer 1.9 s.
+  const started = withDeadlines({ timeoutMs: 3_900 }, () =>
+    consume(target, async () => {}, { concurrency: 1, outputs: ['/out'], onWait: () => away.resolve() }),
+  )
+  await Promise.race([away.promise, started])
+  stack.use(await startRedisServer(folder.path, ['--maxmemory-policy', 'noeviction', '--save', ''], port))
+  stack.use(await started)
+})
+
+test('rights that a lost connection did not prove are not granted', async () => {
+  const port = await freePort()
+  await expect(
+    withDeadlines({ timeoutMs: 500 }, () => requireRights(`redis://127.0.0.1:${port}`)),
+  ).rejects.toMatchObject({ code: 'REDIS_UNREACHABLE' })
+})
 
 test('each job is handled once when several producers add it repeatedly', async () => {
   const other = await openQueue(redis.url)

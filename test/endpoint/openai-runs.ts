@@ -78,12 +78,15 @@ export interface RunOutcome {
   /** Rows whose vector is not that of their text. */
   readonly wrong: number
   readonly refusals: number
+  /** Of each answered request: 'bytes float16'. */
+  readonly encodings: readonly string[]
 }
 
 /** One run to its end. @throws Error when it is not published in time */
 export async function runAgainst(
   { server: options }: ServerKind,
   { source, output, redis }: { readonly source: string; readonly output: string; readonly redis: string },
+  dtype: 'float32' | 'float16' = 'float32',
 ): Promise<RunOutcome> {
   await using server = await startOpenaiServer(options)
   await using reembed = createReembed({
@@ -92,7 +95,7 @@ export async function runAgainst(
     endpoint: server.routeUrl,
     endpointOptions: { model: 'm', token: TOKEN },
   })
-  const { run } = await reembed.enqueue(source, { maxRejects: '1' })
+  const { run } = await reembed.enqueue(source, { maxRejects: '1', vectors: { dtype } })
   await using _worker = await reembed.startWorker()
   const { status } = await reembed.wait(run, { signal: AbortSignal.timeout(END_MS) })
   // The worker may have published it before the wait began.
@@ -101,10 +104,12 @@ export async function runAgainst(
   let wrong = 0
   for await (const { ids, vectors, dimensions } of reembed.read()) {
     for (const [row, id] of ids.entries()) {
-      const expected = vectorOf(textOf(Number(id.slice(1))))
+      const exact = vectorOf(textOf(Number(id.slice(1))))
+      const expected = dtype === 'float16' ? new Float16Array(exact) : exact
       const vector = vectors.subarray(row * dimensions, (row + 1) * dimensions)
       if (expected.some((value, i) => Math.abs(value - (vector[i] ?? 0)) > 1e-6)) wrong += 1
     }
   }
-  return { rows: totals.rows, rejects: totals.rejects, wrong, refusals: server.refused.length }
+  const { refused, encodings } = server
+  return { rows: totals.rows, rejects: totals.rejects, wrong, refusals: refused.length, encodings }
 }

@@ -26,3 +26,18 @@ test.concurrent.each(some)('$name: the run ends, with 199 of 200 documents', asy
   const outcome = await runAgainst(kind, { source, output, redis: redis.url })
   expect(outcome).toMatchObject({ rows: 199, rejects: 1, wrong: 0 })
 })
+
+test.concurrent.each(['float32', 'float16'] as const)(
+  'a vLLM that offers bytes sends them as %s, and each stored value is the expected one',
+  async dtype => {
+    const server = { vllm: 'bytes', poison: { word: 'POISON', answer: 'error' } } as const
+    const output = join(root, dtype)
+    const outcome = await runAgainst({ name: dtype, server }, { source, output, redis: redis.url }, dtype)
+    const { encodings, ...counts } = outcome
+    expect(counts).toMatchObject({ rows: 199, rejects: 1, wrong: 0 })
+    // Reference texts and proofs are in float32; a probe that reads no vector asks for base64.
+    expect(new Set(encodings.filter(each => each !== 'base64'))).toEqual(
+      new Set(['bytes float32', `bytes ${dtype}`]),
+    )
+  },
+)

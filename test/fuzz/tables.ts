@@ -1,7 +1,8 @@
 // What the targets of tables have in common: an object is measured, probed, read as a whole and in
 // slices.
 
-import { indexObject, inspectObject, type ObjectIndex, readSlice, type SliceReader } from '@reembed/corpus'
+import { readSlice, type SliceReader } from '@reembed/corpus'
+import { indexObject, inspectObject, type ObjectIndex } from '@reembed/formats'
 import type { SlicePart, SourceRecord } from '@reembed/protocol'
 import { type Choices, memoryStore, must, refusing } from './target.ts'
 

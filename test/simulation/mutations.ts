@@ -82,7 +82,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'the source is read without comparing its etag',
-    file: 'corpus/src/source/decompress.ts',
+    file: 'formats/src/bytes/decompress.ts',
     find: '{ start, end, ifMatch: etag, signal }',
     replace: '{ start, end, signal }',
   },

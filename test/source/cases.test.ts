@@ -449,20 +449,59 @@ describe('Parquet', () => {
   })
 })
 
-describe('folders of table formats', () => {
+describe('tables of Delta Lake', () => {
+  it('that were overwritten have their current rows alone', async () => {
+    await using corpus = await openCorpus(`${CASES}delta-overwritten`)
+    const { head } = await planRun(corpus, { model: MODEL })
+    expect(head.table).toEqual({ format: 'delta', version: 1, files: 1 })
+    expect(await texts(`${CASES}delta-overwritten`)).toEqual([
+      ['new1', 'text of new1'],
+      ['new2', 'text of new2'],
+    ])
+  })
+
+  it('are read from a checkpoint and the commits after it, where older commits were cleaned up', async () => {
+    const ids = (await texts(`${CASES}delta-checkpoint`)).map(row => row[0])
+    expect(ids.sort()).toEqual(['after', 'k0', 'k3'])
+  })
+
+  it('carry their partition columns, with any character and null', async () => {
+    const rows = await carried(`${CASES}delta-partitions`, ['lang', 'year:int32'])
+    expect(rows.length).toBe(3)
+    expect(rows).toEqual(
+      expect.arrayContaining([
+        { lang: 'São Paulo', year: 2021 },
+        { lang: 'a/b=c%', year: 2021 },
+        { lang: null, year: 2022 },
+      ]),
+    )
+  })
+
   it.each([
-    ['the folder', ''],
     ['a glob in it', '/*.parquet'],
-  ])('Delta Lake is refused by name: %s', async (_, rest) => {
-    const table = join(folder, 'delta')
-    await cp(`${CASES}delta`, table, { recursive: true })
-    await file('delta/_delta_log/00000000000000000000.json', '{"protocol":{"minReaderVersion":1}}')
+    ['one of its files', '/part-00000-48d6fa77-f399-41e1-8fbf-f701f76612eb-c000.snappy.parquet'],
+    ['the folder above it', '/..'],
+  ])('are refused, with what to do: %s', async (_, rest) => {
+    const table = join(folder, 'above', 'delta')
+    await cp(`${CASES}delta-overwritten`, table, { recursive: true })
     await expect(texts(`${table}${rest}`)).rejects.toMatchObject({
       code: 'SOURCE_FORMAT',
-      message: expect.stringContaining('is a table of Delta Lake'),
+      message: expect.stringMatching(/is a table of Delta Lake: .*Give the folder of the whole table/),
     })
   })
 
+  it('are refused if a file of the current version is missing or was replaced', async () => {
+    const name = 'part-00000-48d6fa77-f399-41e1-8fbf-f701f76612eb-c000.snappy.parquet'
+    const table = join(folder, 'damaged-delta')
+    await cp(`${CASES}delta-overwritten`, table, { recursive: true })
+    await file(`damaged-delta/${name}`, 'PAR1')
+    await expect(texts(table)).rejects.toThrow(`states 762 bytes for "${name}", which has 4`)
+    await rm(join(table, name))
+    await expect(texts(table)).rejects.toThrow(`names 1 files that do not exist, such as "${name}"`)
+  })
+})
+
+describe('folders of table formats', () => {
   it.each([
     ['Delta Lake', 'd/_delta_log/00000000000000000000.json', 'd/part=1'],
     ['Iceberg', 'i/metadata/00000-1.metadata.json', 'i/data'],

@@ -1,6 +1,7 @@
 // Minimal cases of the faults that the fuzzer (npm run fuzz) found in readers of tables.
 
-import { indexObject, readSlice } from '@reembed/corpus'
+import { readSlice } from '@reembed/corpus'
+import { indexObject } from '@reembed/formats'
 import type { SourceObject, SourceRecord } from '@reembed/protocol'
 import { createParquetWriter, readFooter } from '@reembed/shard'
 import type { Store } from '@reembed/store'

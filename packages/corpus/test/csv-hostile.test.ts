@@ -1,11 +1,12 @@
 // CSV and TSV with hostile quoting: of every record that was written, the document has exactly its
 // text, or the run is refused, or its line is a reject. No record is lost or changed in silence.
 
-import { indexObject, readSlice } from '@reembed/corpus'
+import { indexObject } from '@reembed/formats'
 import type { SlicePart, SourceRecord } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { expect, test } from 'vitest'
+import { readSlice } from '../src/source/read.ts'
 
 const FILES = Number(process.env.REEMBED_TEST_FILES ?? 300)
 const SEED = Number(process.env.REEMBED_TEST_SEED ?? 1)

@@ -1,11 +1,11 @@
 import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { objectEncodingOf } from '@reembed/formats'
 import type { FieldMapping, Format, PartRead, Slice, SourceRecord } from '@reembed/protocol'
 import { openStore, type Store } from '@reembed/store'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { objectEncodingOf } from '../src/source/format.ts'
 import { readSlice } from '../src/source/read.ts'
 
 const FIELDS: FieldMapping = { id: 'id', text: 'text' }

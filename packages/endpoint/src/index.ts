@@ -42,8 +42,10 @@ export { openProber, type ProberOptions } from './prober.ts'
 export { createRequestSizes, probeRequestTokens, type RequestSizes } from './request-sizes.ts'
 export {
   checkEndpointExists,
+  type EndpointResolver,
   type ResolvedEndpoint,
   type ResolveOptions,
   resolveEndpoint,
+  resolveGiven,
 } from './resolve.ts'
 export { tracedEndpoint } from './trace.ts'

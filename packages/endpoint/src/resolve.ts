@@ -21,6 +21,18 @@ export interface ResolvedEndpoint {
   }
 }
 
+/**
+ * Resolves an endpoint when it is needed: it may have to start first, and a request that is wrong
+ * in itself must not wait for that.
+ * @param onState receives its state while it starts
+ */
+export type EndpointResolver = (onState: (state: string) => void) => Promise<ResolvedEndpoint>
+
+export const resolveGiven = async (
+  given: ResolvedEndpoint | EndpointResolver,
+  onState: (state: string) => void = () => {},
+): Promise<ResolvedEndpoint> => (typeof given === 'function' ? given(onState) : given)
+
 export interface ResolveOptions {
   /** How the endpoint is opened later; a revision that Hugging Face states is added. */
   readonly options?: EndpointOptions | undefined

@@ -2,6 +2,7 @@ import { badRowsOf, cosine, normOf } from '@reembed/shared'
 import { base64, openaiReply, vectorOf } from '@reembed/testing'
 import { describe, expect, test } from 'vitest'
 import { decodeEmbeddings, decodeNumbers, dimensionsOf, InvalidReplyError } from '../src/client/decode.ts'
+import { decodeBytes, dimensionsOfBytes } from '../src/client/decode-bytes.ts'
 
 const D = 24
 const texts = ['a', 'b', 'c']
@@ -257,4 +258,54 @@ test('vectors that stand elsewhere than in `data` are none', () => {
       InvalidReplyError,
     )
   }
+})
+
+describe('decodeBytes', () => {
+  const size = D * 4
+  const place = (index: number, start: number) => ({
+    index,
+    embed_dtype: 'float32',
+    endianness: 'little',
+    start,
+    end: start + size,
+    shape: [D],
+  })
+  const data = texts.map((_, i) => place(i, i * size))
+  const body = Buffer.concat(vectors.map(vector => Buffer.from(vector.buffer)))
+  const replyOf = (metadata: unknown, content: Buffer = body) => ({
+    status: 200,
+    headers: { metadata: typeof metadata === 'string' ? metadata : JSON.stringify(metadata) },
+    body: content,
+  })
+
+  test('each vector lands bit-exact in its row, by the index and the place that the reply states', () => {
+    const to = target([5, 0, 2])
+    const shuffled = {
+      data: [place(2, 0), place(0, size), place(1, 2 * size)],
+      model: 'm',
+      usage: { prompt_tokens: 9 },
+    }
+    expect(decodeBytes(replyOf(shuffled), to, 'float32')).toEqual({ model: 'm', tokens: 9 })
+    expect(row(to.vectors, 2)).toEqual(vectors[0])
+    expect(row(to.vectors, 5)).toEqual(vectors[1])
+    expect(row(to.vectors, 0)).toEqual(vectors[2])
+    expect(dimensionsOfBytes(replyOf(shuffled), 'float32')).toBe(D)
+  })
+
+  test.each<[string, unknown, Buffer?]>([
+    ['no metadata', 'no JSON'],
+    ['no data', { model: 'm' }],
+    ['one vector less', { data: data.slice(1) }],
+    ['a body that is cut', { data }, body.subarray(0, -4)],
+    ['a body that is longer', { data }, Buffer.concat([body, body])],
+    ['another type', { data: data.map(entry => ({ ...entry, embed_dtype: 'bfloat16' })) }],
+    ['another byte order', { data: data.map(entry => ({ ...entry, endianness: 'big' })) }],
+    ['a repeated index', { data: data.map(entry => ({ ...entry, index: 0 })) }],
+    ['an index of no input', { data: data.map(entry => ({ ...entry, index: entry.index + 1 })) }],
+    ['a place between two vectors', { data: data.map(entry => ({ ...entry, start: entry.start + 4 })) }],
+    ['a place of another size', { data: data.map(entry => ({ ...entry, end: entry.end + 4 })) }],
+    ['no entry', { data: [null, null, null] }],
+  ])('%s is not a valid reply', (_, metadata, content) => {
+    expect(() => decodeBytes(replyOf(metadata, content), target(), 'float32')).toThrow(InvalidReplyError)
+  })
 })

@@ -1,6 +1,6 @@
 // Opening an OpenAI-compatible server finds the form and the size of requests that it accepts.
 
-import { type OpenaiServerOptions, startOpenaiServer } from '@reembed/testing'
+import { type OpenaiServerOptions, startOpenaiServer, vectorOf } from '@reembed/testing'
 import { describe, expect, test } from 'vitest'
 import type { EndpointOptions } from '../src/client/endpoint.ts'
 import { openEndpoint } from '../src/client/open.ts'
@@ -38,6 +38,45 @@ test('a server that refuses base64 gets requests for numbers', async () => {
   const { vectors, refused } = await opening({ refusesBase64: true })
   expect(vectors.some(value => value !== 0)).toBe(true)
   expect(refused).toHaveLength(1)
+})
+
+describe('a vLLM', () => {
+  async function sending(vllm: 'bytes' | 'refused' | 'json' | 'small_headers', halfPrecision = false) {
+    await using server = await startOpenaiServer({ vllm })
+    await using endpoint = await openEndpoint(server.url, { model: 'm' })
+    const { dimensions } = endpoint.info
+    const texts = ['an owl', 'a field mouse', 'grass']
+    const rows = [2, 0, 1]
+    const vectors = new Float32Array(texts.length * dimensions)
+    const outcome = await endpoint.request(texts, vectors, { rows, halfPrecision })
+    const expected = new Float32Array(vectors.length)
+    for (const [i, text] of texts.entries()) expected.set(vectorOf(text), (rows[i] ?? 0) * dimensions)
+    return { outcome, vectors, expected, encoding: server.encodings.at(-1), info: endpoint.info }
+  }
+
+  test('that offers replies of bytes sends them, exact in float32', async () => {
+    const { outcome, vectors, expected, encoding, info } = await sending('bytes')
+    expect(encoding).toBe('bytes float32')
+    expect(vectors).toEqual(expected)
+    expect(outcome).toMatchObject({ kind: 'ok', tokens: 8, badRows: [] })
+    expect(info.version).toBe('vllm')
+  })
+
+  test('sends half precision where that suffices: what is stored as float16 is the same', async () => {
+    const { vectors, expected, encoding } = await sending('bytes', true)
+    expect(encoding).toBe('bytes float16')
+    expect(vectors).not.toEqual(expected)
+    expect(new Float16Array(vectors)).toEqual(new Float16Array(expected))
+  })
+
+  test.each(['refused', 'json', 'small_headers'] as const)(
+    'whose bytes are %s is used by base64, in float32 even where half precision suffices',
+    async vllm => {
+      const { vectors, expected, encoding } = await sending(vllm, true)
+      expect(encoding).toBe('base64')
+      expect(vectors).toEqual(expected)
+    },
+  )
 })
 
 test.each([200, 400, 401, 403, 404, 418, 500, 503])(

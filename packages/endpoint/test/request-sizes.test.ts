@@ -41,6 +41,38 @@ test('a refusal of a size that was accepted before teaches nothing', () => {
   expect(sizes.limits(info).tokens).toBe(Number.POSITIVE_INFINITY)
 })
 
+test('one odd refusal does not slow a worker for its life', () => {
+  const sizes = createRequestSizes()
+  for (const refuse of [
+    () => sizes.refusedTokens(1_000),
+    () => sizes.refusedInputs(2),
+    () => sizes.refusedBytes(100_000),
+  ])
+    refuse()
+  expect(sizes.limits(info)).toMatchObject({ inputs: 2, tokens: 500, bytes: 65_536 })
+  for (let i = 0; i < 6_000; i++) sizes.acceptedTokens(500)
+  const { inputs, tokens, bytes } = sizes.limits(info)
+  expect(inputs).toBe(32)
+  expect(tokens).toBeGreaterThan(10_000)
+  expect(bytes).toBe(1_600_000)
+})
+
+test('a limit that is real costs a refusal more and more rarely', () => {
+  const sizes = createRequestSizes()
+  const refusals: number[] = []
+  for (let i = 0; i < 100_000; i++) {
+    const { tokens } = sizes.limits(info)
+    if (tokens <= 900) sizes.acceptedTokens(tokens)
+    else {
+      refusals.push(i)
+      sizes.refusedTokens(Math.min(tokens, 5_000))
+    }
+  }
+  const isLate = (i: number): boolean => i >= 50_000
+  expect(refusals.filter(i => !isLate(i)).length).toBeLessThan(20)
+  expect(refusals.filter(isLate).length).toBeLessThan(8)
+})
+
 test('a refusal of bytes halves the request once, however many requests were in flight', () => {
   const sizes = createRequestSizes()
   for (let i = 0; i < 10; i++) sizes.refusedBytes(1_000_000)

@@ -1,7 +1,7 @@
 // Scores a finished run with judged queries. Gates compare later runs with the scores, also runs of
 // another model.
 
-import { openEndpoint, type ResolvedEndpoint } from '@reembed/endpoint'
+import { type EndpointResolver, openEndpoint, type ResolvedEndpoint, resolveGiven } from '@reembed/endpoint'
 import { putEvaluation, requirePlan, type Scores } from '@reembed/protocol'
 import { requireManifest } from '@reembed/shard'
 import type { Store } from '@reembed/store'
@@ -46,18 +46,20 @@ export interface ScoredRun {
 /**
  * Embeds the queries with the model of the run, compares them with every vector, and stores the
  * scores, put-if-absent.
+ * @param given resolved once the queries and the run are known to be valid
  * @throws ReembedError RUN_NOT_FOUND for a run that is not finished, MODEL_MISMATCH when the
  * endpoint serves another model, USAGE for files with file and line
  */
 export async function scoreRun(
   store: Store,
-  resolved: ResolvedEndpoint,
+  given: ResolvedEndpoint | EndpointResolver,
   { run, queries: source, top, queryPrompt, signal }: ScoreRequest,
 ): Promise<ScoredRun> {
   const queries = await queriesOf(source)
   const manifest = await requireManifest(store, run)
   const { recipe } = await requirePlan(store, run)
-  await using endpoint = await openEndpoint(resolved.url, resolved.options)
+  const { url, options } = await resolveGiven(given)
+  await using endpoint = await openEndpoint(url, options)
   requireModelOf(manifest, endpoint)
   const prompt = queryPrompt || manifest.queryPrompt || ''
   const vectors = await embedQueries(queries, prompt, endpoint, recipe)

@@ -1,7 +1,14 @@
 // Search in a finished run: the query is embedded with the run's own model and compared with every
 // vector.
 
-import { assertSameModel, type Endpoint, openEndpoint, type ResolvedEndpoint } from '@reembed/endpoint'
+import {
+  assertSameModel,
+  type Endpoint,
+  type EndpointResolver,
+  openEndpoint,
+  type ResolvedEndpoint,
+  resolveGiven,
+} from '@reembed/endpoint'
 import { type Manifest, requirePlan } from '@reembed/protocol'
 import { requireManifest, truncateVectors } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
@@ -46,17 +53,19 @@ export function requireModelOf(
 
 /**
  * The documents nearest to a query, nearest first.
+ * @param given resolved once the query and the run are known to be valid
  * @throws ReembedError USAGE for an empty query, RUN_NOT_FOUND for a run that is not finished,
  * MODEL_MISMATCH when the endpoint serves another model.
  */
 export async function searchRun(
   store: Store,
-  resolved: ResolvedEndpoint,
+  given: ResolvedEndpoint | EndpointResolver,
   { run, query, top, queryPrompt, readTexts = false, s3 = {}, onProgress, onTextsUnreadable }: SearchRequest,
 ): Promise<SearchHit[]> {
   if (query.trim() === '') throw new ReembedError('USAGE', 'the text to search for is empty')
   const manifest = await requireManifest(store, run)
-  await using endpoint = await openEndpoint(resolved.url, resolved.options)
+  const { url, options } = await resolveGiven(given)
+  await using endpoint = await openEndpoint(url, options)
   requireModelOf(manifest, endpoint)
   const prompt = queryPrompt || manifest.queryPrompt || ''
   const vector = truncateVectors(await endpoint.embed([`${prompt}${query.toWellFormed()}`]), manifest)

@@ -1,7 +1,7 @@
 // Chooses the fields of records for the id, the text and the carried columns: those that the user
 // named, or the first of the usual names that every sampled object has.
 
-import { fieldGetter, fitsColumn, type ObjectInspection } from '@reembed/corpus'
+import { fieldGetter, fitsColumn, type ObjectInspection } from '@reembed/formats'
 import { CARRIED_TYPES, type CarriedColumn, type CarriedType, type FieldMapping } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 

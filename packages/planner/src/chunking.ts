@@ -3,8 +3,9 @@
 // one vector for the first page of each file finds little. Records are cut only on request: most
 // corpora of records are cut already, and their ids must not change.
 
-import { isWholeFile, readSlice, splitOptionsOf } from '@reembed/corpus'
+import { readSlice, splitOptionsOf } from '@reembed/corpus'
 import { type Endpoint, truncateToBytes } from '@reembed/endpoint'
+import { isWholeFile } from '@reembed/formats'
 import type { Chunking, SourceObject } from '@reembed/protocol'
 import { messageOf, ReembedError, sha256, tokenizerKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'

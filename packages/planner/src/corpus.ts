@@ -2,12 +2,13 @@
 
 import { stat } from 'node:fs/promises'
 import { basename, dirname, posix } from 'node:path'
-import { isWholeFile, type ObjectEncoding, objectEncodingOf, SUPPORTED_EXTENSIONS } from '@reembed/corpus'
-import { type CsvDialect, FORMATS, type Format, type SourceObject } from '@reembed/protocol'
+import { type DeltaSnapshot, readDeltaSnapshot } from '@reembed/corpus'
+import { isWholeFile, type ObjectEncoding, objectEncodingOf, SUPPORTED_EXTENSIONS } from '@reembed/formats'
+import { type CsvDialect, FORMATS, type Format, type SourceObject, type SourceTable } from '@reembed/protocol'
 import { codeOf, ReembedError } from '@reembed/shared'
 import { type ObjectInfo, type OpenStoreOptions, openStore, type Store } from '@reembed/store'
 import { localPath, refuseOverlap } from './overlap.ts'
-import { refuseLogOfTable, refuseTableAbove } from './table-formats.ts'
+import { findTable, refuseLogOfTable, refuseTable, tableError } from './table-formats.ts'
 
 export interface OpenCorpusOptions {
   /** Reads every object as this format, whatever its extension. */
@@ -32,6 +33,8 @@ export interface ListCorpusOptions {
 export interface Corpus extends AsyncDisposable {
   /** Keys are relative to its root. For a single object that is the folder or prefix it lies in. */
   readonly store: Store
+  /** Set if the corpus is a table that is read by its log. */
+  readonly table?: SourceTable
   /** The objects to read, in key order. */
   objects(options?: ListCorpusOptions): AsyncGenerator<SourceObject, void, undefined>
 }
@@ -48,19 +51,23 @@ export async function openCorpus(
   const glob = await splitGlob(url)
   if (glob) {
     if (output !== undefined) await refuseOverlap(glob.root, output)
-    await refuseTableAbove(glob.root, s3)
+    await refuseTable(glob.root, s3)
     return corpusOfGlob(await openStore(glob.root, { s3 }), glob, { format, csv })
   }
   if (output !== undefined) await refuseOverlap(url, output)
   const { root, name } = /^(s3|hf):\/\//.test(url) ? splitUrl(url, format) : await splitPath(url)
-  if (isReadable(root)) await refuseTableAbove(root, s3)
   if (name !== undefined) {
+    await refuseTable(root, s3)
     const store = await openStore(root, { s3 })
     const only = await store.head(name, { signal })
     if (only) return corpusOfOne(store, only, { format, csv })
     await store[Symbol.asyncDispose]()
   }
-  const store = await openStore(name === undefined ? root : url, { s3 })
+  const place = name === undefined ? root : url
+  const table = await findTable(place, s3)
+  if (table && !(table.isSource && table.format === 'Delta Lake')) throw tableError(table)
+  const store = await openStore(place, { s3 })
+  if (table) return corpusOfDelta(store, await readDeltaSnapshot(store, signal))
   /**
    * The README.md of a dataset on the Hub is the dataset card. It is not a document of the corpus.
    */
@@ -97,10 +104,6 @@ async function* sourceObjects(
     else if (encoding || !isMarker(key)) onSkip?.(key)
   }
 }
-
-/** Whether the root has a scheme that openStore knows: it reports what is wrong with the others. */
-const isReadable = (root: string): boolean =>
-  /^(s3|hf|file):\/\//.test(root) || !/^[a-z][a-z0-9+.-]*:/i.test(root)
 
 type Reading = Pick<OpenCorpusOptions, 'format' | 'csv'>
 
@@ -172,6 +175,31 @@ function corpusOfOne(store: Store, { key, size, etag }: ObjectInfo, { format, cs
     yield object
   }
   return { store, objects, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
+}
+
+/** The current files of a table of Delta Lake, at the version that was read when it was opened. */
+function corpusOfDelta(store: Store, { version, files }: DeltaSnapshot): Corpus {
+  const damaged = (what: string): ReembedError =>
+    new ReembedError(
+      'SOURCE_FORMAT',
+      `Version ${version} of the Delta Lake table ${store.url} ${what}: restore the file, or repair the table`,
+      { option: 'source' },
+    )
+
+  async function* objects({ signal }: ListCorpusOptions = {}): ReturnType<Corpus['objects']> {
+    const missing = new Set(files.keys())
+    for await (const { key, size, etag } of store.list('', { signal })) {
+      if (!missing.delete(key)) continue
+      if (size !== files.get(key))
+        throw damaged(`states ${files.get(key)} bytes for ${JSON.stringify(key)}, which has ${size}`)
+      yield { key, size, etag, format: 'parquet' }
+    }
+    const [first] = missing
+    if (first !== undefined)
+      throw damaged(`names ${missing.size} files that do not exist, such as ${JSON.stringify(first)}`)
+  }
+  const table: SourceTable = { format: 'delta', version, files: files.size }
+  return { store, table, objects, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
 }
 
 interface Split {

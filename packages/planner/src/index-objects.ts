@@ -1,6 +1,6 @@
 // Indexes the objects that cannot be cut by their size alone, a few at a time and each once.
 
-import { indexObject, needsIndex, type ObjectIndex } from '@reembed/corpus'
+import { indexObject, needsIndex, type ObjectIndex } from '@reembed/formats'
 import type { SourceObject } from '@reembed/protocol'
 import { mapConcurrent } from '@reembed/shared'
 import type { Store } from '@reembed/store'

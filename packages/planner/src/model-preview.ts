@@ -1,7 +1,7 @@
 // Embeds a sample of the corpus with another model and compares it with the current version:
 // neighbours, answers to queries, health. Writes nothing.
 
-import { type Endpoint, openProber, type ResolvedEndpoint } from '@reembed/endpoint'
+import { type Endpoint, type EndpointResolver, openProber, type ResolvedEndpoint } from '@reembed/endpoint'
 import {
   compareRows,
   type EvaluationQuery,
@@ -99,14 +99,14 @@ const MAX_ANSWERS = 5_000
  */
 export async function previewModel(
   corpus: Corpus,
-  resolved: ResolvedEndpoint,
+  given: ResolvedEndpoint | EndpointResolver,
   options: PlanOptions,
   request: PreviewRequest,
 ): Promise<ModelPreview> {
   const { output, top, onNotice } = request
   const current = await requireManifest(output, await findRun(output, undefined, 'current'))
   const queries = await queriesOf(request.queries ?? [])
-  const planned = await planCorpus(corpus, resolved, options, { previousOutput: output, onNotice })
+  const planned = await planCorpus(corpus, given, options, { previousOutput: output, onNotice })
   const { recipe } = planned.head
   const sampled = await sampleOf(corpus, planned, request.sample)
   const judged = new Set(queries.flatMap(({ relevant }) => Object.keys(relevant)))
@@ -122,7 +122,8 @@ export async function previewModel(
   const answers = await answersOf(request, { current, recipe, judged, sampled, located })
 
   const { truncate = true } = options
-  await using endpoint = await openProber(resolved.url, { ...resolved.options, truncate })
+  const { url, options: endpointOptions } = planned.endpoint
+  await using endpoint = await openProber(url, { ...endpointOptions, truncate })
   const documents = orderByIdHash([...known, ...answers])
   const { rows: after, refused, tokens } = await request.embedDocuments(endpoint, documents, recipe)
   const before = await readRowsById(output, current, after.ids, located)

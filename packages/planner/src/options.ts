@@ -1,7 +1,7 @@
 // Options of a plan, and the notices that planning reports in addition to its result.
 
 import type { GateOptions } from '@reembed/evaluate'
-import type { CsvTable, Dtype, TextEstimate } from '@reembed/protocol'
+import type { CsvTable, Dtype, SourceTable, TextEstimate } from '@reembed/protocol'
 import type { PromptMismatch } from './documented-prompts.ts'
 import type { SpendingOptions } from './run-budget.ts'
 import type { ColumnFit } from './sample-fit.ts'
@@ -94,10 +94,10 @@ export interface PlanOptions {
 
 /** What planning does, in this order. */
 export type PlanStep =
-  | 'connecting'
-  | 'reference'
   | 'listing'
   | 'sampling'
+  | 'connecting'
+  | 'reference'
   | 'slicing'
   | 'comparing'
   | 'counting_tokens'
@@ -139,6 +139,8 @@ export type PlanNotice =
   | { readonly kind: 'files_among_records'; readonly count: number; readonly examples: readonly string[] }
   /** How a CSV or TSV object is read. */
   | { readonly kind: 'csv_dialect'; readonly key: string; readonly table: CsvTable }
+  /** The corpus is a table, of which the current files are read. */
+  | { readonly kind: 'table'; readonly table: SourceTable }
   /** Some of the sampled records would be rejected. */
   | {
       readonly kind: 'sample_rejects'

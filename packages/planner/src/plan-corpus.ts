@@ -4,11 +4,13 @@
 import type { ModelTokenizer } from '@reembed/corpus'
 import {
   type Endpoint,
+  type EndpointResolver,
   ensureReference,
   modelOf,
   openEndpoint,
   openProber,
   type ResolvedEndpoint,
+  resolveGiven,
 } from '@reembed/endpoint'
 import { resolveGates, storeQueries } from '@reembed/evaluate'
 import { type RunBudget, type ShardLayout, unreadShare } from '@reembed/protocol'
@@ -20,6 +22,7 @@ import { resolveChunking } from './chunking.ts'
 import type { Corpus } from './corpus.ts'
 import { promptMismatch } from './documented-prompts.ts'
 import { findRun } from './find-run.ts'
+import { inspectCorpus } from './inspect-corpus.ts'
 import { resolvePrompt } from './named-prompt.ts'
 import type { PlanNotice, PlanOptions, PlanStep } from './options.ts'
 import { type PlanRequest, type PlanResult, planRun } from './plan.ts'
@@ -52,12 +55,6 @@ export interface PlanContext {
   readonly signal?: AbortSignal | undefined
 }
 
-/**
- * Resolves the endpoint as a part of planning: it may have to start first.
- * @param onState receives its state while it starts
- */
-export type EndpointResolver = (onState: (state: string) => void) => Promise<ResolvedEndpoint>
-
 /** Share of the text that a user must hear of if the model does not read it. */
 const NOTABLE_SHARE = 0.01
 
@@ -76,8 +73,8 @@ export interface PlannedCorpus extends PlanResult {
 }
 
 /**
- * Plans a run with an endpoint, or with one that is resolved first; record it with `submitRun` or
- * `recordPlan`.
+ * Plans a run with an endpoint, or with one that is resolved once the corpus and the options are
+ * known to be valid; record it with `submitRun` or `recordPlan`.
  * @throws ReembedError USAGE for options that contradict each other, the endpoint or the corpus,
  * with `option` set to the option at fault; SOURCE_EMPTY, SOURCE_FORMAT, FIELD_NOT_FOUND;
  * MODEL_MISMATCH; ENDPOINT_UNREACHABLE.
@@ -89,9 +86,7 @@ export async function planCorpus(
   context: PlanContext = {},
 ): Promise<PlannedCorpus> {
   const { output, redis, signal } = context
-  const resolve: EndpointResolver = typeof given === 'function' ? given : async () => given
-  if (output === undefined || redis === undefined)
-    return planQuietly(corpus, await resolve(() => {}), options, context)
+  if (output === undefined || redis === undefined) return planQuietly(corpus, given, options, context)
   let step: PlanningStep = { step: 'connecting', done: 0 }
   const announcement = announcePlanning(redis, output.url, { step, signal })
   const report = (next: PlanningStep): void => {
@@ -104,8 +99,8 @@ export async function planCorpus(
     context.onNotice?.(notice)
   }
   try {
-    const endpoint = await resolve(state => report({ ...step, endpoint: state }))
-    const planned = await planQuietly(corpus, endpoint, options, { ...context, onNotice })
+    const resolve: EndpointResolver = () => resolveGiven(given, state => report({ ...step, endpoint: state }))
+    const planned = await planQuietly(corpus, resolve, options, { ...context, onNotice })
     report({ step: 'recording', done: 0 })
     return { ...planned, announcement }
   } catch (error) {
@@ -117,21 +112,28 @@ export async function planCorpus(
 /** `planCorpus` without an entry in Redis. */
 async function planQuietly(
   corpus: Corpus,
-  resolved: ResolvedEndpoint,
+  given: ResolvedEndpoint | EndpointResolver,
   options: PlanOptions,
   context: PlanContext,
 ): Promise<PlannedCorpus> {
   const { output, previousOutput = output, signal, onNotice = () => {} } = context
-  const { url, options: endpointOptions } = resolved
   const { truncate = true } = options
-  const price = await resolvePrice(options.spending ?? {}, resolved)
-  const budget = budgetOf(options.spending ?? {}, price)
+  // What is wrong with the options or the corpus costs no start of an endpoint.
   const gating = await resolveGates(options)
   if (options.maxTruncated !== undefined) truncationAllowed(options.maxTruncated)
+  const base = options.reuse === false ? undefined : options.reuse?.run
+  if (base !== undefined && previousOutput) await findRun(previousOutput, base, 'newest')
+  const onProgress: PlanRequest['onProgress'] = (step, done) => onNotice({ kind: 'progress', step, done })
+  const request = requestOf(options, previousOutput)
+  const inspected = await inspectCorpus(corpus, { ...request, onProgress, signal })
   const step = (name: PlanStep): void => onNotice({ kind: 'progress', step: name, done: 0 })
+  step('connecting')
+  const resolved = await resolveGiven(given)
+  const { url, options: endpointOptions } = resolved
+  const price = await resolvePrice(options.spending ?? {}, resolved)
+  const budget = budgetOf(options.spending ?? {}, price)
   const { redis, awaitEndpoint = false } = context
   await using _wake = awaitEndpoint && redis !== undefined ? await requestWake(redis) : undefined
-  step('connecting')
   await using endpoint = await openProber(
     url,
     { ...endpointOptions, truncate, signal },
@@ -148,12 +150,13 @@ async function planQuietly(
   const tokenizers = openTokenizerSource(options, resolved, model)
   const chunkingContext = { endpoint, tokenizers, prompt, output, source: corpus.store, onNotice, signal }
   const planned = await planRun(corpus, {
-    ...requestOf(options, previousOutput),
+    ...request,
+    inspected,
     model,
     prompt,
     chunking: found => resolveChunking(options, found, chunkingContext),
     lookUpRun: async run => (output ? lookUpRun(output, run) : { run }),
-    onProgress: (step, done) => onNotice({ kind: 'progress', step, done }),
+    onProgress,
     signal,
   })
   const { chunking } = planned.head.recipe
@@ -203,6 +206,7 @@ function requestOf(
 
 /** Notices about the objects of the corpus. */
 function noticesOf({
+  head,
   sample,
   skipped,
   empty,
@@ -210,6 +214,7 @@ function noticesOf({
   repeatedDecompression,
 }: PlanResult): PlanNotice[] {
   const notices: PlanNotice[] = sample.tables.map(table => ({ kind: 'csv_dialect', ...table }))
+  if (head.table) notices.push({ kind: 'table', table: head.table })
   if (skipped.count > 0) notices.push({ kind: 'objects_skipped', ...skipped })
   if (empty.count > 0) notices.push({ kind: 'objects_empty', ...empty })
   if (mixedInFiles.count > 0) notices.push({ kind: 'files_among_records', ...mixedInFiles })

@@ -4,10 +4,10 @@
 import type { PlanStep } from './options.ts'
 
 const STEPS: Readonly<Record<PlanStep, readonly [text: string, noun: string]>> = {
-  connecting: ['connecting to the endpoint', 'try'],
-  reference: ["embedding reference texts, which identify the model's vectors", 'text'],
   listing: ['listing the source', 'object'],
   sampling: ['reading a sample of the source', 'place'],
+  connecting: ['connecting to the endpoint', 'try'],
+  reference: ["embedding reference texts, which identify the model's vectors", 'text'],
   slicing: ['cutting the source into slices', 'slice'],
   comparing: ['comparing the source with the current version', 'slice'],
   counting_tokens: ['counting tokens', 'text'],

@@ -1,7 +1,6 @@
 // Plans a run from a listing and a sample of records. Writes nothing. Deterministic: the same
 // corpus, model and options give the same plan and the same run id in every process.
 
-import { createMapper } from '@reembed/corpus'
 import {
   type Chunking,
   type Dtype,
@@ -19,12 +18,13 @@ import { ReembedError } from '@reembed/shared'
 import type { BaseRunResult, RecipeIds } from './base-run.ts'
 import type { Corpus } from './corpus.ts'
 import { createObjectIndexer } from './index-objects.ts'
+import { type InspectedCorpus, inspectCorpus } from './inspect-corpus.ts'
 import { DEFAULT_MAX_REJECTS } from './publish-limits.ts'
 import type { PlannedRun, RunLookup } from './record-plan.ts'
 import { createDecompressionCounter, type RepeatedDecompression } from './repeated-decompression.ts'
-import { type Sample, sampleCorpus } from './sample.ts'
+import type { Sample } from './sample.ts'
 import { chooseSlicing, keepSlicing, type Slicing, slices } from './slice.ts'
-import { type ObjectExamples, type Survey, survey } from './survey.ts'
+import type { ObjectExamples, Survey } from './survey.ts'
 
 export interface PlanRequest {
   readonly model: ModelIdentity
@@ -64,6 +64,8 @@ export interface PlanRequest {
   readonly lookUpRun?: ((run: string) => Promise<RunLookup>) | undefined
   /** Called with what planning does, and how far it is. */
   readonly onProgress?: ((step: 'listing' | 'sampling' | 'slicing', done: number) => void) | undefined
+  /** The corpus, if it was inspected before. */
+  readonly inspected?: InspectedCorpus | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -92,18 +94,8 @@ const REPORTED = 1_000
  * options that the model or the corpus cannot meet.
  */
 export async function planRun(corpus: Corpus, given: PlanRequest): Promise<PlanResult> {
-  const { template, findBaseRun, lookUpRun = notRecorded, onProgress = () => {}, signal } = given
-  onProgress('listing', 0)
-  const found = await survey(corpus, signal, objects => onProgress('listing', objects))
-  onProgress('sampling', 0)
-  const sample = await sampleCorpus(corpus, found, given)
-  if (sample.documents === 0) {
-    throw new ReembedError(
-      'SOURCE_EMPTY',
-      `There is nothing to embed: the objects in ${corpus.store.url} hold no records`,
-    )
-  }
-  const { fields, carry } = sample
+  const { findBaseRun, lookUpRun = notRecorded, onProgress = () => {}, signal } = given
+  const { found, sample } = given.inspected ?? (await inspectCorpus(corpus, given))
   const { chunking } = given
   const request: FixedRequest = {
     ...given,
@@ -112,7 +104,6 @@ export async function planRun(corpus: Corpus, given: PlanRequest): Promise<PlanR
   const layout = layoutWith(request, sample)
   // Refuses here what every worker would refuse.
   extraColumns(layout)
-  if (fields) createMapper({ fields, template, carry })
   const recipe = recipeOf(request, sample)
   const [spaceId, recipeId] = [spaceIdOf(recipe.model), recipeIdOf(recipe)]
   const baseRun: BaseRunResult = findBaseRun
@@ -150,6 +141,7 @@ export async function planRun(corpus: Corpus, given: PlanRequest): Promise<PlanR
       spaceId,
       recipeId,
       source: corpus.store.url,
+      table: corpus.table,
       recipe,
       layout,
       shards,

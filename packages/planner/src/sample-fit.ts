@@ -1,15 +1,8 @@
 // Maps the sampled records as a worker would, before anything is embedded: which of them would be
 // rejected, and which values of carried columns would become null.
 
-import {
-  createMapper,
-  type DocumentMapping,
-  fieldGetter,
-  fitsColumn,
-  isRowFormat,
-  type ObjectInspection,
-  readSlice,
-} from '@reembed/corpus'
+import { createMapper, type DocumentMapping, readSlice } from '@reembed/corpus'
+import { fieldGetter, fitsColumn, isRowFormat, type ObjectInspection } from '@reembed/formats'
 import type { CarriedColumn, SourceObject, SourceRecord } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'

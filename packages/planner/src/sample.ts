@@ -1,14 +1,8 @@
 // Reads a few records at several places, to choose the fields and to estimate the size of
 // documents. Of Parquet and Arrow, metadata is read, and a few rows of two objects.
 
-import {
-  createMapper,
-  type DocumentMapping,
-  fieldGetter,
-  inspectObject,
-  type ObjectInspection,
-  parseTemplate,
-} from '@reembed/corpus'
+import { createMapper, type DocumentMapping, parseTemplate } from '@reembed/corpus'
+import { fieldGetter, inspectObject, type ObjectInspection } from '@reembed/formats'
 import {
   type CarriedColumn,
   type CsvTable,

@@ -8,7 +8,7 @@
 // Plain JSONL is cut into even byte ranges. All else is cut at the split points of its index: lines
 // or row groups.
 
-import { isRowFormat, isWholeFile, type ObjectIndex } from '@reembed/corpus'
+import { isRowFormat, isWholeFile, type ObjectIndex } from '@reembed/formats'
 import type { Slice, SlicePart, SourceObject } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 

@@ -2,7 +2,7 @@
 // snapshot, and picks the objects to sample.
 
 import { createHash } from 'node:crypto'
-import { isWholeFile, SUPPORTED_EXTENSIONS } from '@reembed/corpus'
+import { isWholeFile, SUPPORTED_EXTENSIONS } from '@reembed/formats'
 import type { SourceObject } from '@reembed/protocol'
 import { canonical, ReembedError } from '@reembed/shared'
 import type { Corpus } from './corpus.ts'

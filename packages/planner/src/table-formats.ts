@@ -7,14 +7,29 @@ import { ReembedError } from '@reembed/shared'
 import { type OpenStoreOptions, openStore } from '@reembed/store'
 import { localPath } from './overlap.ts'
 
-const TABLE_FORMATS = [
+interface TableFormat {
+  readonly name: 'Delta Lake' | 'Iceberg' | 'Hudi'
+  /** The folder of the log, and which names in it prove that it is one. */
+  readonly folder: string
+  readonly file: RegExp
+}
+
+const TABLE_FORMATS: readonly TableFormat[] = [
   { name: 'Delta Lake', folder: '_delta_log', file: /^[^/]+\.(?:json|crc|checkpoint[^/]*\.parquet)$/ },
   { name: 'Iceberg', folder: 'metadata', file: /^[^/]+\.metadata\.json(?:\.gz)?$/ },
   { name: 'Hudi', folder: '.hoodie', file: /^/ },
-] as const
+]
 
 /** A source may be a partition of a table, or a folder of its data files. */
 const LEVELS_ABOVE = 3
+
+/** A folder that a table format wrote. */
+export interface FoundTable {
+  readonly format: TableFormat['name']
+  readonly url: string
+  /** Whether the source is the whole table, not a folder in it. */
+  readonly isSource: boolean
+}
 
 /** @throws ReembedError SOURCE_FORMAT if an object of the listing belongs to the log of a table */
 export function refuseLogOfTable(url: string, key: string): void {
@@ -22,18 +37,22 @@ export function refuseLogOfTable(url: string, key: string): void {
   for (const { name, folder, file } of TABLE_FORMATS) {
     const at = steps.indexOf(folder)
     if (at === -1 || !file.test(steps.slice(at + 1).join('/'))) continue
-    throw tableError(name, [url, ...steps.slice(0, at)].join('/'))
+    throw tableError({ format: name, url: [url, ...steps.slice(0, at)].join('/') })
   }
 }
 
 /**
  * Searches for the log of a table at the root of a source and above it, where the listing of the
  * source does not reach. Places that cannot be read are passed over.
- * @throws ReembedError SOURCE_FORMAT if the source is a table or lies in one
  */
-export async function refuseTableAbove(root: string, s3: OpenStoreOptions['s3']): Promise<void> {
-  // The listing of a dataset of the Hub is one request for all of it.
-  if (root.startsWith('hf://datasets/')) return
+export async function findTable(root: string, s3: OpenStoreOptions['s3']): Promise<FoundTable | undefined> {
+  // The listing of a dataset of the Hub is one request for all of it. openStore reports schemes
+  // that it does not know.
+  if (
+    root.startsWith('hf://datasets/') ||
+    (!/^(s3|hf|file):\/\//.test(root) && /^[a-z][a-z0-9+.-]*:/i.test(root))
+  )
+    return undefined
   const isRemote = /^(s3|hf):\/\//.test(root)
   let place = isRemote ? root.replace(/\/+$/, '') : localPath(root)
   for (let level = 0; level <= LEVELS_ABOVE; level++) {
@@ -41,13 +60,20 @@ export async function refuseTableAbove(root: string, s3: OpenStoreOptions['s3'])
       const names = await (isRemote
         ? remoteNames(place, folder, s3)
         : readdir(join(place, folder)).catch(() => []))
-      if (names === undefined) return
-      if (names.some(each => file.test(each))) throw tableError(name, place)
+      if (names === undefined) return undefined
+      if (names.some(each => file.test(each))) return { format: name, url: place, isSource: level === 0 }
     }
     const above = isRemote ? place.replace(/\/[^/]+$/, '') : dirname(place)
-    if (above === place || (isRemote && !/^s3:\/\/[^/]+/.test(above))) return
+    if (above === place || (isRemote && !/^s3:\/\/[^/]+/.test(above))) return undefined
     place = above
   }
+  return undefined
+}
+
+/** @throws ReembedError SOURCE_FORMAT if the root of a source lies in a table or is one */
+export async function refuseTable(root: string, s3: OpenStoreOptions['s3']): Promise<void> {
+  const table = await findTable(root, s3)
+  if (table) throw tableError(table)
 }
 
 /** Some names below a folder of a bucket; undefined if it cannot be listed at the first try. */
@@ -71,10 +97,12 @@ async function remoteNames(
   }
 }
 
-const tableError = (name: string, url: string): ReembedError =>
+export const tableError = ({ format, url }: Pick<FoundTable, 'format' | 'url'>): ReembedError =>
   new ReembedError(
     'SOURCE_FORMAT',
-    `${url} is a table of ${name}: its folder also holds files of rows that were deleted or replaced. ` +
-      'Write the current rows as Parquet to another folder and embed that folder',
+    `${url} is a table of ${format}: its folder also holds files of rows that were deleted or replaced. ` +
+      (format === 'Delta Lake' && !url.startsWith('hf://datasets/')
+        ? 'Give the folder of the whole table as the source: its log states which files are current'
+        : 'Write the current rows as Parquet to another folder and embed that folder'),
     { option: 'source' },
   )

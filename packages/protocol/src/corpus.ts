@@ -39,6 +39,20 @@ export const ID_FIELDS = ['id', '_id', 'doc_id', 'docid'] as const
 /** Default field names of the text, in order of preference. */
 export const TEXT_FIELDS = ['text', 'content', 'contents', 'body', 'passage'] as const
 
+/** The state of a table that is read by its log: the snapshot of a run. */
+export interface SourceTable {
+  readonly format: 'delta'
+  readonly version: number
+  /** The current data files. */
+  readonly files: number
+}
+
+export const sourceTableShape: Shape = record<SourceTable>({
+  format: oneOf(['delta']),
+  version: count,
+  files: count,
+})
+
 /** One object of the source at plan time. */
 export interface SourceObject {
   readonly key: string

@@ -25,6 +25,7 @@ export {
   type SlicePart,
   type SourceObject,
   type SourceRecord,
+  type SourceTable,
   TEXT_FIELDS,
 } from './corpus.ts'
 export { describeCsvDialect, parseCsvDialect } from './csv-dialect.ts'

@@ -30,7 +30,9 @@ import {
   chunkingShape,
   type FieldMapping,
   type Slice,
+  type SourceTable,
   sliceShape,
+  sourceTableShape,
 } from './corpus.ts'
 import { DTYPES, type Dtype, type ShardLayout } from './layout.ts'
 import { type Quote, quoteShape, type TextEstimate, textsShape } from './quote.ts'
@@ -65,6 +67,8 @@ export interface Plan {
   readonly recipeId: string
   /** URL of the corpus: an absolute folder, s3:// or hf://. Keys of slices are relative to it. */
   readonly source: string
+  /** Set if the corpus is a table that is read by its log. Not part of the run id. */
+  readonly table?: SourceTable | undefined
   readonly recipe: Recipe
   /** The columns of shards besides id, vector and content hash. */
   readonly layout?: ShardLayout | undefined
@@ -171,6 +175,7 @@ const planShape = record<Plan>({
   spaceId: filledText,
   recipeId: filledText,
   source: filledText,
+  table: optional(sourceTableShape),
   recipe: record<Recipe>({
     model: modelShape,
     prompt: text,

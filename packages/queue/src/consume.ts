@@ -155,10 +155,12 @@ const MAX_ERRORS_PER_SECOND = 3
 export async function consume(
   target: RedisTarget,
   handle: (job: Job, context: JobContext) => Promise<void>,
-  { concurrency, outputs, observer, onEvent = () => {}, ...connect }: ConsumeOptions,
+  { concurrency, outputs, observer, onEvent = () => {}, ...given }: ConsumeOptions,
 ): Promise<Consumer> {
   const served = outputs.map(normalOutput)
   const [redisUrl, queue] = [secureUrlOf(target), queueOf(target)]
+  // A failover may happen at any moment of the start.
+  const connect = { ...given, timeoutMs: given.timeoutMs ?? deadlines().redis.readyMs }
   requireNoEviction(await inspectRedis(redisUrl, connect), redisUrl)
   await unlessAborted(connect.signal, requireRights(redisUrl))
   const { DelayedError, UnrecoverableError, WaitingError } = await import('bullmq')

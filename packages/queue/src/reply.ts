@@ -8,6 +8,10 @@ import { redisAddress } from './redis.ts'
 /** Errors of ioredis for a server that it cannot reach. */
 const UNREACHABLE = /Connection is closed|Command timed out|max retries per request|isn't writeable/
 
+/** True for an error of the connection: the server may not have received the command. */
+export const isConnectionError = (error: unknown): boolean =>
+  UNREACHABLE.test(messageOf(error)) || /^E[A-Z]+$/.test(codeOf(error) ?? '')
+
 /** Awaits the replies to a call, at most the time that a command of `deadlines` may take. */
 export type RedisReply = <T>(call: () => Promise<T>) => Promise<T>
 
@@ -30,8 +34,7 @@ export function createRedisReply(url: string, limitMs: number = deadlines().redi
       wait.answered()
       return reply
     } catch (error) {
-      const isConnection = UNREACHABLE.test(messageOf(error)) || /^E[A-Z]+$/.test(codeOf(error) ?? '')
-      if (error instanceof ReembedError || !isConnection) throw error
+      if (error instanceof ReembedError || !isConnectionError(error)) throw error
       throw unreachable(codeOf(error) ?? messageOf(error), error)
     }
   }

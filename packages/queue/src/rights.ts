@@ -5,8 +5,8 @@ import { randomUUID } from 'node:crypto'
 import { deadlines, ReembedError } from '@reembed/shared'
 import { REDIS_PREFIX } from './names.ts'
 import { missingCommand, redisAddress } from './redis.ts'
-import { openClient } from './redis-client.ts'
-import { createRedisReply } from './reply.ts'
+import { connectRedis } from './redis-client.ts'
+import { createRedisReply, isConnectionError } from './reply.ts'
 
 type Attempt = readonly [command: string, ...args: (string | number)[]]
 
@@ -74,20 +74,25 @@ const attemptsOn = (key: string): Attempt[] => [
  * @throws ReembedError REDIS_MISCONFIGURED that names the missing rights, REDIS_UNREACHABLE
  */
 export async function requireRights(url: string): Promise<void> {
-  const client = openClient(url, {
-    maxRetriesPerRequest: 0,
-    retryStrategy: () => null,
-  })
+  const client = connectRedis(url)
   client.on('error', () => {})
   try {
     const key = `${REDIS_PREFIX}:check:${randomUUID()}`
     const reply = createRedisReply(url, deadlines().redis.readyMs)
-    const answers = await reply(() =>
-      Promise.allSettled(attemptsOn(key).map(([name, ...args]) => client.call(name, ...args))),
-    )
-    const refused = answers.flatMap(answer =>
-      answer.status === 'rejected' ? (missingCommand(answer.reason) ?? []) : [],
-    )
+    const refused = await reply(() =>
+      Promise.all(
+        attemptsOn(key).map(([name, ...args]) =>
+          client.call(name, ...args).then(
+            () => [],
+            (error: unknown) => {
+              // A command that did not arrive proves no right.
+              if (isConnectionError(error)) throw error
+              return missingCommand(error) ?? []
+            },
+          ),
+        ),
+      ),
+    ).then(answers => answers.flat())
     const missing = [...new Set(refused)]
     if (missing.length === 0) return
     throw new ReembedError(

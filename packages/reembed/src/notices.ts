@@ -35,12 +35,11 @@ function textOf(notice: Exclude<PreviewNotice, Progress>): string {
     case 'objects_skipped':
       return `note: ${counted(notice.count, 'object')} skipped, with an unknown extension, a leading _ in the name, or a README beside data: ${namesOf(notice)}. Give --format to read all objects in one format`
     case 'files_among_records':
-      return (
-        `note: ${counted(notice.count, 'text or Markdown object')} in a corpus that also has objects of records; each one becomes a document: ${namesOf(notice)}. ` +
-        "If they are not documents, give a glob such as '**/*.parquet' as the source"
-      )
+      return `note: ${counted(notice.count, 'text or Markdown object')} in a corpus that also has objects of records; each one becomes a document: ${namesOf(notice)}. If they are not documents, give a glob such as '**/*.parquet' as the source`
     case 'csv_dialect':
       return `csv  ${notice.key}: ${describeCsvDialect(notice.table)}. Give --csv to change that`
+    case 'table':
+      return `Delta Lake table, version ${notice.table.version}: ${counted(notice.table.files, 'current file')}`
     case 'sample_rejects':
       return `note: ${notice.rejected} of ${counted(notice.records, 'sampled record')} would be rejected: ${notice.message}`
     case 'column_fit':

@@ -5,6 +5,7 @@ export type { EvaluationQuery, ScoredRun, Verification } from '@reembed/evaluate
 export type { PlanNotice, PlanOptions, SpendingOptions } from '@reembed/planner'
 export type {
   FollowProgress,
+  PlanningStatus,
   PublishedVersion,
   PublishOutcome,
   RunCost,

@@ -1,17 +1,20 @@
 // The SDK: the pipeline as calls of a program. No environment variables, no output, no exit:
 // everything comes in by options and out by results, errors, callbacks and the logger.
 
+import type { EndpointResolver } from '@reembed/endpoint'
 import { type ScoredRun, scoreRun, type Verification, verify } from '@reembed/evaluate'
-import { type EndpointResolver, findRun, openCorpus, planCorpus, plannedRuns } from '@reembed/planner'
+import { findRun, openCorpus, planCorpus, plannedRuns } from '@reembed/planner'
 import {
   createSweeper,
   followRun,
   forcePublish,
   listVersions,
+  type PlanningStatus,
   type PublishedVersion,
   type PublishOutcome,
   publish,
   type RunStatus,
+  readPlanningStatus,
   readRunStatus,
   resumeRun,
   rollback,
@@ -177,6 +180,21 @@ export interface Reembed extends AsyncDisposable {
    * ```
    */
   status(run?: string, options?: CallOptions): Promise<RunStatus>
+
+  /**
+   * The runs of this output that are being planned by any process on the same Redis. Such a run has
+   * no id yet. Empty without `redis`.
+   *
+   * @throws ReembedError `REDIS_UNREACHABLE`
+   * @example
+   * ```ts
+   * import { createReembed } from 'reembed'
+   *
+   * await using reembed = createReembed({ output: './vectors', redis: 'redis://localhost:6379' })
+   * for (const { planner, sentence } of await reembed.planning()) console.log(planner, sentence)
+   * ```
+   */
+  planning(options?: CallOptions): Promise<PlanningStatus[]>
 
   /**
    * Reads every shard of a run whole and checks that receipts tile the corpus, ids are unique,
@@ -392,7 +410,7 @@ function planningCalls(
     async plan(source, options = {}) {
       const { onNotice, signal } = options
       await using corpus = await openSource(source, options)
-      const endpoint = await resources.endpoint(onNotice, signal)
+      const endpoint: EndpointResolver = () => resources.endpoint(onNotice, signal)
       const previousOutput = await existing(resources.store(signal))
       const planned = await orReason(
         signal,
@@ -482,7 +500,16 @@ function runCalls(
   { redis }: ReembedOptions,
 ): Pick<
   Reembed,
-  'runs' | 'versions' | 'status' | 'verify' | 'publish' | 'rollback' | 'pause' | 'cancel' | 'resume'
+  | 'runs'
+  | 'versions'
+  | 'status'
+  | 'planning'
+  | 'verify'
+  | 'publish'
+  | 'rollback'
+  | 'pause'
+  | 'cancel'
+  | 'resume'
 > {
   const stop = async (
     name: string,
@@ -500,6 +527,11 @@ function runCalls(
       const store = await resources.store(signal)
       const run = await findRun(store, name, 'newest')
       return readRunStatus(store, redis ? await resources.queue(signal) : undefined, run)
+    },
+
+    async planning({ signal } = {}) {
+      const store = await resources.store(signal)
+      return readPlanningStatus(store, redis ? await resources.queue(signal) : undefined)
     },
 
     async verify(name, { signal } = {}) {
@@ -555,7 +587,7 @@ function readingCalls(
     async evaluate(name, { queries, top = 10, queryPrompt, signal }) {
       const store = await resources.store(signal)
       const run = await findRun(store, name, name === undefined ? 'current' : 'newest')
-      const endpoint = await resources.endpoint(undefined, signal)
+      const endpoint: EndpointResolver = () => resources.endpoint(undefined, signal)
       const source = 'queriesFile' in queries ? { ...queries, s3 } : queries
       return orReason(signal, scoreRun(store, endpoint, { run, queries: source, top, queryPrompt, signal }))
     },

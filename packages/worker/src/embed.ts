@@ -62,6 +62,8 @@ export interface EmbedOptions {
   readonly reference?: ModelReference | undefined
   /** Prepended to each text. */
   readonly prompt?: string
+  /** Whether the vectors are stored as float16, without a computation that needs more. */
+  readonly halfPrecision?: boolean | undefined
   /** Measures the whole texts; one of its own if not given. */
   readonly meter?: TextMeter | undefined
   /** Memory of the vectors, shared by all jobs of a worker. */
@@ -108,8 +110,9 @@ export async function* embed(
     random = Math.random,
   } = options
   const canary = createCanary(endpoint, options.reference, random)
+  const { halfPrecision } = options
   const waiting = { suspects, sizes, maxUnavailableMs, stop, clock, random }
-  const sender = createSender({ endpoint, canary, limiter, ...waiting })
+  const sender = createSender({ endpoint, canary, limiter, halfPrecision, ...waiting })
   const { maxInputLength } = endpoint.info
   const { meter = createTextMeter(maxInputLength) } = options
   const estimator = createTokenEstimator(maxInputLength)

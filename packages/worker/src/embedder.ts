@@ -115,7 +115,7 @@ export function createEmbedder(
       return unavailable?.reason === 'warming' ? undefined : unavailable
     },
     async *embed(run, records, { signal, stop, meter, onAnswered, metered = endpoint => endpoint }) {
-      const { prompt } = run.plan.recipe
+      const { prompt, dtype, nativeDimensions } = run.plan.recipe
       const name = `${run.store.url} ${run.plan.run}`
       const block = blocked.get(name)
       if (block && clock.now() < block.untilMs) throw block.error
@@ -134,6 +134,8 @@ export function createEmbedder(
           suspects,
           sizes,
           prompt,
+          // Vectors that are cut are normalised again, which needs float32.
+          halfPrecision: dtype === 'float16' && nativeDimensions === undefined,
           meter,
           clock,
           random,

@@ -2,7 +2,8 @@
 // character by character.
 
 import { isUtf8 } from 'node:buffer'
-import { indexObject, type ObjectIndex, readSlice } from '@reembed/corpus'
+import { readSlice } from '@reembed/corpus'
+import { indexObject, type ObjectIndex } from '@reembed/formats'
 import type { PartRead, SlicePart, SourceRecord } from '@reembed/protocol'
 import { choicesOf, memoryStore, must, refusing, type Target } from '../target.ts'
 

@@ -1,7 +1,8 @@
 // Templates, field paths and carried columns over any record: a document or a reject, never another
 // member than the record's own.
 
-import { createMapper, fieldGetter, parseTemplate } from '@reembed/corpus'
+import { createMapper, parseTemplate } from '@reembed/corpus'
+import { fieldGetter } from '@reembed/formats'
 import { must, refusing, type Target } from '../target.ts'
 
 const record = {

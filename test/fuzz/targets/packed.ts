@@ -2,7 +2,8 @@
 // and slices that enter at a frame hold what the whole holds.
 
 import { constants, gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
-import { indexObject, readSlice } from '@reembed/corpus'
+import { readSlice } from '@reembed/corpus'
+import { indexObject } from '@reembed/formats'
 import type { SlicePart, SourceRecord } from '@reembed/protocol'
 import { bgzip } from '../../source/writers.ts'
 import { choicesOf, memoryStore, must, refusing, type Target } from '../target.ts'

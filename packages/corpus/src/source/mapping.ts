@@ -1,20 +1,19 @@
 // Maps a record to a document or a reject. A message names the field and the fault and never quotes
 // the value.
 
-import type {
-  CarriedColumn,
-  CarriedValue,
-  Document,
-  FieldMapping,
-  Position,
-  Reject,
-  SourceRecord,
-} from '@reembed/protocol'
+import {
+  createReject,
+  describeValue,
+  type FieldGetter,
+  fieldGetter,
+  isInvalidUtf8,
+  MAX_RECORD_BYTES,
+  type Mapper,
+  toColumn,
+  toId,
+} from '@reembed/formats'
+import type { CarriedColumn, CarriedValue, Document, FieldMapping, Position, Reject } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
-import { toColumn } from '../value/to-column.ts'
-import { type FieldGetter, fieldGetter } from './field.ts'
-import { describeValue, isInvalidUtf8, MAX_RECORD_BYTES, toId } from './record-values.ts'
-import { createReject } from './reject.ts'
 import { parseTemplate } from './template.ts'
 
 /** Which fields of a record are its id, its text and the carried columns. Fixed in the plan. */
@@ -24,19 +23,6 @@ export interface DocumentMapping {
   readonly template?: string | undefined
   /** Columns to carry into the shard. */
   readonly carry?: readonly CarriedColumn[] | undefined
-}
-
-/** The number of values of each carried column that it cannot hold and that became null. */
-export type NulledValues = Readonly<Record<string, number>>
-
-export interface Mapper {
-  /** Paths of all needed fields. Records of a table need only these members, by path. */
-  readonly paths: readonly string[]
-  map(record: object, position: Position): SourceRecord
-  /** Whether a needed field may be a number that its reader rounded: it must be parsed exactly. */
-  needsExactNumbers(record: object): boolean
-  /** The values that became null so far. */
-  readonly nulled: NulledValues
 }
 
 /** The path of the field that a column carries. */

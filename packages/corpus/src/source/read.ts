@@ -1,12 +1,17 @@
 // Reads the records of a slice in source order. Reading a slice again gives the same records.
 
+import {
+  isWholeFile,
+  type Mapper,
+  type NulledValues,
+  type Partition,
+  partitionOf,
+  readRecords,
+} from '@reembed/formats'
 import type { FieldMapping, PartRead, Slice, SlicePart, SourceRecord } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { isWholeFile } from './format.ts'
-import { readJsonl } from './jsonl.ts'
-import { createMapper, type DocumentMapping, type Mapper, type NulledValues } from './mapping.ts'
-import { type Partition, partitionOf } from './partition.ts'
+import { createMapper, type DocumentMapping } from './mapping.ts'
 import { readWholeFile } from './whole-file.ts'
 
 export interface ReadSliceOptions extends Omit<DocumentMapping, 'fields'> {
@@ -78,25 +83,6 @@ const observed = (mapper: Mapper, onRecord: (record: object) => void): Mapper =>
 function withPartition(mapper: Mapper, partition: Partition): Mapper {
   if (!mapper.paths.some(path => Object.hasOwn(partition, path))) return mapper
   return { ...mapper, map: (record, position) => mapper.map({ ...partition, ...record }, position) }
-}
-
-/** Readers of tables depend on large libraries, which are loaded when the first table is read. */
-async function readRecords(
-  store: Store,
-  part: SlicePart,
-  options: { readonly index: number; readonly mapper: Mapper; readonly signal?: AbortSignal | undefined },
-): Promise<AsyncGenerator<SourceRecord[], PartRead, undefined>> {
-  switch (part.format) {
-    case 'parquet':
-      return (await import('./parquet.ts')).readParquet(store, part, options)
-    case 'arrow':
-      return (await import('./arrow.ts')).readArrow(store, part, options)
-    case 'csv':
-    case 'tsv':
-      return (await import('./csv.ts')).readCsv(store, part, options)
-    default:
-      return readJsonl(store, part, options)
-  }
 }
 
 /**

@@ -7,10 +7,8 @@
 // Without a line break, all of it is separator. The text after the last field is omitted if that
 // field is empty.
 
+import { type FieldGetter, fieldGetter, TypedValue, toText } from '@reembed/formats'
 import { ReembedError } from '@reembed/shared'
-import { toText } from '../value/to-text.ts'
-import { TypedValue } from '../value/typed-value.ts'
-import { type FieldGetter, fieldGetter } from './field.ts'
 
 interface TemplateField {
   readonly separator: string

@@ -1,13 +1,11 @@
 // Text, Markdown, HTML and PDF: one file is one document. Its id is its key relative to the source.
 
 import { isUtf8 } from 'node:buffer'
+import { BOM_BYTES, createReject, hasBom, MAX_RECORD_BYTES, requireUtf8, toId } from '@reembed/formats'
 import type { PartRead, SlicePart, SourceRecord } from '@reembed/protocol'
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { textOfHtml, textOfPdf } from './extract-text.ts'
-import { BOM_BYTES, hasBom, requireUtf8 } from './format.ts'
-import { MAX_RECORD_BYTES, toId } from './record-values.ts'
-import { createReject } from './reject.ts'
 
 export interface ReadWholeFileOptions {
   /** Index of the part in its slice. */

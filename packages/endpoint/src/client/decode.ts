@@ -182,7 +182,7 @@ export function dimensionsOf(body: Buffer): number {
   return dimensions
 }
 
-function factsOf(reply: unknown): ReplyMetadata {
+export function factsOf(reply: unknown): ReplyMetadata {
   if (!isRecord(reply) || !Array.isArray(reply.data))
     throw new InvalidReplyError('the reply has no array `data`')
   const { model, usage } = reply
@@ -203,7 +203,7 @@ const MAX_TOKENS = 1e9
 export const tokenCount = (value: unknown): number | null =>
   Number.isInteger(value) && Number(value) > 0 && Number(value) <= MAX_TOKENS ? Number(value) : null
 
-function parseJson(text: string): unknown {
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
@@ -212,17 +212,17 @@ function parseJson(text: string): unknown {
   }
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> =>
+export const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-function rowAt(rows: readonly number[], i: number): number {
+export function rowAt(rows: readonly number[], i: number): number {
   const row = rows[i]
   if (row === undefined) throw new RangeError(`no row for input ${i}`)
   return row
 }
 
 /** The bytes of a Float32Array. Replies hold little-endian floats. */
-function bytesOf(vectors: Float32Array): Buffer {
+export function bytesOf(vectors: Float32Array): Buffer {
   if (endianness() !== 'LE') throw new Error('reembed requires a little-endian machine')
   return Buffer.from(vectors.buffer, vectors.byteOffset, vectors.byteLength)
 }

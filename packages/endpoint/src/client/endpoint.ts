@@ -11,7 +11,7 @@ import { type Outcome, toError } from './outcome.ts'
 import { readAppliedPrompt } from './prompt.ts'
 import { revisionOf } from './read-info.ts'
 import type { Negotiated } from './route-probe.ts'
-import { decode, post, type Route, type Server } from './server.ts'
+import { decode, dtypeOf, post, type Route, type Server } from './server.ts'
 import type { EndpointTarget, Resolve } from './targets.ts'
 import { countTokens } from './tokens.ts'
 import { openTransport, type Reply, type Transport } from './transport.ts'
@@ -56,6 +56,11 @@ export interface RequestOptions {
    * documents do.
    */
   readonly truncate?: boolean
+  /**
+   * Whether vectors rounded to float16 suffice. A server that offers them sends half the bytes; the
+   * others send float32.
+   */
+  readonly halfPrecision?: boolean | undefined
   /** Timeout of the whole request; that of `deadlines` if not given. */
   readonly timeoutMs?: number | undefined
   /** Sent with this request alone. */
@@ -165,6 +170,7 @@ function createEndpoint(found: Negotiated, maxTimeoutMs = Number.POSITIVE_INFINI
       canary,
       otherRoute = false,
       truncate: cut = truncate,
+      halfPrecision = false,
       timeoutMs = server.timeoutMs,
       headers,
       signal,
@@ -173,12 +179,17 @@ function createEndpoint(found: Negotiated, maxTimeoutMs = Number.POSITIVE_INFINI
     const sent = performance.now()
     const send = (by: Route): Promise<Outcome> =>
       post(
-        { ...server, truncate: cut, headers, timeoutMs: Math.min(timeoutMs, maxTimeoutMs) },
+        { ...server, truncate: cut, halfPrecision, headers, timeoutMs: Math.min(timeoutMs, maxTimeoutMs) },
         by,
         texts,
         signal,
         reply => {
-          const { model, tokens } = decode(by, reply, { vectors, dimensions, rows })
+          const { model, tokens } = decode(
+            by,
+            reply,
+            { vectors, dimensions, rows },
+            dtypeOf({ halfPrecision }),
+          )
           if (by === '/v1/embeddings' && servedModel !== null && model !== servedModel) {
             return {
               kind: 'wrong_model',

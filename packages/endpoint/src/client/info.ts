@@ -85,11 +85,15 @@ export function parseInfo(body: string): StatedInfo | string {
   }
 }
 
+/** What vLLM's list of models states as `owned_by`. */
+export const VLLM = 'vllm'
+
 /** An entry of OpenAI's list of models. */
 export interface ServedModel {
   readonly id: string
   /** Most tokens of a text, which vLLM states. */
   readonly maxInputLength: number | null
+  readonly isVllm: boolean
 }
 
 /** Parses the body of `GET /v1/models`; empty when it is not such a list. */
@@ -103,9 +107,11 @@ export function parseModels(body: string): ServedModel[] {
   const { data } = record(json)
   if (!Array.isArray(data)) return []
   return data.flatMap((entry: unknown) => {
-    const { id, max_model_len } = record(entry)
+    const { id, max_model_len, owned_by } = record(entry)
     const name = text(id)
-    return name === null ? [] : [{ id: name, maxInputLength: count(max_model_len) }]
+    return name === null
+      ? []
+      : [{ id: name, maxInputLength: count(max_model_len), isVllm: owned_by === VLLM }]
   })
 }
 
@@ -124,7 +130,7 @@ export function openaiInfo(model: string, models: readonly ServedModel[] = []): 
     maxBatchRequests: null,
     maxRequestTokens: null,
     autoTruncate: false,
-    version: null,
+    version: served?.isVllm ? VLLM : null,
     payloadLimit: PAYLOAD_LIMIT_BYTES,
   }
 }

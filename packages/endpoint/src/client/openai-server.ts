@@ -3,14 +3,14 @@
 // is about the form or the size of a request.
 
 import { isRefusal } from './failure-kinds.ts'
-import type { StatedInfo } from './info.ts'
+import { type StatedInfo, VLLM } from './info.ts'
 import { type Failure, toError } from './outcome.ts'
 import { type Negotiated, PROBE_TEXTS, type Probed, tryRoute } from './route-probe.ts'
 import type { Encoding, Server } from './server.ts'
 
 /**
- * base64 is the cheapest to decode. Gemini refuses the field; vLLM behind LiteLLM refuses a request
- * without it.
+ * base64 is the cheapest to decode of what OpenAI's clients know. Gemini refuses the field; vLLM
+ * behind LiteLLM refuses a request without it.
  */
 const ENCODINGS: readonly Encoding[] = ['base64', undefined, 'float']
 
@@ -26,7 +26,7 @@ export async function negotiateOpenai(
   stated: StatedInfo,
   signal: AbortSignal | undefined,
 ): Promise<Negotiated> {
-  const { form, probed } = await findForm(server, signal)
+  const { form, probed } = await findForm(server, stated, signal)
   const { route, servedModel, dimensions, normalized } = probed
   const countsTokens = probed.tokens !== FORM_TEXT.length
   const maxClientBatchSize = await findMaxInputs(form, stated.maxClientBatchSize, signal)
@@ -41,14 +41,24 @@ export async function negotiateOpenai(
 
 async function findForm(
   server: Server,
+  stated: StatedInfo,
   signal: AbortSignal | undefined,
 ): Promise<{ form: Server; probed: Probed }> {
+  const encodings: readonly Encoding[] = stated.version === VLLM ? ['bytes', ...ENCODINGS] : ENCODINGS
   let missing: Failure | undefined
   for (const embeddingsPath of pathsOf(server)) {
     let refusal: Failure | undefined
-    for (const encoding of ENCODINGS) {
+    for (const encoding of encodings) {
       const form = { ...server, embeddingsPath, encoding }
       const found = await tryRoute(form, '/v1/embeddings', [FORM_TEXT], signal)
+      if (encoding === 'bytes') {
+        // Versions before 0.12 refuse it. A proxy may refuse the headers of a full reply: they have
+        // 100 bytes for each vector: nginx accepts 4 or 8 KiB by default (proxy_buffer_size).
+        const full = Array.from({ length: stated.maxClientBatchSize }, () => FORM_TEXT)
+        const usable =
+          found.kind === 'probed' && (await tryRoute(form, '/v1/embeddings', full, signal)).kind === 'probed'
+        if (!usable) continue
+      }
       if (found.kind === 'probed') return { form, probed: found }
       refusal = found
       if (!isRefusal(found)) break

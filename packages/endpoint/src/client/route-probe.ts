@@ -2,10 +2,11 @@
 // what its vectors are.
 
 import { NORM_TOLERANCE, normOf } from '@reembed/shared'
-import { dimensionsOf } from './decode.ts'
+import { dimensionsOf, InvalidReplyError } from './decode.ts'
+import { dimensionsOfBytes, isBytesReply } from './decode-bytes.ts'
 import type { EndpointInfo } from './info.ts'
 import { type Failure, toError } from './outcome.ts'
-import { decode, post, type Route, type Server } from './server.ts'
+import { decode, dtypeOf, post, type Route, type Server } from './server.ts'
 
 export const PROBE_TEXTS: readonly string[] = [
   'parity',
@@ -51,9 +52,13 @@ export async function tryRoute(
 ): Promise<Probed | Failure> {
   const rows = texts.map((_, i) => i)
   const found = await post(server, route, texts, signal, reply => {
-    const dimensions = dimensionsOf(reply.body)
+    // A proxy may not know the format.
+    if (server.encoding === 'bytes' && !isBytesReply(reply))
+      throw new InvalidReplyError('the reply is not bytes')
+    const dtype = dtypeOf(server)
+    const dimensions = isBytesReply(reply) ? dimensionsOfBytes(reply, dtype) : dimensionsOf(reply.body)
     const vectors = new Float32Array(rows.length * dimensions)
-    const { model, tokens } = decode(route, reply, { vectors, dimensions, rows })
+    const { model, tokens } = decode(route, reply, { vectors, dimensions, rows }, dtype)
     return { kind: 'probed' as const, dimensions, vectors, tokens, servedModel: model }
   })
   if (found.kind !== 'probed') return found

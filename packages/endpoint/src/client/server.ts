@@ -9,6 +9,7 @@ import {
   type ReplyMetadata,
   type VectorDestination,
 } from './decode.ts'
+import { decodeBytes, isBytesReply, type ReplyDtype } from './decode-bytes.ts'
 import type { Failure } from './outcome.ts'
 import { type Reply, type Transport, TransportError } from './transport.ts'
 
@@ -18,7 +19,7 @@ import { type Reply, type Transport, TransportError } from './transport.ts'
 export type Route = '/v1/embeddings' | '/embed'
 
 /** The value of `encoding_format`; undefined: the field is not sent, as some servers refuse it. */
-export type Encoding = 'base64' | 'float' | undefined
+export type Encoding = 'bytes' | 'base64' | 'float' | undefined
 
 export interface Server {
   readonly transport: Transport
@@ -27,6 +28,8 @@ export interface Server {
   /** Path and query of the route `/v1/embeddings`. */
   readonly embeddingsPath: string
   readonly encoding: Encoding
+  /** Whether vectors of half precision suffice; only replies of bytes can have them. */
+  readonly halfPrecision?: boolean | undefined
   /** Name of the model in requests to OpenAI's routes; TEI serves one model. */
   readonly model: string | undefined
   readonly truncate: boolean
@@ -56,7 +59,7 @@ export function post<T>(
   const body =
     route === '/embed'
       ? JSON.stringify({ inputs: texts, truncate })
-      : JSON.stringify({ input: texts, encoding_format: server.encoding, model })
+      : JSON.stringify({ input: texts, encoding_format: server.encoding, ...dtypeFields(server), model })
   const headers = more === undefined ? JSON_BODY : [...JSON_BODY, ...Object.entries(more).flat()]
   const exchange = (): Promise<T | Failure> =>
     transport.exchange<T | Failure>({ method: 'POST', path, headers, body, timeoutMs, signal }, reply => {
@@ -72,7 +75,21 @@ export function post<T>(
   return attempt(exchange, () => (texts.length > 1 ? Buffer.byteLength(body) : 0))
 }
 
-export const decode = (route: Route, { body }: Reply, target: VectorDestination): ReplyMetadata => {
+/** vLLM's fields for replies of bytes. Its default is the byte order of its own machine. */
+const dtypeFields = (server: Server): object | undefined =>
+  server.encoding === 'bytes' ? { embed_dtype: dtypeOf(server), endianness: 'little' } : undefined
+
+export const dtypeOf = ({ halfPrecision = false }: Pick<Server, 'halfPrecision'>): ReplyDtype =>
+  halfPrecision ? 'float16' : 'float32'
+
+export const decode = (
+  route: Route,
+  reply: Reply,
+  target: VectorDestination,
+  dtype: ReplyDtype,
+): ReplyMetadata => {
+  if (isBytesReply(reply)) return decodeBytes(reply, target, dtype)
+  const { body } = reply
   if (route === '/v1/embeddings') return decodeEmbeddings(body, target)
   decodeNumbers(body, target)
   return { model: null, tokens: null }

@@ -2,7 +2,7 @@
 // or overlap, documents = rows + rejects, and all shards have one model and one recipe. Used by
 // finalize and by verify.
 
-import { isRowFormat } from '@reembed/corpus'
+import { isRowFormat } from '@reembed/formats'
 import {
   addUnread,
   costOf,

@@ -5,14 +5,8 @@
 // document has more tokens and more bytes.
 
 import { setImmediate as turn } from 'node:timers/promises'
-import {
-  chunkDocuments,
-  isRowFormat,
-  isWholeFile,
-  type ModelTokenizer,
-  readSlice,
-  splitOptionsOf,
-} from '@reembed/corpus'
+import { chunkDocuments, type ModelTokenizer, readSlice, splitOptionsOf } from '@reembed/corpus'
+import { isRowFormat, isWholeFile } from '@reembed/formats'
 import type { Document, Slice, SlicePart, SourceRecord } from '@reembed/protocol'
 import { mapConcurrent } from '@reembed/shared'
 import type { Corpus } from '../corpus.ts'

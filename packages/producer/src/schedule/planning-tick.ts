@@ -1,15 +1,8 @@
 // Handles a due tick or a hook: plans a run, and enqueues it unless its trigger requires a change
 // and nothing changed.
 
-import type { ResolvedEndpoint } from '@reembed/endpoint'
-import {
-  type Corpus,
-  type EndpointResolver,
-  newestPlan,
-  type PlanNotice,
-  type PlanOptions,
-  planCorpus,
-} from '@reembed/planner'
+import type { EndpointResolver, ResolvedEndpoint } from '@reembed/endpoint'
+import { type Corpus, newestPlan, type PlanNotice, type PlanOptions, planCorpus } from '@reembed/planner'
 import type { TickOutcome } from '@reembed/protocol'
 import type { Queue, RedisTarget } from '@reembed/queue'
 import type { Store } from '@reembed/store'

@@ -1,3 +1,4 @@
+import type { EndpointResolver } from '@reembed/endpoint'
 import { scoreRun } from '@reembed/evaluate'
 import { findRun } from '@reembed/planner'
 import { counted } from '@reembed/render'
@@ -27,10 +28,13 @@ export async function evaluate(name: string | undefined, flags: Flags): Promise<
   await using stack = new AsyncDisposableStack()
   const store = stack.use(await openExistingOutput(flags))
   const run = await findRun(store, name, 'current')
-  const endpoint = await openOrStartEndpoint(flags, stack, { quiet: true })
   const queries = { queriesFile, qrelsFile, s3: s3OptionsOf(flags) }
-  steps.show('embedding the queries, and comparing them with every vector')
-  const scored = await scoreRun(store, endpoint, { run, queries, top, queryPrompt })
+  const open: EndpointResolver = async () => {
+    const endpoint = await openOrStartEndpoint(flags, stack, { quiet: true })
+    steps.show('embedding the queries, and comparing them with every vector')
+    return endpoint
+  }
+  const scored = await scoreRun(store, open, { run, queries, top, queryPrompt })
   const { means, missing, judged, worst } = scored
   print(
     flags.json,

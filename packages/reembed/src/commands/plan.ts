@@ -18,10 +18,9 @@ export async function plan(
   await using stack = new AsyncDisposableStack()
   const options = planOptionsOf(flags)
   const corpus = stack.use(await openSource(flags))
-  const endpoint = await openOrStartEndpoint(flags, stack)
   const previous = await openPrevious(flags)
   if (previous) stack.use(previous)
-  const planned = await planCorpus(corpus, endpoint, options, {
+  const planned = await planCorpus(corpus, () => openOrStartEndpoint(flags, stack), options, {
     previousOutput: previous,
     onNotice: notePlan,
   })

@@ -24,7 +24,7 @@ export async function preview(flags: Flags): Promise<void> {
   await using stack = new AsyncDisposableStack()
   const corpus = stack.use(await openSource(flags))
   const output = stack.use(await openExistingOutput(flags))
-  const shown = await previewModel(corpus, await openOrStartEndpoint(flags, stack), planOptionsOf(flags), {
+  const shown = await previewModel(corpus, () => openOrStartEndpoint(flags, stack), planOptionsOf(flags), {
     output,
     embedDocuments,
     sample,

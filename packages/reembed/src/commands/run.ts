@@ -1,5 +1,5 @@
-import { type ResolvedEndpoint, waitForChange } from '@reembed/endpoint'
-import { type EndpointResolver, type PlannedRun, planCorpus } from '@reembed/planner'
+import { type EndpointResolver, type ResolvedEndpoint, waitForChange } from '@reembed/endpoint'
+import { type PlannedRun, planCorpus } from '@reembed/planner'
 import { enqueueRun, followRun, type PublishOutcome, publish, recordRun } from '@reembed/producer'
 import { type Manifest, type Plan, type RunBudget, readManifest } from '@reembed/protocol'
 import { openQueue, openQueueReader, type RedisTarget } from '@reembed/queue'

@@ -25,8 +25,7 @@ export async function search(query: string, flags: Flags): Promise<void> {
   await using stack = new AsyncDisposableStack()
   const store = stack.use(await openExistingOutput(flags))
   const run = await findRun(store, flags.run, 'current')
-  const endpoint = await openOrStartEndpoint(flags, stack, { quiet: true })
-  const hits = await searchRun(store, endpoint, {
+  const hits = await searchRun(store, () => openOrStartEndpoint(flags, stack, { quiet: true }), {
     run,
     query,
     top: flags.top,

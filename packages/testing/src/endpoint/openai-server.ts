@@ -22,6 +22,13 @@ export interface OpenaiServerOptions {
   readonly refusalStatus?: number
   /** Whether `encoding_format: base64` is refused. */
   readonly refusesBase64?: boolean
+  /**
+   * Lists its model as vLLM does, and answers `encoding_format: bytes`: without its fields in
+   * float32 and the byte order of its machine. `refused`: a version before 0.12; `json`: behind a
+   * proxy that does not know the format and asks for numbers; `small_headers`: behind a proxy that
+   * answers 502 in place of headers above 2 KiB.
+   */
+  readonly vllm?: 'bytes' | 'refused' | 'json' | 'small_headers'
   /** Whether the usage of a reply counts characters, as that of infinity does. */
   readonly countsCharacters?: boolean
   /** A text that holds `word` gets status 500, or its connection is reset. */
@@ -34,6 +41,8 @@ export interface OpenaiServer extends AsyncDisposable {
   readonly routeUrl: string
   /** Number of inputs of each request that was answered with vectors, in order. */
   readonly answered: number[]
+  /** `encoding_format`, with `embed_dtype` where it was sent, of these requests. */
+  readonly encodings: string[]
   /** Messages of the requests that were refused. */
   readonly refused: string[]
 }
@@ -45,10 +54,15 @@ export async function startOpenaiServer(options: OpenaiServerOptions = {}): Prom
   const { route = '/v1/embeddings', otherStatus = 404, refusalStatus = 400, key } = options
   const answered: number[] = []
   const refused: string[] = []
+  const encodings: string[] = []
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk)
+    if (options.vllm !== undefined && request.url === '/v1/models') {
+      sendJson(response, 200, { data: [{ id: options.model ?? 'm', owned_by: 'vllm' }] })
+      return
+    }
     if (request.url !== route) {
       sendJson(response, otherStatus, { detail: 'not here' })
       return
@@ -58,7 +72,8 @@ export async function startOpenaiServer(options: OpenaiServerOptions = {}): Prom
       sendJson(response, 401, { error: { message: 'Access denied: no valid key' } })
       return
     }
-    const { input, encoding_format: encoding } = JSON.parse(Buffer.concat(chunks).toString())
+    const { input, encoding_format, embed_dtype } = JSON.parse(Buffer.concat(chunks).toString())
+    const encoding: unknown = encoding_format
     const texts: string[] = Array.isArray(input) ? input : [input]
     const refusal = refusalOf(texts, encoding, options)
     if (refusal !== undefined) {
@@ -73,11 +88,17 @@ export async function startOpenaiServer(options: OpenaiServerOptions = {}): Prom
       return
     }
     answered.push(texts.length)
+    encodings.push([encoding ?? 'none', embed_dtype].filter(Boolean).join(' '))
     const vectors = texts.map(text => vectorOf(text))
     const count = options.countsCharacters ? (text: string) => text.length : openaiTokensOf
     const tokens = texts.reduce((sum, text) => sum + count(text), 0)
     const model = options.model ?? 'm'
     const reply = openaiReply(vectors, model, tokens) as { data: object[] }
+    if (encoding === 'bytes' && options.vllm !== 'json') {
+      const maxHeaderBytes = options.vllm === 'small_headers' ? 2048 : Number.POSITIVE_INFINITY
+      sendBytes(response, vectors, { dtype: embed_dtype ?? 'float32', reply, maxHeaderBytes })
+      return
+    }
     const data = reply.data.map((entry, i) => ({ ...entry, embedding: [...(vectors[i] ?? [])] }))
     sendJson(response, 200, encoding === 'base64' ? reply : { ...reply, data })
   }
@@ -90,6 +111,7 @@ export async function startOpenaiServer(options: OpenaiServerOptions = {}): Prom
     url,
     routeUrl: url + route,
     answered,
+    encodings,
     refused,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections()
@@ -99,12 +121,41 @@ export async function startOpenaiServer(options: OpenaiServerOptions = {}): Prom
   }
 }
 
+/** vLLM's reply of bytes: the vectors as the body, and all else in the header `metadata`. */
+function sendBytes(
+  response: ServerResponse,
+  vectors: readonly Float32Array[],
+  {
+    dtype,
+    reply,
+    maxHeaderBytes,
+  }: { readonly dtype: 'float32' | 'float16'; readonly reply: object; readonly maxHeaderBytes: number },
+): void {
+  const parts = vectors.map(vector =>
+    Buffer.from((dtype === 'float16' ? new Float16Array(vector) : vector).buffer),
+  )
+  let start = 0
+  const data = parts.map(({ length }, index) => {
+    const place = { index, embed_dtype: dtype, endianness: 'little', start, end: start + length }
+    start += length
+    return { ...place, shape: [vectors[index]?.length] }
+  })
+  const metadata = JSON.stringify({ id: 'embd-1', created: 0, ...reply, data })
+  if (metadata.length > maxHeaderBytes) {
+    response.writeHead(502).end('upstream sent too big header')
+    return
+  }
+  response.writeHead(200, { 'content-type': 'application/octet-stream', metadata }).end(Buffer.concat(parts))
+}
+
 /** Why the server refuses a request; undefined if it does not. */
 function refusalOf(
   texts: readonly string[],
   encoding: unknown,
-  { maxTextTokens, maxInputs, maxRequestTokens, refusesBase64 }: OpenaiServerOptions,
+  { maxTextTokens, maxInputs, maxRequestTokens, refusesBase64, vllm }: OpenaiServerOptions,
 ): string | undefined {
+  if (encoding === 'bytes' && (vllm ?? 'refused') === 'refused')
+    return "1 validation error: encoding_format: Input should be 'float' or 'base64'"
   if (refusesBase64 && encoding === 'base64') return "unknown field 'encoding_format'"
   const counts = texts.map(openaiTokensOf)
   const total = counts.reduce((sum, count) => sum + count, 0)

@@ -43,6 +43,8 @@ export interface SenderOptions {
   readonly endpoint: Endpoint
   readonly canary: Canary
   readonly limiter: Limiter
+  /** See `RequestOptions`. */
+  readonly halfPrecision?: boolean | undefined
   /** Shared by all jobs of a worker. */
   readonly suspects: Suspects
   /** The sizes of requests that the endpoint accepts, shared by all jobs of a worker. */
@@ -82,6 +84,7 @@ export function createSender({
   endpoint,
   canary,
   limiter,
+  halfPrecision,
   suspects,
   sizes,
   maxUnavailableMs,
@@ -173,6 +176,7 @@ export function createSender({
       rows,
       canaryRow,
       otherRoute: tries.vector === MAX_BAD_VECTORS - 1,
+      halfPrecision,
       timeoutMs: limiter.deadlineMs,
       signal: until,
     }

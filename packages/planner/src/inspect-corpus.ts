@@ -1,0 +1,45 @@
+// What planning learns from the corpus alone. No endpoint is needed for it, so a source that is
+// wrong is refused before an endpoint is started, woken or waited for.
+
+import { createMapper } from '@reembed/corpus'
+import type { ShardLayout } from '@reembed/protocol'
+import { extraColumns } from '@reembed/shard'
+import { ReembedError } from '@reembed/shared'
+import type { Corpus } from './corpus.ts'
+import { type Sample, type SampleOptions, sampleCorpus } from './sample.ts'
+import { type Survey, survey } from './survey.ts'
+
+export interface InspectOptions extends SampleOptions {
+  /** Columns of shards in addition to id, vector and content hash. */
+  readonly layout?: ShardLayout | undefined
+  readonly onProgress?: ((step: 'listing' | 'sampling', done: number) => void) | undefined
+}
+
+export interface InspectedCorpus {
+  readonly found: Survey
+  readonly sample: Sample
+}
+
+/**
+ * Lists the corpus, reads a sample of it, chooses the fields, and refuses what every worker would
+ * refuse. Holds at most 100,000 objects in memory.
+ * @throws ReembedError SOURCE_EMPTY, SOURCE_FORMAT, FIELD_NOT_FOUND, DUPLICATE_ID; USAGE for
+ * columns that cannot be carried
+ */
+export async function inspectCorpus(corpus: Corpus, options: InspectOptions): Promise<InspectedCorpus> {
+  const { template, layout, onProgress = () => {}, signal } = options
+  onProgress('listing', 0)
+  const found = await survey(corpus, signal, objects => onProgress('listing', objects))
+  onProgress('sampling', 0)
+  const sample = await sampleCorpus(corpus, found, options)
+  if (sample.documents === 0) {
+    throw new ReembedError(
+      'SOURCE_EMPTY',
+      `There is nothing to embed: the objects in ${corpus.store.url} hold no records`,
+    )
+  }
+  const { fields, carry } = sample
+  extraColumns(carry.length === 0 ? layout : { ...layout, carry })
+  if (fields) createMapper({ fields, template, carry })
+  return { found, sample }
+}

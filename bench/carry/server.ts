@@ -1,6 +1,7 @@
 // Answers embedding requests of the carry bench with ready bytes: the vector of a text is a part of
-// one long base64 string, chosen by the numbers in the text. All components are +-1/sqrt(dimensions),
-// so every vector has length 1. Speaks just enough HTTP/1.1 for a client that behaves.
+// one long base64 string, chosen by the numbers in the text. All components are
+// +-1/sqrt(dimensions), so every vector has length 1. Speaks just enough HTTP/1.1 for a client that
+// behaves.
 //
 //   node bench/carry/server.ts <dimensions>      prints its URL
 

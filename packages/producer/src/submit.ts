@@ -49,8 +49,8 @@ export async function recordRun(
 }
 
 /**
- * Removes the failed jobs of a run from the queue. Unless the run is finished, carries its unchanged
- * shards over and enqueues the others. Called after `recordRun`.
+ * Removes the failed jobs of a run from the queue. Unless the run is finished, carries its
+ * unchanged shards over and enqueues the others. Called after `recordRun`.
  */
 export async function enqueueRun(
   store: Store,

@@ -3,14 +3,14 @@
 import { expect, test } from 'vitest'
 import { bundleCommand } from './chaos/command.ts'
 import { s3Fault } from './chaos/faults.ts'
-import { drainInTurns, giving, SCENARIOS } from './chaos/scenarios.ts'
+import { drainInTurns, giving, hoursInTurns, SCENARIOS } from './chaos/scenarios.ts'
 import { runTrial } from './chaos/trial.ts'
 import { temporaryFolder } from './parts/cli.ts'
 import { mulberry32 } from './parts/random.ts'
 
 const { storm } = SCENARIOS
 
-test('I1 I2 I6 I8 P-CHAOS: a run is complete and exact when all faults happen at once: kills, freezes, Redis emptied, full and silent, a silent S3, a foreign model, S3 errors', async () => {
+test('I1 I2 I6 I8 P-CHAOS: a run is complete and exact when all faults happen at once: kills, freezes, Redis emptied, full and silent, a silent S3, a foreign model, a hostile endpoint, skewed clocks, S3 errors', async () => {
   await using folder = await temporaryFolder()
   const given = storm?.given(0.1) ?? []
   const random = mulberry32(4)
@@ -26,6 +26,7 @@ test('I1 I2 I6 I8 P-CHAOS: a run is complete and exact when all faults happen at
       workers: 3,
       concurrency: 2,
       drainSeconds: drainInTurns,
+      hoursAhead: hoursInTurns,
       s3Fault() {
         const fault = s3Fault(random)
         if (fault) failed += 1
@@ -37,7 +38,8 @@ test('I1 I2 I6 I8 P-CHAOS: a run is complete and exact when all faults happen at
   expect(trial.broken).toEqual([])
   expect(trial).toMatchObject({ lost: 0, doubled: 0, foreign: 0, overwritten: 0 })
   expect(trial.endedAlone.filter(end => !end.startsWith('exit 5:'))).toEqual([])
-  expect(trial.wounds.given).toBe(10)
+  expect(trial.wounds.given).toBe(11)
   expect(trial.wounds.foreignReplies).toBeGreaterThan(0)
+  expect(trial.wounds.lies).toBeGreaterThan(0)
   expect(failed).toBeGreaterThan(10)
 }, 300_000)

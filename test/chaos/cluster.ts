@@ -41,6 +41,8 @@ export interface ClusterOptions {
   readonly concurrency: number
   /** Of the n-th worker process. */
   readonly drainSeconds: (n: number) => number
+  /** The clock of the n-th worker process; default: right. */
+  readonly hoursAhead?: ((n: number) => number) | undefined
   /** The fault of a worker's request to S3. */
   readonly s3Fault?: ((request: S3Request) => S3Fault | undefined) | undefined
   /** Told every line that a worker process writes. */
@@ -142,12 +144,15 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
         etag: async key => (await store.head(key))?.etag,
       }
   const lookout = stack.use(createLookout({ run, shards }, sight))
+  const clockMs = (n: number): number => (options.hoursAhead?.(n) ?? 0) * 3_600_000
   const fleet = stack.use(
     createFleet({
       count: options.workers,
       env,
       onLine: options.onLine,
+      clockMs,
       command: n => [
+        ...clockOf(clockMs(n)),
         ...options.command,
         'worker',
         ...['--output', output],
@@ -197,6 +202,17 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     reembed,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
+}
+
+/** Node's arguments for a process whose clock is wrong. */
+function clockOf(ms: number): string[] {
+  if (ms === 0) return []
+  const shifted = `const now = Date.now
+    globalThis.Date = class extends Date {
+      constructor(...given) { given.length === 0 ? super(now() + ${ms}) : super(...given) }
+      static now() { return now() + ${ms} }
+    }`
+  return ['--import', `data:text/javascript,${encodeURIComponent(shifted)}`]
 }
 
 function startReplica({ replicas, textsPerSecond }: ClusterOptions, computed: Uint16Array): Promise<FakeTei> {

@@ -172,6 +172,44 @@ export const switchModel =
     await replica.start({ sha: PLANNED })
   }
 
+/** Replies that no honest server sends, in the shape of honest ones or of none. */
+const HOSTILE: readonly ((body: string) => string)[] = [
+  // The vectors of other texts.
+  body => edited(body, rows => [...rows.slice(1), ...rows.slice(0, 1)]),
+  // One vector for all.
+  body => edited(body, rows => rows.map(() => rows[0] ?? [])),
+  body => edited(body, rows => rows.slice(1)),
+  body => edited(body, rows => [...rows, ...rows]),
+  body => body.replace(/\d\.\d+/, '1e400'),
+  body => body.slice(0, body.length / 2),
+  () => 'all work and no play '.repeat(500_000),
+  () => '<html>Sign in</html>',
+]
+
+function edited(body: string, edit: (rows: readonly number[][]) => readonly number[][]): string {
+  const rows: unknown = JSON.parse(body)
+  return Array.isArray(rows) ? JSON.stringify(edit(rows)) : body
+}
+
+/** A replica answers one to `most` requests in each of the ways of `HOSTILE` by turns. */
+export const lieAsEndpoint =
+  (most: number): Fault =>
+  async ({ replicas, lookout }, wounds, random) => {
+    const replica = pick(replicas, random)
+    if (!replica) return
+    const wanted = 1 + Math.floor(most * random())
+    let lies = 0
+    replica.faults.request = ({ path }) => {
+      if (!/embed/.test(path) || lies >= wanted) return undefined
+      const edit = HOSTILE[wounds.lies % HOSTILE.length] ?? String
+      lies += 1
+      wounds.lies += 1
+      return { kind: 'edit', edit }
+    }
+    await lookout.until(() => lookout.published || lies >= wanted)
+    replica.faults.request = undefined
+  }
+
 /** One request to S3 in ten fails, and of one in twenty the reply is lost. */
 export function s3Fault(random: () => number): S3Fault | undefined {
   const chance = random()

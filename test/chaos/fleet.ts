@@ -9,6 +9,8 @@ export interface FleetOptions {
   readonly env: Readonly<Record<string, string>>
   /** Node's arguments for the n-th process. */
   readonly command: (n: number) => readonly string[]
+  /** How far the clock of the n-th process is ahead. */
+  readonly clockMs: (n: number) => number
   readonly onLine?: ((worker: number, line: string) => void) | undefined
 }
 
@@ -30,7 +32,7 @@ export interface Fleet extends AsyncDisposable {
 /** A process that can't start is not started a hundred times a second. */
 const AGAIN_MS = 1_000
 
-export function createFleet({ count, env, command, onLine }: FleetOptions): Fleet {
+export function createFleet({ count, env, command, clockMs, onLine }: FleetOptions): Fleet {
   const workers: WorkerProcess[] = []
   const leaving = new Set<WorkerProcess>()
   const events: LogEvent[] = []
@@ -48,11 +50,15 @@ export function createFleet({ count, env, command, onLine }: FleetOptions): Flee
   function add(): void {
     let lastLine = ''
     const number = started++
-    const worker = startWorkerProcess(number, command(number), env, event => {
-      lastLine = event.line
-      onLine?.(number, event.line)
-      take(event)
-    })
+    const worker = startWorkerProcess(
+      number,
+      { command: command(number), env, clockMs: clockMs(number) },
+      event => {
+        lastLine = event.line
+        onLine?.(number, event.line)
+        take(event)
+      },
+    )
     workers.push(worker)
     const ended = worker.ended.then(async ({ code, signal }) => {
       all.delete(ended)

@@ -81,7 +81,7 @@ async function play(
   note(`chaos ${name}: ${options.documents} documents, ${how}`)
   const calm = values.alone
     ? undefined
-    : (known ?? (await runTrial({ ...options, onLine: lineWriter('quiet ') })))
+    : (known ?? (await runTrial({ ...options, hoursAhead: undefined, onLine: lineWriter('quiet ') })))
   if (calm) quiet.set(sizeName, calm)
   note(
     `chaos ${name}: ${calm ? `quiet ${calm.seconds.toFixed(0)} s; ` : ''}now ${scenario.about}, seed ${seed}`,

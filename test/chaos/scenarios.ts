@@ -29,6 +29,9 @@ const FULL_SECONDS = 60
 /** Longer than a lock of a job, and than a call to the store may take. */
 const SILENT_SECONDS = 75
 
+/** The clock of each third worker is two hours ahead, and that of another third 26 hours behind. */
+export const hoursInTurns = (n: number): number => [0, 2, -26][n % 3] ?? 0
+
 /** Every second worker that gets SIGTERM has too little time for its jobs, and requeues them. */
 export const drainInTurns = (n: number): number => (n % 2 === 0 ? 1 : 10)
 
@@ -116,12 +119,28 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     cluster: { store: 's3' },
     given: hold => [faults.silenceRedis(hold * SILENT_SECONDS), faults.silenceS3(hold * SILENT_SECONDS)],
   },
+  hostile: {
+    about: 'the endpoint lies: wrong vectors, one for all, too few, 10 MB, HTML',
+    documents: 60_000,
+    faults: 50,
+    seconds: 120,
+    cluster: { replicas: 3 },
+    given: () => [faults.lieAsEndpoint(8)],
+  },
+  skew: {
+    about: 'kill -9 of a worker, with clocks two hours ahead and 26 hours behind',
+    documents: 60_000,
+    faults: 50,
+    seconds: 120,
+    cluster: { hoursAhead: hoursInTurns },
+    given: () => [faults.kill],
+  },
   storm: {
     about: 'all of these at once',
     documents: 60_000,
     faults: 100,
     seconds: 120,
-    cluster: { store: 's3', replicas: 3, drainSeconds: drainInTurns },
+    cluster: { store: 's3', replicas: 3, drainSeconds: drainInTurns, hoursAhead: hoursInTurns },
     given: hold => [
       faults.kill,
       faults.kill,
@@ -133,6 +152,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       faults.silenceRedis((hold * SILENT_SECONDS) / 5),
       faults.silenceS3((hold * SILENT_SECONDS) / 5),
       faults.switchModel(4),
+      faults.lieAsEndpoint(8),
     ],
     s3Faults: true,
   },

@@ -23,6 +23,8 @@ export interface Wounds {
   leftLate: number
   /** Replies of a model that is not the planned one. */
   foreignReplies: number
+  /** Replies of a hostile endpoint. */
+  lies: number
   readonly broken: string[]
 }
 
@@ -58,6 +60,7 @@ export async function runTrial(options: ClusterOptions, hurt: Hurt = async () =>
     leftMs: [],
     leftLate: 0,
     foreignReplies: 0,
+    lies: 0,
     broken: [],
   }
   const hurting = hurt(cluster, wounds)

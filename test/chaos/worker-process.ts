@@ -23,7 +23,7 @@ export interface Exit {
   readonly signal: NodeJS.Signals | null
 }
 
-/** What a worker says in its log; `atMs` is its own time of day. */
+/** What a worker says in its log; `atMs` is its own time of day, put right. */
 export interface LogEvent {
   readonly worker: WorkerProcess
   readonly atMs: number
@@ -53,8 +53,15 @@ const EVENTS: Readonly<Record<string, LogEvent['what']>> = {
 
 export function startWorkerProcess(
   number: number,
-  command: readonly string[],
-  env: Readonly<Record<string, string>>,
+  {
+    command,
+    env,
+    clockMs,
+  }: {
+    readonly command: readonly string[]
+    readonly env: Readonly<Record<string, string>>
+    readonly clockMs: number
+  },
   onEvent: (event: LogEvent) => void,
 ): WorkerProcess {
   const child = spawn(process.execPath, command, {
@@ -94,7 +101,7 @@ export function startWorkerProcess(
     if (what === 'worker_started') started = true
     if (shard !== undefined && what === 'job_started') held.add(shard)
     else if (shard !== undefined && what !== 'other') held.delete(shard)
-    onEvent({ worker, atMs: time === undefined ? Date.now() : Date.parse(time), what, shard, line })
+    onEvent({ worker, atMs: time === undefined ? Date.now() : Date.parse(time) - clockMs, what, shard, line })
   })
   return worker
 }

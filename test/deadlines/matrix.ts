@@ -10,6 +10,8 @@ import { createHashEngine, serveTei, startRedis } from '@reembed/local'
 import { mapConcurrent } from '@reembed/shared'
 import { type LinkFault, startFaultyLink, startS3Server } from '@reembed/testing'
 import { documents, flags, reembed, start, temporaryFolder, writeJsonl } from '../parts/cli.ts'
+import { startQdrant } from '../parts/qdrant.ts'
+import { COMMANDS, type Command, type Dependency, type Places } from './commands.ts'
 
 export type Failure = LinkFault | 'refuses' | 'tls stuck'
 export const FAILURES: readonly Failure[] = [
@@ -21,190 +23,6 @@ export const FAILURES: readonly Failure[] = [
   'endless',
   'tls stuck',
 ]
-export type Dependency = 'Redis' | 'S3' | 'endpoint' | 'Hub' | 'management API'
-
-/** Addresses of the dependencies; a cell replaces one of them with a faulty one. */
-interface Places {
-  readonly redis: string
-  readonly s3: string
-  readonly endpoint: string
-  readonly hub: string
-  readonly api: string
-  readonly source: string
-  /** A finished run, one that waits for its jobs, and an output without runs. */
-  readonly finished: { readonly output: string; readonly runs: readonly [string, string] }
-  readonly queued: { readonly output: string; readonly run: string }
-  readonly fresh: string
-  readonly folder: string
-}
-
-interface Command {
-  readonly name: string
-  readonly uses: readonly Dependency[]
-  readonly args: (places: Places) => readonly string[]
-  /** Stays up: only the time to its first line and that of a signal are measured. */
-  readonly staysUp?: boolean
-}
-
-const planning = ({ source, endpoint, fresh }: Places): string[] => flags({ source, endpoint, output: fresh })
-
-export const COMMANDS: readonly Command[] = [
-  {
-    name: 'run',
-    uses: ['Redis', 'S3', 'endpoint'],
-    args: places => ['run', ...planning(places), ...flags({ redis: places.redis })],
-  },
-  {
-    name: 'enqueue',
-    uses: ['Redis', 'S3', 'endpoint'],
-    args: places => ['enqueue', ...planning(places), ...flags({ redis: places.redis })],
-  },
-  { name: 'plan', uses: ['S3', 'endpoint'], args: places => ['plan', ...planning(places)] },
-  {
-    name: 'plan hf://',
-    uses: ['Hub'],
-    args: ({ endpoint }) => ['plan', ...flags({ source: 'hf://datasets/org/name', endpoint })],
-  },
-  {
-    name: 'plan --chunk-tokens',
-    uses: ['Hub'],
-    args: ({ source, endpoint }) => ['plan', ...flags({ source, endpoint, 'chunk-tokens': '16' })],
-  },
-  {
-    name: 'preview',
-    uses: ['S3', 'endpoint'],
-    args: ({ source, endpoint, finished: { output } }) => ['preview', ...flags({ source, endpoint, output })],
-  },
-  {
-    name: 'worker',
-    uses: ['Redis'],
-    args: ({ redis, endpoint, queued: { output } }) => ['worker', ...flags({ redis, endpoint, output })],
-  },
-  {
-    name: 'worker (up)',
-    uses: ['S3', 'endpoint'],
-    staysUp: true,
-    args: ({ redis, endpoint, queued: { output } }) => [
-      'worker',
-      ...flags({ redis, endpoint, output, 'drain-seconds': '1' }),
-    ],
-  },
-  {
-    name: 'producer',
-    uses: ['Redis', 'S3'],
-    args: ({ redis, source, endpoint, fresh, folder }) => [
-      'producer',
-      ...flags({ redis, source, endpoint, output: fresh, config: join(folder, 'reembed.yaml') }),
-    ],
-  },
-  {
-    name: 'schedule tick',
-    uses: ['Redis', 'S3'],
-    args: ({ redis, source, endpoint, fresh, folder }) => [
-      ...['schedule', 'tick'],
-      ...flags({ redis, source, endpoint, output: fresh, config: join(folder, 'reembed.yaml') }),
-    ],
-  },
-  {
-    name: 'exporter (up)',
-    uses: ['Redis', 'S3'],
-    staysUp: true,
-    args: ({ redis, finished: { output } }) => ['exporter', ...flags({ redis, output, metrics: '0' })],
-  },
-  {
-    name: 'console (up)',
-    uses: ['Redis', 'S3'],
-    staysUp: true,
-    args: ({ redis, finished: { output } }) => ['console', ...flags({ redis, output, listen: '0' })],
-  },
-  {
-    name: 'status',
-    uses: ['Redis', 'S3'],
-    args: ({ redis, queued: { output } }) => ['status', ...flags({ redis, output })],
-  },
-  {
-    name: 'ls',
-    uses: ['Redis', 'S3'],
-    args: ({ redis, queued: { output } }) => ['ls', ...flags({ redis, output })],
-  },
-  {
-    name: 'resume',
-    uses: ['Redis', 'S3'],
-    args: ({ redis, queued: { output, run } }) => ['resume', run, ...flags({ redis, output })],
-  },
-  ...(['pause', 'cancel'] as const).map(name => ({
-    name,
-    uses: ['S3'] as const,
-    args: ({ queued: { output, run } }: Places) => [name, run, ...flags({ output })],
-  })),
-  ...(['versions', 'verify', 'rejects', 'current', 'recall', 'gc', 'rollback'] as const).map(name => ({
-    name,
-    uses: ['S3'] as const,
-    args: ({ finished: { output } }: Places) => [name, ...flags({ output })],
-  })),
-  {
-    name: 'publish',
-    uses: ['S3'],
-    args: ({ finished: { output, runs } }) => ['publish', runs[0], '--force', ...flags({ output })],
-  },
-  {
-    name: 'diff',
-    uses: ['S3'],
-    args: ({ finished: { output, runs } }) => ['diff', ...runs, ...flags({ output })],
-  },
-  {
-    name: 'report',
-    uses: ['S3'],
-    args: ({ finished: { output, runs } }) => ['report', ...runs, ...flags({ output })],
-  },
-  {
-    name: 'export',
-    uses: ['S3'],
-    args: ({ finished: { output }, folder }) => [
-      'export',
-      ...flags({ output, layout: 'npy', to: join(folder, 'exported') }),
-    ],
-  },
-  {
-    name: 'search',
-    uses: ['S3', 'endpoint'],
-    args: ({ finished: { output }, endpoint }) => ['search', 'words', ...flags({ output, endpoint })],
-  },
-  {
-    name: 'evaluate',
-    uses: ['S3', 'endpoint'],
-    args: ({ finished: { output }, endpoint, folder }) => [
-      'evaluate',
-      ...flags({ output, endpoint }),
-      ...flags({ 'gate-queries': join(folder, 'queries.jsonl'), 'gate-qrels': join(folder, 'qrels.tsv') }),
-    ],
-  },
-  {
-    name: 'retry',
-    uses: ['S3'],
-    args: ({ finished: { output, runs }, endpoint, redis }) => [
-      ...['retry', runs[1], '--rejects'],
-      ...flags({ output, endpoint, redis }),
-    ],
-  },
-  { name: 'embed', uses: ['endpoint'], args: ({ endpoint }) => ['embed', 'words', ...flags({ endpoint })] },
-  {
-    name: 'doctor',
-    uses: ['Redis', 'S3', 'endpoint'],
-    args: ({ source, finished: { output }, endpoint, redis }) => [
-      'doctor',
-      ...flags({ source, output, endpoint, redis }),
-    ],
-  },
-  {
-    name: 'endpoint bench',
-    uses: ['endpoint'],
-    args: ({ endpoint }) => ['endpoint', 'bench', ...flags({ endpoint, seconds: '1' })],
-  },
-  { name: 'endpoint status', uses: ['management API'], args: () => ['endpoint', 'status', 'hf:acme/bge'] },
-  { name: 'endpoint price', uses: ['management API'], args: () => ['endpoint', 'price', 'acme'] },
-]
-
 export interface Cell {
   readonly dependency: Dependency
   readonly failure: Failure
@@ -245,6 +63,7 @@ export async function measureMatrix({
   const redis = stack.use(await startRedis())
   const s3 = stack.use(await startS3Server())
   const tei = stack.use(await serveTei({ engine: createHashEngine({ dimensions: 8 }) }))
+  const vectors = stack.use(await startQdrant(''))
   const env = {
     ...s3.env,
     AWS_EC2_METADATA_DISABLED: 'true',
@@ -277,7 +96,7 @@ export async function measureMatrix({
     await made('run', finished),
     await made('run', finished, { 'documents-per-shard': '20' }),
   ] as const
-  const queuedRun = await made('enqueue', queued)
+  const queuedRun = await made('enqueue', queued, { 'documents-per-shard': '2' })
 
   let fresh = 0
   const good = (): Places => ({
@@ -286,6 +105,7 @@ export async function measureMatrix({
     endpoint: tei.url,
     hub: 'http://127.0.0.1:9',
     api: 'http://127.0.0.1:9',
+    vectors: vectors.url,
     source,
     finished: { output: finished, runs },
     queued: { output: queued, run: queuedRun },
@@ -299,6 +119,7 @@ export async function measureMatrix({
     endpoint: tei.url,
     Hub: tei.url,
     'management API': tei.url,
+    'vector store': vectors.url,
   }
   async function faulty(dependency: Dependency, failure: Failure, held: AsyncDisposableStack) {
     const scheme = dependency === 'Redis' ? 'redis' : 'http'
@@ -322,6 +143,7 @@ export async function measureMatrix({
       ...(dependency === 'endpoint' && { endpoint: place.url }),
       ...(dependency === 'Hub' && { hub: place.url }),
       ...(dependency === 'management API' && { api: place.url }),
+      ...(dependency === 'vector store' && { vectors: place.url }),
     }
     const run = () =>
       start(command.args(places), {
@@ -332,6 +154,7 @@ export async function measureMatrix({
       })
     const untilEnd = command.staysUp ? undefined : await ended(run(), place.used)
     const signalMs = ENDS_BY_ITSELF.has(failure) ? null : await signalled(run(), place.used, timeoutSeconds)
+    const hasEnded = command.staysUp && signalMs === null
     const cell: Cell = {
       dependency,
       failure,
@@ -340,7 +163,8 @@ export async function measureMatrix({
       endMs: untilEnd?.endMs ?? null,
       code: untilEnd?.code ?? null,
       line: untilEnd?.line ?? '',
-      signalMs,
+      // A process that should have stayed up.
+      signalMs: hasEnded ? MOST_MS : signalMs,
     }
     onCell?.(cell)
     return cell
@@ -355,8 +179,11 @@ export async function measureMatrix({
       ).map(failure => [command, dependency, failure] as const),
     ),
   )
-  // Faults of S3 come last: a request that takes effect without a reply changes the runs.
-  cells.sort((a, b) => Number(a[1] === 'S3') - Number(b[1] === 'S3'))
+  // Faults of S3 come last: a request that takes effect without a reply changes the runs. Deletions
+  // come at the end.
+  const turnOf = ([command, dependency]: (typeof cells)[number]): number =>
+    Number(dependency === 'S3') + Number(command.name === 'gc --delete')
+  cells.sort((a, b) => turnOf(a) - turnOf(b))
   return await Array.fromAsync(mapConcurrent(cells, cell => measure(...cell), { concurrency: atOnce }))
 }
 
@@ -395,12 +222,13 @@ async function signalled(
   timeoutSeconds: number,
 ): Promise<number | null> {
   let over = false
+  let isUsed: boolean | undefined
   const done = finished.then(() => {
     over = true
   })
   const waiting = async (): Promise<void> => {
-    await used
-    await sleep((1000 * timeoutSeconds) / 3)
+    isUsed = await Promise.race([used?.then(() => true), sleep(MOST_MS, false, { ref: false })])
+    if (isUsed !== false) await sleep((1000 * timeoutSeconds) / 3)
   }
   await Promise.race([done, waiting()])
   if (over) return null
@@ -409,7 +237,8 @@ async function signalled(
   const timer = setTimeout(() => child.kill('SIGKILL'), MOST_MS)
   await done
   clearTimeout(timer)
-  return performance.now() - sentMs
+  // Without a connection, the cell is a mistake of the matrix.
+  return isUsed === false ? MOST_MS : performance.now() - sentMs
 }
 
 /** A port of this machine that refuses connections. */

@@ -41,7 +41,7 @@ test('a server that refuses base64 gets requests for numbers', async () => {
 })
 
 describe('a vLLM', () => {
-  async function sending(vllm: 'bytes' | 'refused' | 'json', halfPrecision = false) {
+  async function sending(vllm: 'bytes' | 'refused' | 'json' | 'small_headers', halfPrecision = false) {
     await using server = await startOpenaiServer({ vllm })
     await using endpoint = await openEndpoint(server.url, { model: 'm' })
     const { dimensions } = endpoint.info
@@ -69,7 +69,7 @@ describe('a vLLM', () => {
     expect(new Float16Array(vectors)).toEqual(new Float16Array(expected))
   })
 
-  test.each(['refused', 'json'] as const)(
+  test.each(['refused', 'json', 'small_headers'] as const)(
     'whose bytes are %s is used by base64, in float32 even where half precision suffices',
     async vllm => {
       const { vectors, expected, encoding } = await sending(vllm, true)

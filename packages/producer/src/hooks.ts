@@ -138,7 +138,8 @@ function createBurst(debounceMs: number, onHook: HooksOptions['onHook']) {
       if (waiting.size === 0) firstMs = nowMs
       waiting.add(kind)
       clearTimeout(timer)
-      timer = setTimeout(fire, Math.min(debounceMs, firstMs + MAX_BURST * debounceMs - nowMs))
+      const leftMs = firstMs + MAX_BURST * debounceMs - nowMs
+      timer = setTimeout(fire, Math.max(0, Math.min(debounceMs, leftMs)))
     },
     end: (): void => clearTimeout(timer),
   }

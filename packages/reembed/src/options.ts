@@ -200,7 +200,7 @@ export const config: Option = new Option(
 
 export const timeout: Option = new Option(
   '--timeout <seconds>',
-  'wait this long for a reply of Redis, the store, the Hub or the endpoint, then fail',
+  'wait this long for a reply of Redis, a store, the Hub or the endpoint, then fail',
 )
   .default(60)
   .argParser(amount)

@@ -19,6 +19,8 @@ const SECONDS = {
   store: { connect: 5, reply: 20, socket: 30, call: 60 },
   hub: { reply: 15, call: 60 },
   endpoint: { call: 60 },
+  /** A bulk request may wait for a disk. `probe`: between two checks that a server still works. */
+  sink: { answer: 20, reply: 120, call: 90, probe: 5 },
   /** A wait is reported after this time, and again after twice, four times … it. */
   notice: 10,
   /** A process that stays up is not ready while a dependency has been silent for this time. */
@@ -54,6 +56,7 @@ export interface Deadlines {
   readonly store: Milliseconds<typeof SECONDS.store>
   readonly hub: Milliseconds<typeof SECONDS.hub>
   readonly endpoint: Milliseconds<typeof SECONDS.endpoint>
+  readonly sink: Milliseconds<typeof SECONDS.sink>
   readonly unreadyMs: number
   /** Dependencies in use that have not answered since the time given (of `performance.now`). */
   readonly silentSince: ReadonlyMap<string, number>
@@ -102,6 +105,7 @@ function createScope(options: DeadlineOptions): Scope {
     store: scaled(SECONDS.store),
     hub: scaled(SECONDS.hub),
     endpoint: scaled(SECONDS.endpoint),
+    sink: scaled(SECONDS.sink),
     ...limits,
     silences,
     monitors,

@@ -24,6 +24,8 @@ export interface Limits {
   readonly heartbeatCharacters: number
   /** Bytes of a reply of the Hugging Face Hub or of its management API. */
   readonly hubReplyBytes: number
+  /** Bytes of a reply of a vector store. */
+  readonly sinkReplyBytes: number
   /** Characters of a message and of each field in a line of the log. */
   readonly logCharacters: number
 }
@@ -43,5 +45,6 @@ export const LIMITS: Limits = {
   heartbeats: 10_000,
   heartbeatCharacters: 64 * KIB,
   hubReplyBytes: 32 * MIB,
+  sinkReplyBytes: 32 * MIB,
   logCharacters: 4 * KIB,
 }

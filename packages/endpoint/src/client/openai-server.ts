@@ -51,9 +51,15 @@ async function findForm(
     for (const encoding of encodings) {
       const form = { ...server, embeddingsPath, encoding }
       const found = await tryRoute(form, '/v1/embeddings', [FORM_TEXT], signal)
+      if (encoding === 'bytes') {
+        // Versions before 0.12 refuse it. A proxy may refuse the headers of a full reply: they have
+        // 100 bytes for each vector: nginx accepts 4 or 8 KiB by default (proxy_buffer_size).
+        const full = Array.from({ length: stated.maxClientBatchSize }, () => FORM_TEXT)
+        const usable =
+          found.kind === 'probed' && (await tryRoute(form, '/v1/embeddings', full, signal)).kind === 'probed'
+        if (!usable) continue
+      }
       if (found.kind === 'probed') return { form, probed: found }
-      // Versions before 0.12 refuse it, and so may a proxy in front.
-      if (encoding === 'bytes') continue
       refusal = found
       if (!isRefusal(found)) break
     }

@@ -1,7 +1,7 @@
 // JSON over HTTP to a vector store. Each request is idempotent, and repeated while the server is
 // overloaded or does not answer. Proxies are those of Node's fetch.
 
-import { messageOf, ReembedError } from '@reembed/shared'
+import { deadlines, LIMITS, messageOf, ReembedError, readBounded, startWait } from '@reembed/shared'
 import { type RetryOptions, withRetries } from '../load/retries.ts'
 
 export interface HttpReply {
@@ -22,14 +22,13 @@ export interface HttpClient {
   /** The URL without credentials. */
   readonly address: string
   /**
-   * @throws ReembedError STORE_UNREACHABLE after 12 attempts, or after the first one to a server
-   *   that never answered; STORE_ACCESS_DENIED; USAGE for a request that the server refuses
+   * @throws ReembedError STORE_UNREACHABLE after the attempts of `withRetries`, or after the first
+   *   one to a server that never answered; STORE_ACCESS_DENIED; USAGE for a request that the server
+   *   refuses, or for a reply that is not JSON
    */
   request(method: string, path: string, request?: HttpRequest): Promise<HttpReply>
 }
 
-/** A bulk request may wait for the disk. */
-const REPLY_MS = 120_000
 const OVERLOADED: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504])
 
 /**
@@ -48,6 +47,9 @@ export function createHttpClient(url: string, headers: Readonly<Record<string, s
   parsed.username = ''
   parsed.password = ''
   const base = parsed.href.replace(/\/$/, '')
+  const { answerMs, replyMs } = deadlines().sink
+  // A server that never answered is reported at once: its URL may be wrong.
+  let hasAnswered = false
   const failed = (what: string, cause?: unknown, retryAfterMs?: number): ReembedError =>
     new ReembedError('STORE_UNREACHABLE', `${base} ${what}`, { retry: 'requeue', retryAfterMs, cause })
 
@@ -57,7 +59,8 @@ export function createHttpClient(url: string, headers: Readonly<Record<string, s
     { json, text, expect = [], signal }: HttpRequest,
   ): Promise<HttpReply> {
     const type = text?.type ?? (json === undefined ? undefined : 'application/json')
-    const limit = AbortSignal.timeout(REPLY_MS)
+    const limit = AbortSignal.timeout(hasAnswered ? replyMs : answerMs)
+    using wait = startWait(`the vector store at ${base}`)
     let response: Response
     let reply: string
     try {
@@ -73,18 +76,22 @@ export function createHttpClient(url: string, headers: Readonly<Record<string, s
         redirect: 'error',
         signal: signal ? AbortSignal.any([signal, limit]) : limit,
       })
-      reply = await response.text()
+      reply = (await readBounded(response.body, LIMITS.sinkReplyBytes)).toString()
     } catch (cause) {
       signal?.throwIfAborted()
-      throw failed(`does not answer: ${causeOf(cause)}`, cause)
+      wait.gaveUp()
+      const seconds = (hasAnswered ? replyMs : answerMs) / 1_000
+      const reason = limit.aborted ? `no complete reply within ${seconds} s` : causeOf(cause)
+      throw failed(`does not answer: ${reason}; start it, or correct its address`, cause)
     }
+    wait.answered()
     const { status } = response
     if (OVERLOADED.has(status)) {
       const seconds = Number(response.headers.get('retry-after'))
       const waitMs = seconds > 0 ? 1_000 * seconds : undefined
       throw failed(`answers ${status} to ${method} ${path}: ${shortened(reply)}`, undefined, waitMs)
     }
-    if (response.ok || expect.includes(status)) return { status, body: parse(reply) }
+    if (response.ok || expect.includes(status)) return { status, body: bodyOf(reply, base, status) }
     if (status === 401 || status === 403) {
       throw new ReembedError(
         'STORE_ACCESS_DENIED',
@@ -94,8 +101,6 @@ export function createHttpClient(url: string, headers: Readonly<Record<string, s
     throw new ReembedError('USAGE', `${base} refuses ${method} ${path} (${status}): ${shortened(reply)}`)
   }
 
-  // A server that never answered is reported at once: its URL may be wrong.
-  let hasAnswered = false
   return {
     address: `${/^[a-z]+\+/.exec(url)?.[0] ?? ''}${base}`,
     async request(method, path, request = {}) {
@@ -114,10 +119,16 @@ const SHOWN_CHARS = 300
 const shortened = (reply: string): string =>
   reply.length > SHOWN_CHARS ? `${reply.slice(0, SHOWN_CHARS)}…` : reply
 
-function parse(reply: string): unknown {
+/** The JSON of a reply; undefined for an empty one, and for an error page of a proxy. */
+function bodyOf(reply: string, base: string, status: number): unknown {
   try {
     return reply === '' ? undefined : JSON.parse(reply)
-  } catch {
-    return undefined
+  } catch (cause) {
+    if (status >= 400) return undefined
+    throw new ReembedError(
+      'USAGE',
+      `${base} answers with text that is not JSON: ${shortened(reply)}; correct the address, and check whether a proxy answers instead`,
+      { option: 'target', cause },
+    )
   }
 }

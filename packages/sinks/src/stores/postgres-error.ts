@@ -22,10 +22,14 @@ export function postgresError(cause: unknown, address: string): unknown {
     )
   }
   if (TRANSIENT.test(code) || NETWORK.test(code) || /timeout|terminated|closed/i.test(message)) {
-    return new ReembedError('STORE_UNREACHABLE', `${address} does not answer: ${message || code}`, {
-      retry: 'requeue',
-      cause,
-    })
+    return new ReembedError(
+      'STORE_UNREACHABLE',
+      `${address} does not answer: ${message || code}; start it, or correct its address`,
+      {
+        retry: 'requeue',
+        cause,
+      },
+    )
   }
   if (/extension "vector"/.test(message)) {
     return new ReembedError(

@@ -7,8 +7,8 @@
 //   <name>                the view
 
 import type { RefusedRow } from '@reembed/protocol'
-import { ReembedError } from '@reembed/shared'
-import type { Client, Pool, PoolClient } from 'pg'
+import { deadlines, ReembedError, startWait } from '@reembed/shared'
+import type { Pool, PoolClient } from 'pg'
 import type { ShardWrite, Target, VectorStore } from '../load/vector-store.ts'
 import {
   COPY_HEADER,
@@ -22,11 +22,11 @@ import {
 import { importClient } from './import-client.ts'
 import { postgresError } from './postgres-error.ts'
 import { createSwitch } from './postgres-switch.ts'
+import { watchStatement } from './postgres-watch.ts'
 
 const PACKAGES = 'pg pg-copy-streams'
 /** Serializes `prepare` and `finish` of all processes; any constant that others do not use. */
 const LOCK = 7_317_294_501
-const CONNECT_MS = 10_000
 /** Shards are copied side by side, and one connection is left for the rest. */
 const MAX_CONNECTIONS = 8
 
@@ -44,13 +44,14 @@ export async function openPostgres(url: string): Promise<VectorStore> {
     importClient(PACKAGES, () => import('pg')),
     importClient(PACKAGES, () => import('pg-copy-streams')),
   ])
-  const pool: Pool = new pg.Pool({
+  const { answerMs } = deadlines().sink
+  const options = {
     connectionString: url,
-    max: MAX_CONNECTIONS,
-    connectionTimeoutMillis: CONNECT_MS,
+    connectionTimeoutMillis: answerMs,
     keepAlive: true,
     application_name: 'reembed',
-  })
+  }
+  const pool: Pool = new pg.Pool({ ...options, max: MAX_CONNECTIONS })
   // A broken idle connection is replaced; the next query reports an outage.
   pool.on('error', () => {})
   const address = addressOf(url)
@@ -61,24 +62,24 @@ export async function openPostgres(url: string): Promise<VectorStore> {
     work: (client: PoolClient) => Promise<T>,
   ): Promise<T> {
     signal?.throwIfAborted()
+    using wait = startWait(`the vector store at ${address}`)
     const client = await pool.connect().catch(error => {
+      wait.gaveUp()
       throw postgresError(error, address)
     })
     let failed = true
-    const { processID } = client as unknown as Client & { readonly processID: number }
-    const cancel = (): void => {
-      pool.query('SELECT pg_cancel_backend($1)', [processID]).catch(() => {})
-    }
-    signal?.addEventListener('abort', cancel, { once: true })
+    const watch = watchStatement(client, () => new pg.Client({ ...options, query_timeout: answerMs }), wait)
+    signal?.addEventListener('abort', watch.cancel, { once: true })
     try {
       const result = await work(client)
       failed = false
       return result
     } catch (error) {
       signal?.throwIfAborted()
-      throw postgresError(error, address)
+      throw postgresError(watch.failure ?? error, address)
     } finally {
-      signal?.removeEventListener('abort', cancel)
+      signal?.removeEventListener('abort', watch.cancel)
+      watch.end()
       // A connection in an unknown state is closed; the server then rolls back.
       client.release(failed)
     }

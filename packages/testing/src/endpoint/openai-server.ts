@@ -25,9 +25,10 @@ export interface OpenaiServerOptions {
   /**
    * Lists its model as vLLM does, and answers `encoding_format: bytes`: without its fields in
    * float32 and the byte order of its machine. `refused`: a version before 0.12; `json`: behind a
-   * proxy that does not know the format and asks for numbers.
+   * proxy that does not know the format and asks for numbers; `small_headers`: behind a proxy that
+   * answers 502 in place of headers above 2 KiB.
    */
-  readonly vllm?: 'bytes' | 'refused' | 'json'
+  readonly vllm?: 'bytes' | 'refused' | 'json' | 'small_headers'
   /** Whether the usage of a reply counts characters, as that of infinity does. */
   readonly countsCharacters?: boolean
   /** A text that holds `word` gets status 500, or its connection is reset. */
@@ -93,8 +94,9 @@ export async function startOpenaiServer(options: OpenaiServerOptions = {}): Prom
     const tokens = texts.reduce((sum, text) => sum + count(text), 0)
     const model = options.model ?? 'm'
     const reply = openaiReply(vectors, model, tokens) as { data: object[] }
-    if (encoding === 'bytes' && options.vllm === 'bytes') {
-      sendBytes(response, vectors, { dtype: embed_dtype ?? 'float32', reply })
+    if (encoding === 'bytes' && options.vllm !== 'json') {
+      const maxHeaderBytes = options.vllm === 'small_headers' ? 2048 : Number.POSITIVE_INFINITY
+      sendBytes(response, vectors, { dtype: embed_dtype ?? 'float32', reply, maxHeaderBytes })
       return
     }
     const data = reply.data.map((entry, i) => ({ ...entry, embedding: [...(vectors[i] ?? [])] }))
@@ -123,7 +125,11 @@ export async function startOpenaiServer(options: OpenaiServerOptions = {}): Prom
 function sendBytes(
   response: ServerResponse,
   vectors: readonly Float32Array[],
-  { dtype, reply }: { readonly dtype: 'float32' | 'float16'; readonly reply: object },
+  {
+    dtype,
+    reply,
+    maxHeaderBytes,
+  }: { readonly dtype: 'float32' | 'float16'; readonly reply: object; readonly maxHeaderBytes: number },
 ): void {
   const parts = vectors.map(vector =>
     Buffer.from((dtype === 'float16' ? new Float16Array(vector) : vector).buffer),
@@ -135,6 +141,10 @@ function sendBytes(
     return { ...place, shape: [vectors[index]?.length] }
   })
   const metadata = JSON.stringify({ id: 'embd-1', created: 0, ...reply, data })
+  if (metadata.length > maxHeaderBytes) {
+    response.writeHead(502).end('upstream sent too big header')
+    return
+  }
   response.writeHead(200, { 'content-type': 'application/octet-stream', metadata }).end(Buffer.concat(parts))
 }
 
@@ -144,7 +154,7 @@ function refusalOf(
   encoding: unknown,
   { maxTextTokens, maxInputs, maxRequestTokens, refusesBase64, vllm }: OpenaiServerOptions,
 ): string | undefined {
-  if (encoding === 'bytes' && vllm !== 'bytes' && vllm !== 'json')
+  if (encoding === 'bytes' && (vllm ?? 'refused') === 'refused')
     return "1 validation error: encoding_format: Input should be 'float' or 'base64'"
   if (refusesBase64 && encoding === 'base64') return "unknown field 'encoding_format'"
   const counts = texts.map(openaiTokensOf)

@@ -1,0 +1,80 @@
+// A statement of PostgreSQL may take hours: a COPY, or an index. A server that works and one that
+// is silent send the same: nothing. So a second connection asks the server from time to time, and
+// the first one is closed when that gets no reply.
+
+import { codeOf, deadlines, type Wait } from '@reembed/shared'
+import type { Client, PoolClient } from 'pg'
+
+/** A cancelled statement that has not ended after this time waits for a silent server. */
+const CANCEL_MS = 2_000
+const SQLSTATE = /^[0-9A-Z]{5}$/
+
+export interface StatementWatch {
+  /** Why the connection was closed; undefined if it was not. */
+  readonly failure: Error | undefined
+  /** Cancels the statement in progress, and closes the connection if the server does not reply. */
+  readonly cancel: () => void
+  end(): void
+}
+
+/** Watches the statements of a connection until `end`. `connect` creates the second connection. */
+export function watchStatement(client: PoolClient, create: () => Client, wait: Wait): StatementWatch {
+  const { processID, connection } = client as unknown as {
+    readonly processID: number
+    readonly connection: { readonly stream: { destroy(error: Error): void } }
+  }
+  const { probeMs } = deadlines().sink
+  let failure: Error | undefined
+  let timer: NodeJS.Timeout | undefined
+  let isOver = false
+  // Without a listener, the loss of the connection would end the process. The statement reports it.
+  const ignore = (): void => {}
+  client.on('error', ignore)
+
+  const close = (error: Error): void => {
+    if (isOver) return
+    failure ??= error
+    wait.gaveUp()
+    connection.stream.destroy(error)
+  }
+
+  async function ask(sql: string): Promise<void> {
+    const other = create()
+    other.on('error', ignore)
+    try {
+      await other.connect()
+      const { rowCount } = await other.query(sql, [processID])
+      if (rowCount === 0) close(new Error('the connection is closed on the server'))
+      else wait.answered()
+    } catch (error) {
+      // A refusal is a reply, for example that all connections are in use.
+      if (SQLSTATE.test(codeOf(error) ?? '')) wait.answered()
+      else close(error instanceof Error ? error : new Error(String(error)))
+    } finally {
+      other.end().catch(ignore)
+    }
+  }
+
+  const watch = (): void => {
+    timer = setTimeout(async () => {
+      await ask('SELECT 1 FROM pg_stat_activity WHERE pid = $1')
+      if (!isOver) watch()
+    }, probeMs)
+    timer.unref()
+  }
+  watch()
+  return {
+    get failure() {
+      return failure
+    },
+    cancel: () => {
+      void ask('SELECT pg_cancel_backend($1)')
+      setTimeout(() => close(new Error('no reply to a cancellation')), CANCEL_MS).unref()
+    },
+    end() {
+      isOver = true
+      clearTimeout(timer)
+      client.off('error', ignore)
+    },
+  }
+}

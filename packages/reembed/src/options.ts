@@ -40,6 +40,7 @@ export interface CorpusFlags extends EndpointFlags, S3Flags, SpendingFlags {
   readonly chunk: boolean
   readonly chunkTokens?: number
   readonly chunkOverlap?: number
+  readonly chunkContext?: boolean
   readonly tokenizer?: string
   readonly prompt: string
   readonly promptName?: string
@@ -237,9 +238,8 @@ export const corpus: readonly Option[] = [
     "split documents into chunks of at most n of the model's tokens (default: text and Markdown files over the model's limit are split at the limit)",
   ).argParser(positive),
   new Option('--no-chunk', 'embed long files as one document each; the model reads only their beginning'),
-  new Option('--chunk-overlap <n>', 'repeat the last n tokens of a chunk in the next one').argParser(
-    positive,
-  ),
+  new Option('--chunk-overlap <n>', 'repeat the last n tokens of a chunk in the next').argParser(positive),
+  new Option('--chunk-context', 'put the title and the headings above a chunk in front of its text'),
   new Option(
     '--tokenizer <file>',
     'count tokens with this tokenizer.json of the model (default: that of the local model, else that of the model on the Hub, else measured at the endpoint)',
@@ -540,6 +540,11 @@ export const vectorStore: readonly Option[] = [
     "set the name that searches use: a view or an alias (default: 'embeddings'); the run has a table of its own",
   ),
 ]
+
+export const update: Option = new Option(
+  '--update',
+  'write only what changed since the version that searches use, in its place, if the recipe is the same',
+)
 
 function quantizations(value: string): string[] {
   const types = value.split(',').map(type => type.trim())

@@ -54,7 +54,9 @@ async function planned(store: Store): Promise<void> {
     await store.putIfAbsent(shardKey(RUN, shard, SHARDS), Buffer.from('shard'))
 }
 
-/** Counts the calls of a store; `url` makes it a bucket for the console, which reads it less often. */
+/**
+ * Counts the calls of a store; `url` makes it a bucket for the console, which reads it less often.
+ */
 function counted(store: Store, url: string): { readonly store: Store; readonly calls: { count: number } } {
   const calls = { count: 0 }
   const proxy = new Proxy(store, {

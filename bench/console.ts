@@ -13,7 +13,7 @@ import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { type ConsoleQueue, reportRun, serveConsole } from '@reembed/console'
 import { startRedis } from '@reembed/local'
-import { type Plan, putPlan, takeSeq } from '@reembed/protocol'
+import { type Plan, putPlan, putSliceSegment, takeSeq } from '@reembed/protocol'
 import { openQueueReader, type WorkerState } from '@reembed/queue'
 import { shardKey } from '@reembed/shared'
 import { openStore, type Store } from '@reembed/store'
@@ -35,19 +35,28 @@ async function planned(store: Store): Promise<void> {
     source: '/corpus',
     recipe: { model, prompt: '', fields: null, truncate: true, dtype: 'float32' },
     shards: SHARDS,
-    slicesPerSegment: 16,
+    slicesPerSegment: SHARDS,
     objects: 1,
     bytes: 10,
     estimatedDocuments: 1_000_000,
     snapshotSha256: 'x',
     maxRejects: '1%',
   }
+  const part = { key: 'a.jsonl', etag: 'x', size: 10, format: 'jsonl' as const, start: 0, end: 10 }
+  await putSliceSegment(
+    store,
+    RUN,
+    0,
+    Array.from({ length: SHARDS }, () => ({ parts: [part] })),
+  )
   await putPlan(store, plan)
   for (let shard = 0; shard < 200; shard += 1)
     await store.putIfAbsent(shardKey(RUN, shard, SHARDS), Buffer.from('shard'))
 }
 
-/** Counts the calls of a store; `url` makes it a bucket for the console, which reads it less often. */
+/**
+ * Counts the calls of a store; `url` makes it a bucket for the console, which reads it less often.
+ */
 function counted(store: Store, url: string): { readonly store: Store; readonly calls: { count: number } } {
   const calls = { count: 0 }
   const proxy = new Proxy(store, {

@@ -1,6 +1,7 @@
 // A real browser walks every page of the console over real runs: a worker is killed, the endpoint
-// stops, a gate holds a run, a person publishes it and rolls back on the page, the console restarts. With
-// REEMBED_SCREENSHOTS=<folder> it keeps a picture of each page, in light and dark, at three widths.
+// stops, a gate holds a run, a person publishes it and rolls back on the page, the console
+// restarts. With REEMBED_SCREENSHOTS=<folder> it keeps a picture of each page, in light and dark,
+// at three widths.
 
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -194,7 +195,7 @@ testUnless(
     expect(faults).toEqual([])
     await page.close()
   },
-  170_000,
+  300_000,
 )
 
 testUnless(

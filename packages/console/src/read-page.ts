@@ -5,6 +5,7 @@ import { readPlan, readPlannedMs } from '@reembed/protocol'
 import { isRunId, messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { ComparisonReader, ComparisonState } from './data/comparison.ts'
+import type { createNextTicks } from './data/next-ticks.ts'
 import type { RunDetails } from './data/run-detail.ts'
 import type { SearchReader } from './data/searches.ts'
 import { readShardDetail } from './data/shard.ts'
@@ -26,6 +27,7 @@ export interface PageSources {
   readonly details: RunDetails
   readonly comparisons: ComparisonReader
   readonly searches: SearchReader
+  readonly ticks: ReturnType<typeof createNextTicks>
   readonly queue: ConsoleQueue | undefined
   readonly links: Links
   readonly commandOf: CommandOf | undefined
@@ -46,7 +48,7 @@ interface FoundRun {
 }
 
 export function createPageReader(sources: PageSources): PageReader {
-  const { watch, details, comparisons, searches, links, queue, commandOf } = sources
+  const { watch, details, comparisons, searches, ticks, links, queue, commandOf } = sources
   const older = new Map<string, FoundRun>()
 
   function outputOf(url: URL): OutputState | undefined {
@@ -118,7 +120,7 @@ export function createPageReader(sources: PageSources): PageReader {
   return async (url, viewer) => {
     const run = /^\/runs\/([a-z2-7]+)$/.exec(url.pathname)?.[1]
     if (run !== undefined) return isRunId(run) ? runOf(url, run, viewer) : undefined
-    if (url.pathname === '/') return outputsPage(watch.outputs, links)
+    if (url.pathname === '/') return outputsPage(watch.outputs, links, output => ticks(output, Date.now()))
     const output = outputOf(url)
     if (output === undefined) return undefined
     if (url.pathname === '/versions') return versionsOf(output)
@@ -145,14 +147,12 @@ export function createPageReader(sources: PageSources): PageReader {
 
   async function versionsOf(output: OutputState): Promise<Page> {
     try {
-      return versionsPage(
-        output,
-        await details.versions(output.store, output.current?.version),
-        links,
-        commandOf,
-      )
+      const current = output.current?.version
+      const versions = await details.versions(output.store, current)
+      const figures = await details.versionFigures(output.store, current)
+      return versionsPage(output, versions, figures, links, commandOf)
     } catch (error) {
-      return versionsPage({ ...output, problem: messageOf(error) }, [], links, commandOf)
+      return versionsPage({ ...output, problem: messageOf(error) }, [], [], links, commandOf)
     }
   }
 }

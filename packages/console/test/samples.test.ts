@@ -74,7 +74,7 @@ test('a lost worker, a changed endpoint and a changed state are events, figures 
 
 test('the number of events and of remembered runs is bounded', () => {
   const keeper = createHistoryKeeper()
-  for (let i = 0; i < 1_000; i += 1) keeper.add('/o', status(`state ${i}`, {}), i)
+  for (let i = 0; i < 1_000; i += 1) keeper.add('/o', status(i % 2 === 0 ? 'running' : 'queued', {}), i)
   expect(keeper.of('/o', 'r').events).toHaveLength(200)
   keeper.retain(new Set())
   expect(keeper.of('/o', 'r').samples).toEqual([])
@@ -118,4 +118,12 @@ test('a replica that changes its state or is removed is an event with the reason
     ['replica', 'replica a quarantined: serves x'],
     ['replica', 'replica b removed'],
   ])
+})
+
+test('a state whose sentence has other numbers is the same event', () => {
+  const keeper = createHistoryKeeper()
+  keeper.add('/o', status('running', {}), 0)
+  keeper.add('/o', status('waiting: no connection, 2 s', {}), 5_000)
+  keeper.add('/o', status('waiting: no connection, 8 s', {}), 10_000)
+  expect(keeper.of('/o', 'r').events.map(({ text }) => text)).toEqual(['waiting: no connection, 2 s'])
 })

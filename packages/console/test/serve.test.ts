@@ -1,9 +1,11 @@
 import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
-import { putVersion, setRunState } from '@reembed/protocol'
-import { shardKey } from '@reembed/shared'
+import { setTimeout as wait } from 'node:timers/promises'
+import { putGateReport, putVersion, setRunState } from '@reembed/protocol'
+import { gatesKey, ReembedError, shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { createSearchReader } from '../src/data/searches.ts'
 import { type CommandOf, type Console, serveConsole } from '../src/index.ts'
 import { finishedRun, OTHER, plannedRun, RUN, type TemporaryStore, temporaryStore } from './runs.ts'
 
@@ -250,4 +252,64 @@ test('while the store does not answer the page says so and keeps what it showed'
   expect(await unknown.text()).toContain('The store does not answer: connection refused')
   failing.isAway = false
   await expect.poll(() => text(url)).not.toContain('does not answer')
+})
+
+test('the card of an output has the next tick of its schedules, earliest first', async () => {
+  await plannedRun(made.store)
+  const schedule = { timezone: 'UTC', when: 'source_changed' as const }
+  const schedules = {
+    output: made.store.url,
+    schedules: [
+      { ...schedule, name: 'yearly', cron: '0 3 1 1 *' },
+      { ...schedule, name: 'hourly', cron: '0 * * * *' },
+    ],
+  }
+  shown = await serveConsole({ stores: [made.store], listen: '0', schedules })
+  const page = await text(shown.url)
+  expect(page.match(/schedule <b>\w+/g)).toEqual(['schedule <b>hourly', 'schedule <b>yearly'])
+  expect(page).toContain('0 * * * * UTC, source changed')
+})
+
+test('versions have what their runs scored and cost, as a table and as charts', async () => {
+  for (const [i, run] of [RUN, OTHER].entries()) {
+    const plan = await plannedRun(made.store, { run })
+    await finishedRun(made.store, plan, 0, { tokens: 990, endpointSeconds: 90, dollars: 0.5 + i })
+    await putGateReport(made.store, gatesKey(run, i === 0 ? undefined : RUN), {
+      evaluation: 'e',
+      scores: { 'recall@10': [0.9 - i / 10, 0.7] },
+      results: [],
+    })
+    await putVersion(made.store, {
+      version: i + 1,
+      run,
+      seq: plan.seq,
+      manifestSha256: 'x',
+      action: 'publish',
+    })
+    await wait(5)
+  }
+  const url = await serve()
+  await expect.poll(() => text(`${url}/versions`)).toContain('recall@10')
+  const page = await text(`${url}/versions`)
+  expect(page).toMatch(
+    /<td class="num">2<\/td><td class="num">0.750<\/td>.*\$1.50.*<td class="num">1<\/td><td class="num">0.800/s,
+  )
+  expect(page.match(/<figure class="chart" id="chart-\w+"/g)).toHaveLength(2)
+})
+
+test('a search that failed is shown, and made again after ten seconds', async () => {
+  const reader = createSearchReader(
+    [async () => Promise.reject(new ReembedError('MODEL_MISMATCH', 'another model'))],
+    {},
+    () => nowMs,
+  )
+  let nowMs = 0
+  await finishedRun(made.store, await plannedRun(made.store))
+  expect(reader.read(made.store, RUN, 'owls')).toEqual({ state: 'running' })
+  await expect
+    .poll(() => reader.read(made.store, RUN, 'owls'))
+    .toMatchObject({ state: 'failed', message: 'another model' })
+  nowMs = 11_000
+  expect(reader.read(made.store, RUN, 'owls')).toEqual({ state: 'running' })
+  expect(createSearchReader([], {}).isPossible).toBe(false)
 })

@@ -29,7 +29,9 @@ const pageCommand = (
  */
 export async function servePages(
   listen: string,
-  of: Pick<ConsoleOptions, 'stores' | 'endpoints' | 's3'> & { readonly redis: RedisTarget | undefined },
+  of: Pick<ConsoleOptions, 'stores' | 'endpoints' | 's3' | 'schedules'> & {
+    readonly redis: RedisTarget | undefined
+  },
   stack: AsyncDisposableStack,
 ): Promise<string> {
   const { serveConsole } = await import('@reembed/console')

@@ -124,7 +124,8 @@ function requestFigures(all: readonly WorkerActivity[]) {
 
 function changes(before: RunStatus, after: RunStatus, atMs: number): RunEvent[] {
   const events: RunEvent[] = []
-  if (before.sentence !== after.sentence) events.push({ atMs, kind: 'state', text: after.sentence })
+  if (withoutNumbers(before.sentence) !== withoutNumbers(after.sentence))
+    events.push({ atMs, kind: 'state', text: after.sentence })
   if (before.queue === undefined || after.queue === undefined) return events
   const [then, now] = [before.queue.workers, after.queue.workers].map(
     workers => new Map(workers.map(({ worker, endpoint }) => [worker, endpoint])),
@@ -174,6 +175,9 @@ export function replicaStates(
   }
   return found
 }
+
+/** 'waiting: no connection, 2 s' and 'waiting: no connection, 8 s' are no change. */
+const withoutNumbers = (sentence: string): string => sentence.replace(/\d+/g, '#')
 
 /** The state without its figures: 'warming, 41 s' and 'warming, 42 s' are no change. */
 const stateOf = (endpoint: string): string => endpoint.split(/[,:;(]/, 1)[0] ?? endpoint

@@ -7,6 +7,7 @@ import { createBoundedServer, isLoopback, listenOn, parseListen, ReembedError } 
 import type { S3Options, Store } from '@reembed/store'
 import { asset } from '../assets.ts'
 import { createComparisonReader } from '../data/comparison.ts'
+import { createNextTicks, type OutputSchedules } from '../data/next-ticks.ts'
 import { createRunDetails } from '../data/run-detail.ts'
 import { createSearchReader, type SearchEndpoint } from '../data/searches.ts'
 import { type ConsoleQueue, watchOutputs } from '../data/watch-outputs.ts'
@@ -37,6 +38,8 @@ export interface ConsoleOptions {
   readonly endpoints?: readonly SearchEndpoint[] | undefined
   /** Access to corpora in S3, for the texts of documents. */
   readonly s3?: S3Options | undefined
+  /** The schedules of one of the outputs: its card states their next ticks. */
+  readonly schedules?: OutputSchedules | undefined
   /** The commands that pages offer to copy; without it they offer none. */
   readonly commandOf?: CommandOf | undefined
   /**
@@ -76,6 +79,7 @@ export async function serveConsole(options: ConsoleOptions): Promise<Console> {
     comparisons: createComparisonReader(stop.signal),
     searches: createSearchReader(options.endpoints ?? [], options.s3 ?? {}),
     queue,
+    ticks: createNextTicks(options.schedules),
     links,
     commandOf,
   })

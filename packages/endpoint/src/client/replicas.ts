@@ -141,14 +141,12 @@ export function createReplicas(
 
   return {
     get all() {
-      const newest = [...runs.values()].at(-1)
+      const newest = [...runs.values()].at(-1)?.pool
       return Array.from(targets.values(), (target): ReplicaStatus => {
-        const state = newest?.pool.stateOf(target) ?? 'unreachable'
-        const reason = newest?.pool.reasonOf(target)
-        const isEjected = state === 'in_use' && balancer.ejected.includes(target)
-        return isEjected
-          ? { replica: target.label, state: 'ejected', reason: 'slow or failing' }
-          : { replica: target.label, state, reason }
+        const [replica, state] = [target.label, newest?.stateOf(target) ?? 'unreachable']
+        if (state !== 'in_use') return { replica, state, reason: newest?.reasonOf(target) }
+        const isEjected = balancer.ejected.includes(target)
+        return isEjected ? { replica, state: 'ejected', reason: 'slow or failing' } : { replica, state }
       })
     },
     async serve<Proof>(run: string, truncate: boolean, verify: Verify<Proof>) {

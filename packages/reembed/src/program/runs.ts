@@ -43,7 +43,7 @@ export function addRunCommands(program: Command): void {
       ),
       [...option.consoleOptions, ...option.redis, ...option.s3],
     )
-    .action(async options => (await import('../commands/console.ts')).consoleCommand(options))
+    .action(async (options, self) => (await import('../commands/console.ts')).consoleCommand(options, self))
 
   option
     .add(

@@ -156,6 +156,7 @@ function movingQueue(polls: { readonly count: number }): ConsoleQueue {
     }),
     workers: async () => Array.from({ length: 8 }, (_, i) => worker(i)),
     failures: async () => [],
+    attempts: async () => undefined,
     planning: async () => [],
     openShards: async () => new Map(Array.from({ length: 8 }, (_, i) => [(polls.count + i) % SHARDS, 1])),
   }

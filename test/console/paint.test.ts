@@ -1,7 +1,7 @@
 // A run of 100,000 shards in a real Chromium: the time from the navigation to the painted map.
 
 import { serveConsole } from '@reembed/console'
-import { putVersion } from '@reembed/protocol'
+import { putSliceSegment, putVersion } from '@reembed/protocol'
 import { chromium } from 'playwright-core'
 import { expect } from 'vitest'
 import { finishedRun, plannedRun, RUN, temporaryStore } from '../../packages/console/test/runs.ts'
@@ -19,7 +19,14 @@ testUnless(
   'the map of 100,000 shards is painted within a second, and a click opens the receipt of a shard',
   async () => {
     await using made = await temporaryStore()
-    const plan = await plannedRun(made.store, { shards: SHARDS, slicesPerSegment: SHARDS })
+    const plan = await plannedRun(made.store, { shards: SHARDS })
+    const part = { key: 'a.jsonl', etag: 'x', size: 10, format: 'jsonl' as const, start: 0, end: 10 }
+    await putSliceSegment(
+      made.store,
+      RUN,
+      0,
+      Array.from({ length: 16 }, () => ({ parts: [part] })),
+    )
     await finishedRun(made.store, plan, 3)
     await putVersion(made.store, {
       version: 1,
@@ -37,10 +44,9 @@ testUnless(
         await page.goto(`${pages.url}/runs/${RUN}`)
         times.push(Math.round(await page.evaluate<number>(PAINTED)))
       }
-      console.log(`painted after ${times.join(', ')} ms`)
       expect(await page.getByRole('img', { name: /100,000 shards/ }).count()).toBe(1)
       // The first load reads the manifest; other programs may use the cores of one load.
-      expect(Math.min(...times)).toBeLessThan(1_000)
+      expect(Math.min(...times), `painted after ${times.join(', ')} ms`).toBeLessThan(1_000)
       const map = page.locator('svg.shards')
       await map.click({ position: { x: 2, y: 2 } })
       await page.waitForURL(/shard=0/)

@@ -102,7 +102,7 @@ test('every reply forbids scripts, styles and requests from elsewhere, and names
     expect(policy).toContain("default-src 'none'")
     expect(policy).not.toMatch(/unsafe|https?:|\*/)
     expect(headers.get('x-content-type-options')).toBe('nosniff')
-    expect(headers.get('referrer-policy')).toBe('no-referrer')
+    expect(headers.get('referrer-policy')).toBe('same-origin')
   }
   for (const path of ['/', '/console.js', '/console.css'])
     expect((await text(url + path)).replaceAll('http://www.w3.org/2000/svg', '')).not.toMatch(/https?:\/\//)

@@ -4,9 +4,9 @@
 //   1,"open          one record, or two whose texts begin and end with a quote
 //   2,b"
 //
-// Only other rows can tell. A writer that quotes puts every field with a separator, a line break or a
-// quote in quotes, so its file has rows that are records with quotes alone, and no quote that breaks
-// the rules. A writer that does not quote leaves no such row.
+// Only other rows can tell. A writer that quotes puts every field with a separator, a line break or
+// a quote in quotes, so its file has rows that are records with quotes alone, and no quote that
+// breaks the rules. A writer that does not quote leaves no such row.
 
 import type { CsvTable } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
@@ -24,7 +24,9 @@ export function createSwallowCheck(key: string, { delimiter, columns, quote = '"
   /** The first row that may swallow records, and the number of these rows. */
   let first: { readonly line: number; readonly end: number } | undefined
   let doubtful = 0
-  /** Rows that are records with quotes alone, and rows whose quotes no writer that quotes leaves. */
+  /**
+   * Rows that are records with quotes alone, and rows whose quotes no writer that quotes leaves.
+   */
   let proving = 0
   let broken = 0
 

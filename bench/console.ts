@@ -1,5 +1,5 @@
 // What the console costs: requests to the store and to Redis with 0, 1 and 10 pages open, the bytes
-// of pages and of a report, and the heap before and after a day of polls with ten readers.
+// of pages, and the heap before and after a day of polls with ten readers.
 //
 //   node --expose-gc --conditions=@reembed/source bench/console.ts [minutes of counting]
 //
@@ -11,9 +11,9 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import { type ConsoleQueue, reportRun, serveConsole } from '@reembed/console'
+import { type ConsoleQueue, serveConsole } from '@reembed/console'
 import { startRedis } from '@reembed/local'
-import { type Plan, putPlan, putSliceSegment, takeSeq } from '@reembed/protocol'
+import { type Plan, putPlan, takeSeq } from '@reembed/protocol'
 import { openQueueReader, type WorkerState } from '@reembed/queue'
 import { shardKey } from '@reembed/shared'
 import { openStore, type Store } from '@reembed/store'
@@ -42,13 +42,6 @@ async function planned(store: Store): Promise<void> {
     snapshotSha256: 'x',
     maxRejects: '1%',
   }
-  const part = { key: 'a.jsonl', etag: 'x', size: 10, format: 'jsonl' as const, start: 0, end: 10 }
-  await putSliceSegment(
-    store,
-    RUN,
-    0,
-    Array.from({ length: SHARDS }, () => ({ parts: [part] })),
-  )
   await putPlan(store, plan)
   for (let shard = 0; shard < 200; shard += 1)
     await store.putIfAbsent(shardKey(RUN, shard, SHARDS), Buffer.from('shard'))
@@ -156,6 +149,7 @@ function movingQueue(polls: { readonly count: number }): ConsoleQueue {
     }),
     workers: async () => Array.from({ length: 8 }, (_, i) => worker(i)),
     failures: async () => [],
+    attempts: async () => undefined,
     planning: async () => [],
     openShards: async () => new Map(Array.from({ length: 8 }, (_, i) => [(polls.count + i) % SHARDS, 1])),
   }
@@ -205,10 +199,6 @@ async function printBytes(store: Store): Promise<void> {
     const body = await (await fetch(pages.url + path)).arrayBuffer()
     console.log(`${path.slice(0, 12).padEnd(12)} ${body.byteLength} bytes`)
   }
-  const { html, markdown } = await reportRun(store, RUN)
-  console.log(
-    `report       ${Buffer.byteLength(html)} bytes of HTML, ${Buffer.byteLength(markdown)} of Markdown`,
-  )
 }
 
 const folder = await mkdtemp(join(tmpdir(), 'reembed-bench-'))

@@ -3,7 +3,6 @@
 // restarts. With REEMBED_SCREENSHOTS=<folder> it keeps a picture of each page, in light and dark,
 // at three widths.
 
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type LocalRedis, startRedis } from '@reembed/local'
 import { type FakeTei, startFakeTei } from '@reembed/testing'
@@ -11,9 +10,8 @@ import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { documents, flags, type Running, reembed, start, temporaryFolder, writeJsonl } from '../parts/cli.ts'
 import { testUnless } from '../parts/needs.ts'
+import { CHROMIUM, LACK } from './chromium.ts'
 
-const CHROMIUM = process.env.REEMBED_CHROMIUM ?? '/usr/bin/chromium'
-const LACK = existsSync(CHROMIUM) ? undefined : `${CHROMIUM} does not exist; set REEMBED_CHROMIUM`
 const COUNT = 1_500
 const WIDTHS = [375, 1_024, 1_600]
 const SLOW = { timeout: 60_000 }

@@ -109,13 +109,12 @@ export function createPageReader(sources: PageSources): PageReader {
     }
   }
 
-  const shardOf = async (store: Store, { status, failed }: WatchedRun, shard: number) =>
-    (await readShardDetail(
-      store,
-      status.run,
-      shard,
-      number => failed.find(job => job.shard === number)?.reason,
-    )) ?? null
+  async function shardOf(store: Store, { status: { run }, failed }: WatchedRun, shard: number) {
+    const failure = failed.find(job => job.shard === shard)?.reason
+    // While Redis does not answer, the receipt and the source are shown nevertheless.
+    const attempts = await queue?.attempts({ output: store.url, run, shard }).catch(() => undefined)
+    return (await readShardDetail(store, run, shard, { failure, attempts })) ?? null
+  }
 
   return async (url, viewer) => {
     const run = /^\/runs\/([a-z2-7]+)$/.exec(url.pathname)?.[1]

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
 import { setTimeout as wait } from 'node:timers/promises'
-import { putGateReport, putVersion, setRunState } from '@reembed/protocol'
+import { putGateReport, putSliceSegment, putVersion, setRunState } from '@reembed/protocol'
 import { gatesKey, ReembedError, shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -102,7 +102,7 @@ test('every reply forbids scripts, styles and requests from elsewhere, and names
     expect(policy).toContain("default-src 'none'")
     expect(policy).not.toMatch(/unsafe|https?:|\*/)
     expect(headers.get('x-content-type-options')).toBe('nosniff')
-    expect(headers.get('referrer-policy')).toBe('no-referrer')
+    expect(headers.get('referrer-policy')).toBe('same-origin')
   }
   for (const path of ['/', '/console.js', '/console.css'])
     expect((await text(url + path)).replaceAll('http://www.w3.org/2000/svg', '')).not.toMatch(/https?:\/\//)
@@ -313,3 +313,34 @@ test('a search that failed is shown, and made again after ten seconds', async ()
   expect(reader.read(made.store, RUN, 'owls')).toEqual({ state: 'running' })
   expect(createSearchReader([], {}).isPossible).toBe(false)
 })
+
+test('a shard whose job is tried again has its attempts and its last error; without Redis it has neither', async () => {
+  await plannedRun(made.store)
+  await putSliceSegment(
+    made.store,
+    RUN,
+    0,
+    Array.from({ length: 4 }, (_, i) => ({ parts: [{ ...PART, start: i, end: i + 1 }] })),
+  )
+  const attempts = { started: 3, counted: 1, lastError: 'HTTP 500 <b>' }
+  const queue = {
+    counts: async () => ({ waiting: 3, active: 0, delayed: 1, failed: 0 }),
+    progress: async () => Promise.reject(new Error('not used')),
+    workers: async () => [],
+    failures: async () => [],
+    planning: async () => [],
+    openShards: async () => new Map<number, number>(),
+    attempts: async ({ shard }: { shard: number }) =>
+      shard === 2 ? attempts : Promise.reject(new Error('connection lost')),
+  }
+  shown = await serveConsole({ stores: [made.store], queue, listen: '0' })
+  const page = await text(`${shown.url}/runs/${RUN}?shard=2`)
+  expect(page).toContain('3 started, 1 counted')
+  expect(page).toContain('HTTP 500 &lt;b&gt;')
+  expect(page).toContain('2 to 3')
+  const other = await text(`${shown.url}/runs/${RUN}?shard=1`)
+  expect(other).toContain('its object is not in the store yet')
+  expect(other).not.toContain('Attempts')
+})
+
+const PART = { key: 'a.jsonl', etag: 'x', size: 10, format: 'jsonl' as const }

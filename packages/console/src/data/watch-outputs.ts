@@ -41,7 +41,7 @@ export interface WatchedRun {
 }
 
 /** The part of the queue that the console reads. */
-export type ConsoleQueue = QueueView & Pick<QueueReader, 'openShards'>
+export type ConsoleQueue = QueueView & Pick<QueueReader, 'openShards' | 'attempts'>
 
 export interface OutputsWatch {
   readonly outputs: readonly OutputState[]

@@ -130,7 +130,8 @@ async function answer(
   const { access } = acting
   response.setHeader('content-security-policy', POLICY)
   response.setHeader('x-content-type-options', 'nosniff')
-  response.setHeader('referrer-policy', 'no-referrer')
+  // 'no-referrer' would make browsers send `Origin: null` with the forms of these pages.
+  response.setHeader('referrer-policy', 'same-origin')
   response.setHeader('cache-control', 'no-store')
   const reply = (status: number, body: string, type = 'text/plain; charset=utf-8'): void => {
     response.writeHead(status, { 'content-type': type }).end(request.method === 'HEAD' ? '' : body)

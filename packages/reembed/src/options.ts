@@ -242,7 +242,7 @@ export const corpus: readonly Option[] = [
   new Option('--chunk-context', 'put the title and the headings above a chunk in front of its text'),
   new Option(
     '--tokenizer <file>',
-    'count tokens with this tokenizer.json of the model (default: that of the local model, else that of the model on the Hub)',
+    'count tokens with this tokenizer.json of the model (default: that of the local model, else that of the model on the Hub, else measured at the endpoint)',
   ),
   new Option(
     '--carry <field...>',
@@ -302,6 +302,9 @@ export const consoleOptions: readonly Option[] = [
     .default('9467')
     .argParser(address)
     .env('REEMBED_CONSOLE'),
+  new Option('--endpoint <url...>', 'embed searched texts with these servers, one for each model').env(
+    'REEMBED_ENDPOINT',
+  ),
 ]
 
 export const endpoint: readonly Option[] = [

@@ -9,7 +9,15 @@ export {
 } from './benchmark.ts'
 export { endpointText, memoryText } from './check.ts'
 export { describeComparison, describeModelPreview } from './comparison.ts'
-export { describeFinishedRun, describeWorse, outcomeSentence } from './finished-run.ts'
+export {
+  describeFinishedRun,
+  describeFinishedRun,
+  describeWorse,
+  describeWorse,
+  finishedRunData,
+  outcomeSentence,
+  outcomeSentence,
+} from './finished-run.ts'
 export { indexReportText } from './index-report.ts'
 export { modelText } from './model.ts'
 export { bytes, count, counted, dollars, duration } from './numbers.ts'
@@ -19,6 +27,7 @@ export { recallLines } from './recall.ts'
 export { REJECT_COLUMNS, rejectCsv, rejectText } from './rejects.ts'
 export { alignRows, type Row, wrapped } from './rows.ts'
 export { describeOutputStatus, describeRunStatus, listRuns } from './run.ts'
+export { listSchedules } from './schedules.ts'
 export { unreadForecast, unreadWarning } from './totals.ts'
 export { loadRows, loadStep, switchJson, switchRows } from './vector-store.ts'
 export { describeVerification } from './verification.ts'

@@ -45,6 +45,7 @@ export {
   loadKey,
   manifestKey,
   manifestSegmentKey,
+  measuredTokenizerKey,
   modelKey,
   planKey,
   planSegmentKey,

@@ -8,7 +8,14 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createTokenizer } from '@reembed/corpus'
-import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
+import {
+  createHashEngine,
+  type LocalRedis,
+  serveTei,
+  startEndpoint,
+  startRedis,
+  type TeiServer,
+} from '@reembed/local'
 import { readEmbeddings } from '@reembed/shard'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { flags, temporaryFolder } from '../parts/cli.ts'
@@ -213,7 +220,50 @@ test('files over the limit are embedded with a warning that names the remedy if 
   expect(stderr).toMatch(/warning: 1 of about 1 text exceed the 512 tokens/)
 })
 
-test('--no-chunk excludes --chunk-tokens', async () => {
+test('search finds a chunk by its title and heading, which its text does not repeat, with --chunk-context', async () => {
+  await using folder = await temporaryFolder()
+  await using model = await startEndpoint()
+  const source = join(folder.path, 'a.jsonl')
+  const filler = 'It is described in the appendix and was checked last year. '.repeat(7)
+  const topics = ['Penguins', 'Violins', 'Tax returns']
+  const parts = ['What they eat', 'How they are repaired', 'Where they are found']
+  const body = parts.map(part => `## ${part}\n\n${filler}`).join('\n\n')
+  await writeFile(
+    source,
+    topics.map(title => `${JSON.stringify({ id: title, title, text: body })}\n`).join(''),
+  )
+  const [plain, context] = [join(folder.path, 'plain'), join(folder.path, 'context')]
+  const run = (output: string, ...args: string[]) =>
+    inProcess([
+      'run',
+      ...flags({ source, output, endpoint: model.url, redis: redis.url, tokenizer: TOKENIZER }),
+      ...['--chunk-tokens', '64', '--json', ...args],
+    ])
+  const without = await run(plain)
+  const with_ = await run(context, '--chunk-context')
+  expect([without.code, with_.code]).toEqual([0, 0])
+  expect(with_.stderr).toContain('with title and headings in front')
+  expect(JSON.parse(with_.stdout).run).not.toBe(JSON.parse(without.stdout).run)
+
+  const found = async (output: string, query: string) => {
+    const searched = await inProcess([
+      'search',
+      query,
+      ...flags({ output, endpoint: model.url, top: '3' }),
+      '--json',
+    ])
+    expect(searched.code, searched.stderr).toBe(0)
+    return JSON.parse(searched.stdout).map(({ id }: { id: string }) => id)
+  }
+  for (const id of await found(context, 'repairing a violin')) expect(id).toMatch(/^Violins#/)
+  for (const id of await found(context, 'the diet of penguins')) expect(id).toMatch(/^Penguins#/)
+  // Without the context the chunks of all documents are equal.
+  expect(
+    new Set((await found(plain, 'repairing a violin')).map((id: string) => id.split('#')[0])).size,
+  ).toBeGreaterThan(1)
+})
+
+test('--no-chunk excludes the other options of chunks', async () => {
   const { code, stderr } = await inProcess([
     'plan',
     ...flags({ source: '.', endpoint: tei.url, 'chunk-tokens': '100' }),
@@ -221,7 +271,7 @@ test('--no-chunk excludes --chunk-tokens', async () => {
   ])
   expect({ code, stderr }).toEqual({
     code: 2,
-    stderr: 'reembed: --no-chunk excludes --chunk-tokens: give one of them\n',
+    stderr: 'reembed: --no-chunk excludes the other options of chunks: give it or them\n',
   })
 })
 

@@ -2,11 +2,12 @@
 // whose token counts do not add up over parts, which a splitter must handle.
 // test/source/chunks.test.ts uses a real one.
 
+import type { SourceRecord } from '@reembed/protocol'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { blocksOf, splitSpan } from '../src/chunk/blocks.ts'
-import { splitOptionsOf } from '../src/chunk/chunk.ts'
-import { splitText } from '../src/chunk/split.ts'
+import { chunkDocuments, splitOptionsOf } from '../src/chunk/chunk.ts'
+import { type SplitOptions, splitText } from '../src/chunk/split.ts'
 import { createTokenizer } from '../src/chunk/tokenizer.ts'
 
 /**
@@ -172,5 +173,87 @@ describe('splitOptionsOf and createTokenizer', () => {
     expect(() => createTokenizer('{"model": 1}', "'x.json'")).toThrow(
       /^'x\.json' is not a valid tokenizer\.json: /,
     )
+  })
+})
+
+describe('chunkDocuments', () => {
+  const position = { part: 0, offset: 0 }
+  const onlyWords = (text: string): number => text.match(/[^\s>]+/g)?.length ?? 0
+
+  /** The chunks of a document by id, with their texts. */
+  async function chunksOf(
+    { id = 'a', text, title }: { readonly id?: string; readonly text: string; readonly title?: string },
+    options: Partial<SplitOptions> & { readonly maxTokens: number },
+  ): Promise<[string, string][]> {
+    async function* records(): AsyncGenerator<SourceRecord> {
+      yield { kind: 'document', id, text, position, ...(title !== undefined && { title }) }
+    }
+    const chunks = await Array.fromAsync(
+      chunkDocuments(records(), { overlapTokens: 0, countTokens: words, ...options }),
+    )
+    return chunks.map(record => [record.id ?? '', record.kind === 'document' ? record.text : ''])
+  }
+
+  it('puts title and headings in front of chunks, without those that a chunk begins with', async () => {
+    const text =
+      '# Guide\n\none two three four five six\n\n## Use\n\nseven eight\n\nnine ten eleven twelve x y'
+    const options = { maxTokens: 12, hasContext: true, countTokens: onlyWords }
+    expect(await chunksOf({ text, title: 'Handbook' }, options)).toEqual([
+      ['a#0', 'Handbook\n\n# Guide\n\none two three four five six'],
+      ['a#1', 'Handbook > Guide\n\n## Use\n\nseven eight'],
+      ['a#2', 'Handbook > Guide > Use\n\nnine ten eleven twelve x y'],
+    ])
+    expect((await chunksOf({ text, title: 'Guide' }, options))[0]?.[1]).toBe(
+      '# Guide\n\none two three four five six',
+    )
+  })
+
+  it('leaves out the outer headings of a context that takes more than a quarter of a chunk', async () => {
+    const text = `# Guide\n\n## Use\n\n${'w '.repeat(30)}`
+    const chunks = await chunksOf(
+      { text, title: 'Handbook' },
+      { maxTokens: 10, hasContext: true, countTokens: onlyWords },
+    )
+    expect(chunks[1]?.[1].split('\n\n')[0]).toBe('Handbook > Use')
+  })
+
+  it('leaves a document whole that the model reads whole, with the context that fits', async () => {
+    const whole = { maxTokens: 16, hasContext: true }
+    expect(await chunksOf({ text: 'one two', title: 'T' }, whole)).toEqual([['a', 'T\n\none two']])
+    const full = 'w '.repeat(16).trim()
+    expect(await chunksOf({ text: full, title: 'T' }, whole)).toEqual([['a', full]])
+    expect(await chunksOf({ text: ' one ', title: 'T' }, { maxTokens: 16 })).toEqual([['a', ' one ']])
+  })
+
+  it('keeps chunks with their context within the limit, whatever the headings', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        markdown,
+        fc.string({ maxLength: 300 }),
+        fc.integer({ min: 8, max: 60 }),
+        async (text, title, maxTokens) => {
+          const chunks = await chunksOf({ text, title }, { maxTokens, hasContext: true })
+          for (const [, chunk] of chunks) expect(words(chunk)).toBeLessThanOrEqual(maxTokens)
+          const plain = await chunksOf({ text }, { maxTokens })
+          expect(chunks.length).toBeGreaterThanOrEqual(plain.length)
+        },
+      ),
+    )
+  })
+
+  it('gives no two chunks one id, also where a document has the id of a chunk', async () => {
+    const long = 'w '.repeat(20)
+    const ids: string[][] = []
+    for (const id of ['a', 'a#0', 'a#1', 'a#1#0', 'a#x'])
+      for (const text of ['short', long])
+        ids.push((await chunksOf({ id, text }, { maxTokens: 8 })).map(([chunk]) => chunk))
+    expect(ids[0]).toEqual(['a'])
+    expect(ids[2]).toEqual(['a#0#0'])
+    expect(ids[8]).toEqual(['a#x'])
+    // Any mix of long and short documents.
+    for (let mix = 0; mix < 32; mix++) {
+      const all = [0, 1, 2, 3, 4].flatMap(document => ids[document * 2 + ((mix >> document) & 1)] ?? [])
+      expect(new Set(all).size).toBe(all.length)
+    }
   })
 })

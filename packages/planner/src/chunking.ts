@@ -36,21 +36,27 @@ export async function resolveChunking(
   context: ChunkingContext,
 ): Promise<Chunking | undefined> {
   if (wanted === false) return undefined
-  const { maxTokens, overlapTokens } = wanted ?? {}
+  const { maxTokens, overlapTokens, context: hasContext = false } = wanted ?? {}
   const limit = context.endpoint.info.maxInputLength
   if (maxTokens !== undefined) {
     requireWithin(maxTokens, context.endpoint)
-    return chunkingOf({ maxTokens, overlapTokens }, await context.tokenizers.find(), context)
+    return chunkingOf({ maxTokens, overlapTokens, hasContext }, await context.tokenizers.find(), context)
   }
   const isText = survey.sampledObjects.length === 0 && limit !== null && truncate
   if (!isText) {
-    if (overlapTokens === undefined) return undefined
+    if (overlapTokens === undefined && !hasContext) return undefined
     throw new ReembedError(
       'USAGE',
-      `an overlap of ${overlapTokens} tokens needs chunks: set their maximum length`,
+      `${overlapTokens === undefined ? 'the context of chunks' : `an overlap of ${overlapTokens} tokens`} needs chunks: set their maximum length`,
       { option: 'chunking.maxTokens' },
     )
   }
+  if (hasContext)
+    return chunkingOf(
+      { maxTokens: limit, overlapTokens, hasContext },
+      await context.tokenizers.find(),
+      context,
+    )
   if (!(await someExceed(limit, survey.largestFiles, context))) return undefined
   const tokenizer = await context.tokenizers.find().catch((error: unknown) => {
     if (!(error instanceof ReembedError)) throw error
@@ -78,11 +84,21 @@ async function chunkingOf(
   {
     maxTokens,
     overlapTokens = 0,
-  }: { readonly maxTokens: number; readonly overlapTokens?: number | undefined },
+    hasContext = false,
+  }: {
+    readonly maxTokens: number
+    readonly overlapTokens?: number | undefined
+    readonly hasContext?: boolean
+  },
   tokenizer: FoundTokenizer,
   { prompt, output }: ChunkingContext,
 ): Promise<Chunking> {
-  const chunking = { maxTokens, overlapTokens, tokenizer: sha256(tokenizer.bytes) }
+  const chunking: Chunking = {
+    maxTokens,
+    overlapTokens,
+    tokenizer: sha256(tokenizer.bytes),
+    ...(hasContext && { context: {} }),
+  }
   // Refuses here what every worker would refuse.
   splitOptionsOf(chunking, tokenizer, prompt)
   await output?.putIfAbsent(tokenizerKey(chunking.tokenizer), tokenizer.bytes, {

@@ -38,6 +38,11 @@ export interface PlanOptions {
         readonly maxTokens?: number | undefined
         /** Tokens that a chunk repeats of the chunk before it; default 0. */
         readonly overlapTokens?: number | undefined
+        /**
+         * Puts the title of the document (the field `title` of records; of files the first heading,
+         * else the name) and the headings above a chunk in front of its text. Default false.
+         */
+        readonly context?: boolean | undefined
       }
     | undefined
   /**

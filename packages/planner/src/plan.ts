@@ -99,7 +99,7 @@ export async function planRun(corpus: Corpus, given: PlanRequest): Promise<PlanR
   const { chunking } = given
   const request: FixedRequest = {
     ...given,
-    chunking: typeof chunking === 'function' ? await chunking(found) : chunking,
+    chunking: withTitle(typeof chunking === 'function' ? await chunking(found) : chunking, sample),
   }
   const layout = layoutWith(request, sample)
   // Refuses here what every worker would refuse.
@@ -158,6 +158,10 @@ export async function planRun(corpus: Corpus, given: PlanRequest): Promise<PlanR
     repeatedDecompression: decompression.worst(),
   }
 }
+
+/** The context of chunks of records has their title. */
+const withTitle = (chunking: Chunking | undefined, { title }: Sample): Chunking | undefined =>
+  chunking?.context && title !== undefined ? { ...chunking, context: { title } } : chunking
 
 const notRecorded = async (run: string): Promise<RunLookup> => ({ run })
 

@@ -10,6 +10,7 @@ import {
   ID_FIELDS,
   type SourceObject,
   TEXT_FIELDS,
+  TITLE_FIELD,
 } from '@reembed/protocol'
 import { mapConcurrent, ReembedError } from '@reembed/shared'
 import { carriedColumns, chooseField, requireField, requireRecords } from './choose-fields.ts'
@@ -21,6 +22,8 @@ import type { Survey } from './survey.ts'
 export interface Sample {
   /** Null for a corpus of only text and Markdown. */
   readonly fields: FieldMapping | null
+  /** The field of the title, if a sampled record has the usual one. */
+  readonly title: string | undefined
   readonly carry: readonly CarriedColumn[]
   /** What would become of the sampled records. Undefined for a corpus of only text and Markdown. */
   readonly fit?: SampleFit | undefined
@@ -86,6 +89,7 @@ export async function sampleCorpus(
   const columns = fields ? carriedColumns(probes, carry) : []
   return {
     fields,
+    title: probes.some(one => one.hasField(TITLE_FIELD)) ? TITLE_FIELD : undefined,
     carry: columns,
     fit: fields
       ? await fitSample(

@@ -38,6 +38,8 @@ export interface FieldMapping {
 export const ID_FIELDS = ['id', '_id', 'doc_id', 'docid'] as const
 /** Default field names of the text, in order of preference. */
 export const TEXT_FIELDS = ['text', 'content', 'contents', 'body', 'passage'] as const
+/** Default field name of the title, which only the context of chunks uses. */
+export const TITLE_FIELD = 'title'
 
 /** The state of a table that is read by its log: the snapshot of a run. */
 export interface SourceTable {
@@ -185,17 +187,28 @@ export interface Chunking {
    * `tokenizerKey`.
    */
   readonly tokenizer: string
+  /** Set if each chunk has its context in front: the title of its document and its headings. */
+  readonly context?: ChunkContext | undefined
+}
+
+export interface ChunkContext {
+  /** The field of records that is their title; files have their first heading or their name. */
+  readonly title?: string | undefined
 }
 
 export const chunkingShape: Shape = record<Chunking>({
   maxTokens: positive,
   overlapTokens: count,
   tokenizer: filledText,
+  context: optional(record<ChunkContext>({ title: optional(text) })),
 })
 
 /** The position of a chunk in its document. */
 export interface ChunkSpan {
-  /** The id of the document. A chunk has `<docId>#<index>`, or the same if it is the whole text. */
+  /**
+   * The id of the document. A chunk has `<docId>#<index>`; or the same if it is the whole text and
+   * the id does not end like that of a chunk.
+   */
   readonly docId: string
   readonly index: number
   /** Offsets into the document's text, in UTF-16 units; the end is exclusive. */
@@ -211,6 +224,8 @@ export interface Document {
   readonly id: string
   readonly text: string
   readonly position: Position
+  /** Only if the context of chunks needs it. */
+  readonly title?: string
   /** Values by column name; a missing column is null. Each value has its column's type. */
   readonly carried?: Readonly<Record<string, CarriedValue>>
   /** Set if documents are cut into chunks: this document is one chunk. */

@@ -7,6 +7,7 @@ export {
   type CarriedColumn,
   type CarriedType,
   type CarriedValue,
+  type ChunkContext,
   type Chunking,
   type ChunkSpan,
   type Compression,
@@ -27,6 +28,7 @@ export {
   type SourceRecord,
   type SourceTable,
   TEXT_FIELDS,
+  TITLE_FIELD,
 } from './corpus.ts'
 export { describeCsvDialect, parseCsvDialect } from './csv-dialect.ts'
 export { type ExportRecord, putExportRecord, readExportRecord } from './export-record.ts'

@@ -40,6 +40,7 @@ export interface CorpusFlags extends EndpointFlags, S3Flags, SpendingFlags {
   readonly chunk: boolean
   readonly chunkTokens?: number
   readonly chunkOverlap?: number
+  readonly chunkContext?: boolean
   readonly tokenizer?: string
   readonly prompt: string
   readonly promptName?: string
@@ -237,9 +238,8 @@ export const corpus: readonly Option[] = [
     "split documents into chunks of at most n of the model's tokens (default: text and Markdown files over the model's limit are split at the limit)",
   ).argParser(positive),
   new Option('--no-chunk', 'embed long files as one document each; the model reads only their beginning'),
-  new Option('--chunk-overlap <n>', 'repeat the last n tokens of a chunk in the next one').argParser(
-    positive,
-  ),
+  new Option('--chunk-overlap <n>', 'repeat the last n tokens of a chunk in the next').argParser(positive),
+  new Option('--chunk-context', 'put the title and the headings above a chunk in front of its text'),
   new Option(
     '--tokenizer <file>',
     'count tokens with this tokenizer.json of the model (default: that of the local model, else that of the model on the Hub)',

@@ -41,13 +41,11 @@ export function planOptionsOf(flags: CorpusFlags): PlanOptions {
   }
 }
 
-function chunkingOf({ chunk, chunkTokens, chunkOverlap }: CorpusFlags): PlanOptions['chunking'] {
-  if (chunk) return { maxTokens: chunkTokens, overlapTokens: chunkOverlap }
-  if (chunkTokens === undefined && chunkOverlap === undefined) return false
-  throw new ReembedError(
-    'USAGE',
-    `--no-chunk excludes ${chunkTokens === undefined ? '--chunk-overlap' : '--chunk-tokens'}: give one of them`,
-  )
+function chunkingOf(flags: CorpusFlags): PlanOptions['chunking'] {
+  const { chunk, chunkTokens: maxTokens, chunkOverlap: overlapTokens, chunkContext: context } = flags
+  if (chunk) return { maxTokens, overlapTokens, context }
+  if (!maxTokens && !overlapTokens && !context) return false
+  throw new ReembedError('USAGE', '--no-chunk excludes the other options of chunks: give it or them')
 }
 
 /** The price and the budget that the flags state. */

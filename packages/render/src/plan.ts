@@ -41,7 +41,7 @@ export function describePlan({ head }: PlannedRun): Row[] {
   if (chunking) {
     rows.push([
       'chunks',
-      `about ${count(inputs)} of at most ${counted(chunking.maxTokens, 'token')}${chunking.overlapTokens > 0 ? `, ${chunking.overlapTokens} of them repeated from the chunk before` : ''}`,
+      `about ${count(inputs)} of at most ${counted(chunking.maxTokens, 'token')}${chunking.overlapTokens > 0 ? `, ${chunking.overlapTokens} of them repeated from the chunk before` : ''}${chunking.context ? ', with title and headings in front' : ''}`,
     ])
   }
   const bases = baseRunsOf(head)

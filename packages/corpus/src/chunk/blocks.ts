@@ -16,7 +16,8 @@ export interface Block {
   readonly headings: readonly string[]
 }
 
-const HEADING = /^ {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$/
+/** A heading of Markdown: its marks, and its title. */
+export const HEADING: RegExp = /^ {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$/
 const FENCE = /^ {0,3}(`{3,}|~{3,})/
 
 /** Splits a text into blocks in order. Together they are the whole text. */

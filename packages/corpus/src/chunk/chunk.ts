@@ -4,6 +4,7 @@
 import type { Chunking, SourceRecord } from '@reembed/protocol'
 import { createMemo, LIMITS, ReembedError, tokenizerKey } from '@reembed/shared'
 import { getAtMost, type Store } from '@reembed/store'
+import { createContext } from './context.ts'
 import { type SplitOptions, splitText, type TextSpan } from './split.ts'
 import { createTokenizer, type ModelTokenizer } from './tokenizer.ts'
 
@@ -13,7 +14,7 @@ import { createTokenizer, type ModelTokenizer } from './tokenizer.ts'
  * @throws ReembedError USAGE if no room is left, or if the overlap is more than half of it.
  */
 export function splitOptionsOf(
-  { maxTokens, overlapTokens }: Chunking,
+  { maxTokens, overlapTokens, context }: Chunking,
   { countTokens, specialTokens }: ModelTokenizer,
   prompt: string,
 ): SplitOptions {
@@ -30,8 +31,11 @@ export function splitOptionsOf(
       `an overlap of ${overlapTokens} tokens is more than half of a chunk's ${room}`,
     )
   }
-  return { maxTokens: room, overlapTokens, countTokens }
+  return { maxTokens: room, overlapTokens, countTokens, hasContext: context !== undefined }
 }
+
+/** A document with such an id has chunk ids always: `a#1` could be chunk 1 of document `a`. */
+const CHUNK_ID = /#\d+$/
 
 /**
  * Yields the chunks of each document in order, as documents `<id>#<n>`; a document that fits, under
@@ -41,30 +45,28 @@ export async function* chunkDocuments(
   records: AsyncIterable<SourceRecord>,
   options: SplitOptions,
 ): AsyncGenerator<SourceRecord, void, undefined> {
-  for await (const record of records) {
-    const spans = record.kind === 'document' ? splitText(record.text, options) : []
-    if (record.kind === 'reject' || spans.length === 0) {
+  const { maxTokens } = options
+  for await (const { title, ...record } of records as AsyncIterable<SourceRecord & { title?: string }>) {
+    if (record.kind === 'reject') {
       yield record
       continue
     }
+    const { id, text } = record
+    const contextOf = options.hasContext ? createContext({ title, text }, options) : undefined
+    const spans = splitText(text, { ...options, maxTokens: maxTokens - (contextOf?.tokens ?? 0) })
     const [first] = spans
-    if (spans.length === 1 && first && isWhole(record.text, first)) {
-      const { headings } = first
-      yield {
-        ...record,
-        chunk: { docId: record.id, index: 0, charStart: 0, charEnd: record.text.length, headings },
-      }
-      continue
-    }
+    const isOne = spans.length === 1 && first !== undefined && isWhole(text, first)
     for (const [index, span] of spans.entries()) {
-      const { charStart, charEnd } = span
+      const { charStart, charEnd } = isOne ? { charStart: 0, charEnd: text.length } : span
+      const chunk = text.slice(charStart, charEnd)
       yield {
         ...record,
-        id: `${record.id}#${index}`,
-        text: record.text.slice(charStart, charEnd),
-        chunk: { docId: record.id, index, ...span },
+        id: isOne && !CHUNK_ID.test(id) ? id : `${id}#${index}`,
+        text: contextOf ? contextOf.before(chunk, span.headings) + chunk : chunk,
+        chunk: { docId: id, index, charStart, charEnd, headings: span.headings },
       }
     }
+    if (spans.length === 0) yield record
   }
 }
 

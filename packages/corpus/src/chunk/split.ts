@@ -19,6 +19,8 @@ export interface SplitOptions {
   /** Maximum tokens of a chunk that the next one repeats. At most half of `maxTokens`. */
   readonly overlapTokens: number
   readonly countTokens: CountTokens
+  /** Whether each chunk has its context in front, which counts towards its tokens. */
+  readonly hasContext?: boolean
 }
 
 export type TextSpan = Pick<ChunkSpan, 'charStart' | 'charEnd' | 'headings'>
@@ -34,9 +36,7 @@ interface Piece {
  * single character that exceeds the limit is kept as a chunk.
  */
 export function splitText(text: string, { maxTokens, overlapTokens, countTokens }: SplitOptions): TextSpan[] {
-  // No tokenizer makes more tokens than bytes, and UTF-8 has at most three bytes for each UTF-16
-  // code unit.
-  if (text.length * 3 <= maxTokens || fits(text, maxTokens, countTokens)) {
+  if (fits(text, maxTokens, countTokens)) {
     return spanOf(text, 0, text.length, blocksOf(text)[0]?.headings ?? [])
   }
   const spans: TextSpan[] = []
@@ -105,7 +105,10 @@ const PREFIX_CHARACTERS = 16
 const PREFIX_MARGIN = 2
 
 /** Whether a text has at most `maxTokens` tokens. A much longer text is not counted as a whole. */
-function fits(text: string, maxTokens: number, countTokens: CountTokens): boolean {
+export function fits(text: string, maxTokens: number, countTokens: CountTokens): boolean {
+  // No tokenizer makes more tokens than bytes, and UTF-8 has at most three bytes for each UTF-16
+  // code unit.
+  if (text.length * 3 <= maxTokens) return true
   const prefix = text.slice(0, maxTokens * PREFIX_CHARACTERS)
   const isClearlyLonger = prefix.length < text.length && countTokens(prefix) > PREFIX_MARGIN * maxTokens
   return !isClearlyLonger && countTokens(text) <= maxTokens

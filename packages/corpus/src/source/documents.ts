@@ -21,7 +21,13 @@ export async function readDocuments(
   signal?: AbortSignal,
 ): Promise<DocumentReader> {
   const { fields, template, chunking, prompt } = recipe
-  const reader = readSlice(source, slice, { fields, template, carry: layout?.carry, signal })
+  const reader = readSlice(source, slice, {
+    fields,
+    template,
+    carry: layout?.carry,
+    context: chunking?.context,
+    signal,
+  })
   if (chunking === undefined) return reader
   const tokenizer = await openTokenizer(output, chunking.tokenizer)
   return {

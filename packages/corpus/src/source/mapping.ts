@@ -9,8 +9,10 @@ import {
   isInvalidUtf8,
   MAX_RECORD_BYTES,
   type Mapper,
+  TypedValue,
   toColumn,
   toId,
+  toText,
 } from '@reembed/formats'
 import type { CarriedColumn, CarriedValue, Document, FieldMapping, Position, Reject } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
@@ -23,6 +25,8 @@ export interface DocumentMapping {
   readonly template?: string | undefined
   /** Columns to carry into the shard. */
   readonly carry?: readonly CarriedColumn[] | undefined
+  /** The field of the title. */
+  readonly title?: string | undefined
 }
 
 /** The path of the field that a column carries. */
@@ -32,15 +36,21 @@ export const fieldOfColumn = ({ name, from = name }: CarriedColumn): string => f
  * Makes a mapper of records to documents. @throws ReembedError USAGE for an invalid template or
  * column name.
  */
-export function createMapper({ fields, template: source, carry = [] }: DocumentMapping): Mapper {
+export function createMapper({ fields, template: source, carry = [], title }: DocumentMapping): Mapper {
   if (carry.some(({ name }) => name === '__proto__')) {
     throw new ReembedError('USAGE', "a column can't be named '__proto__': carry the field under another name")
   }
   const template = source === undefined ? undefined : parseTemplate(source)
   const idAt = fieldGetter(fields.id)
   const textAt = fieldGetter(fields.text)
+  const titleAt = title === undefined ? undefined : fieldGetter(title)
   const carried = carry.map(column => ({ ...column, field: fieldGetter(fieldOfColumn(column)) }))
-  const used = [fields.id, ...(template?.fieldPaths ?? [fields.text]), ...carry.map(fieldOfColumn)]
+  const used = [
+    fields.id,
+    ...(template?.fieldPaths ?? [fields.text]),
+    ...carry.map(fieldOfColumn),
+    ...(title === undefined ? [] : [title]),
+  ]
   // Texts are strings, which are always exact.
   const maybeNumbers = [
     idAt,
@@ -96,13 +106,19 @@ export function createMapper({ fields, template: source, carry = [] }: DocumentM
         const message = `the text has ${Buffer.byteLength(text)} bytes, the limit is ${MAX_RECORD_BYTES}`
         return createReject('too_large', message, position, id)
       }
-      if (carried.length === 0) return new PlainDocument(id, text, position)
+      if (carried.length === 0 && titleAt === undefined) return new PlainDocument(id, text, position)
       const values = carriedOf(carried, record, nulled)
-      return 'fault' in values
-        ? createReject('invalid_record', values.fault as string, position, id)
-        : { kind: 'document', id, text, position, carried: values }
+      if ('fault' in values) return createReject('invalid_record', values.fault as string, position, id)
+      const title = titleAt && titleOf(titleAt(record))
+      return { kind: 'document', id, text, position, carried: values, ...(title && { title }) }
     },
   }
+}
+
+/** The title of a record as one line; undefined for a value without an obvious text. */
+function titleOf(value: unknown): string | undefined {
+  if (value === null || (typeof value === 'object' && !(value instanceof TypedValue))) return undefined
+  return typeof value === 'string' ? value : toText(value)
 }
 
 /**

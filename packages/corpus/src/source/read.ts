@@ -8,15 +8,17 @@ import {
   partitionOf,
   readRecords,
 } from '@reembed/formats'
-import type { FieldMapping, PartRead, Slice, SlicePart, SourceRecord } from '@reembed/protocol'
+import type { ChunkContext, FieldMapping, PartRead, Slice, SlicePart, SourceRecord } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { createMapper, type DocumentMapping } from './mapping.ts'
 import { readWholeFile } from './whole-file.ts'
 
-export interface ReadSliceOptions extends Omit<DocumentMapping, 'fields'> {
+export interface ReadSliceOptions extends Omit<DocumentMapping, 'fields' | 'title'> {
   /** The mapping of the plan. Null for a corpus of only text and Markdown files. */
   readonly fields: FieldMapping | null
+  /** Set if documents need their titles. */
+  readonly context?: ChunkContext | undefined
   /** Called with each record before it is mapped. */
   readonly onRecord?: ((record: object) => void) | undefined
   readonly signal?: AbortSignal | undefined
@@ -41,16 +43,17 @@ export interface SliceReader {
 export function readSlice(
   store: Store,
   slice: Slice,
-  { fields, onRecord, signal, ...mapping }: ReadSliceOptions,
+  { fields, context, onRecord, signal, ...mapping }: ReadSliceOptions,
 ): SliceReader {
   const rangesRead: PartRead[] = []
-  const mapper = fields && createMapper({ fields, ...mapping })
+  const mapper = fields && createMapper({ fields, title: context?.title, ...mapping })
 
   async function* readPart(
     part: SlicePart,
     index: number,
   ): AsyncGenerator<SourceRecord[], PartRead, undefined> {
-    if (isWholeFile(part.format)) return yield* readWholeFile(store, part, { index, signal })
+    if (isWholeFile(part.format))
+      return yield* readWholeFile(store, part, { index, titled: context !== undefined, signal })
     if (!mapper) {
       throw new ReembedError(
         'JOB_INVALID',

@@ -2,14 +2,17 @@
 
 import { isUtf8 } from 'node:buffer'
 import { BOM_BYTES, createReject, hasBom, MAX_RECORD_BYTES, requireUtf8, toId } from '@reembed/formats'
-import type { PartRead, SlicePart, SourceRecord } from '@reembed/protocol'
+import type { Document, PartRead, SlicePart, SourceRecord } from '@reembed/protocol'
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
+import { blocksOf } from '../chunk/blocks.ts'
 import { textOfHtml, textOfPdf } from './extract-text.ts'
 
 export interface ReadWholeFileOptions {
   /** Index of the part in its slice. */
   readonly index: number
+  /** Whether the document needs a title. */
+  readonly titled: boolean
   readonly signal?: AbortSignal | undefined
 }
 
@@ -20,12 +23,19 @@ export interface ReadWholeFileOptions {
 export async function* readWholeFile(
   store: Store,
   part: SlicePart,
-  { index, signal }: ReadWholeFileOptions,
+  { index, titled, signal }: ReadWholeFileOptions,
 ): AsyncGenerator<SourceRecord[], PartRead, undefined> {
   const { key, etag, size } = part
-  yield [await recordOfFile(store, part, index, signal)]
+  const record = await recordOfFile(store, part, index, signal)
+  yield [titled && record.kind === 'document' ? { ...record, title: titleOf(record) } : record]
   return { key, etag, start: 0, end: size, lines: 1 }
 }
+
+/** The first heading of a file, else its name without the extension. */
+const titleOf = ({ id, text }: Document): string =>
+  blocksOf(text)
+    .find(({ kind }) => kind === 'heading')
+    ?.headings.at(-1) || (id.split('/').at(-1) ?? '').replace(/\.[^.]+$/, '')
 
 async function recordOfFile(
   store: Store,

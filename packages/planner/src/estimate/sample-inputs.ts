@@ -104,7 +104,12 @@ export async function sampleInputs(
    */
   async function readClusters(part: SlicePart): Promise<SampleCluster[]> {
     const slice: Slice = { parts: [part] }
-    const { records, rangesRead } = readSlice(corpus.store, slice, { fields, template, signal })
+    const { records, rangesRead } = readSlice(corpus.store, slice, {
+      fields,
+      template,
+      context: chunking?.context,
+      signal,
+    })
     const inputs =
       chunking && tokenizer ? chunkDocuments(records, splitOptionsOf(chunking, tokenizer, prompt)) : records
     // The offsets at which records begin, and the inputs of each record: itself or its chunks.

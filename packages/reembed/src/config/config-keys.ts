@@ -16,6 +16,7 @@ export const CONFIG_KEYS: Readonly<Record<string, string>> = {
   chunk: 'source.chunk',
   chunkTokens: 'source.chunk_tokens',
   chunkOverlap: 'source.chunk_overlap',
+  chunkContext: 'source.chunk_context',
   tokenizer: 'model.tokenizer',
 
   model: 'model.id',

@@ -48,7 +48,7 @@ const GROUPS: readonly {
   {
     heading: 'Source:',
     common: ['source', 'format', 'id', 'text'],
-    more: ['template', 'carry', 'chunk', 'chunkTokens', 'chunkOverlap', 'tokenizer'],
+    more: ['template', 'carry', 'chunk', 'chunkTokens', 'chunkOverlap', 'chunkContext', 'tokenizer'],
   },
   {
     heading: 'Output:',

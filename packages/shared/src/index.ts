@@ -21,6 +21,7 @@ export {
   type Fault,
   faultOf,
   messageOf,
+  openFilesReason,
   ReembedError,
   type Retry,
 } from './errors.ts'

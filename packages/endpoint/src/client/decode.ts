@@ -65,12 +65,12 @@ function scan(body: Buffer, { vectors, dimensions, rows }: VectorDestination): R
     // skipped.
     const text = body.toString('latin1', start, end)
     const written = bytes.write(text, rowAt(rows, i) * rowBytes, rowBytes, 'base64')
-    if (written !== rowBytes || !text.endsWith(paddingOf(rowBytes))) {
-      throw new InvalidReplyError(`the vector of input ${i} is not valid base64`)
-    }
+    if (written !== rowBytes || !text.endsWith(paddingOf(rowBytes))) return undefined
     start = end + expected.length
   }
-  const reply = parseJson(head + body.toString('utf8', end))
+  const tail = body.toString('utf8', end)
+  if (/"data"|\\/.test(tail)) return undefined
+  const reply = parseJson(head + tail)
   return holdsOnlyFirst(reply) ? factsOf(reply) : undefined
 }
 
@@ -93,7 +93,11 @@ interface Framing {
  * Derived from the text around the first vector, which must contain its index once, on one side.
  */
 function framingOf(head: string, rest: string): Framing | undefined {
-  const before = head.slice(head.lastIndexOf('{'))
+  const at = head.lastIndexOf('{')
+  // Of two members of one name, JSON.parse takes the last: the vectors must be those of `data`. The
+  // tail is checked for the same reason.
+  if (!/"data":\s*\[$/.test(head.slice(0, at))) return undefined
+  const before = head.slice(at)
   const after = rest.slice(0, rest.indexOf('}') + 1)
   if (!after.startsWith('"') || before.includes(INDEX) === after.includes(INDEX)) return undefined
   return { before: numbered(before), after: numbered(after) }

@@ -28,7 +28,22 @@ const LAYOUT = {
 } as const
 
 /** Every column contains nulls; `bytes` contains values above 2^53. */
-function extraOf(ids: readonly string[], more: readonly string[]): Record<string, readonly CarriedValue[]> {
+function extraOf(
+  ids: readonly string[],
+  more: readonly string[],
+  places: readonly number[] = [...ids.keys()],
+): Record<string, readonly CarriedValue[]> {
+  const columns = columnsOf(places.reduce((most, place) => Math.max(most, place), 0) + 1, more)
+  return {
+    ...Object.fromEntries(
+      Object.entries(columns).map(([name, values]) => [name, places.map(place => values[place] ?? null)]),
+    ),
+    text: ids.map(id => `Text of ${id}, "with" \\ and é`),
+  }
+}
+
+function columnsOf(rows: number, more: readonly string[]): Record<string, readonly CarriedValue[]> {
+  const ids = Array.from({ length: rows })
   return {
     lang: ids.map((_, i) => (i % 4 === 0 ? null : ['en', 'de', 'zh "quoted"\n'][i % 3]) ?? null),
     year: ids.map((_, i) => (i % 5 === 0 ? null : 1900 + i)),
@@ -36,7 +51,27 @@ function extraOf(ids: readonly string[], more: readonly string[]): Record<string
     score: ids.map((_, i) => (i % 6 === 0 ? null : i / 8)),
     draft: ids.map((_, i) => (i % 3 === 0 ? null : i % 2 === 0)),
     ...Object.fromEntries(more.map(name => [name, ids.map((_, i) => `https://a.b/${i}`)])),
-    text: ids.map(id => `Text of ${id}, "with" \\ and é`),
+  }
+}
+
+function laterRows(
+  { rows, changed }: { readonly rows: readonly number[]; readonly changed: ReadonlySet<number> },
+  dimensions: number,
+): ReturnType<typeof makeRows> {
+  const all = makeRows({ rows: rows.reduce((most, row) => Math.max(most, row), 0) + 1, dimensions })
+  const pick = <T extends Uint8Array | Float32Array>(from: T, width: number, sign: number): T => {
+    const picked = from.slice(0, rows.length * width) as T
+    for (const [to, row] of rows.entries())
+      for (let i = 0; i < width; i++) {
+        const value = from[row * width + i] ?? 0
+        picked[to * width + i] = changed.has(row) ? sign * value - (sign === 1 ? 1 : 0) : value
+      }
+    return picked
+  }
+  return {
+    ids: rows.map(row => all.ids[row] ?? ''),
+    hashes: pick(all.hashes, 16, 1),
+    vectors: pick(all.vectors, dimensions, -1),
   }
 }
 
@@ -50,6 +85,7 @@ export async function makeRun(
     rowGroupRows = 37,
     more = [],
     edit = () => ({}),
+    later,
   }: {
     run?: string
     shards?: number
@@ -60,11 +96,20 @@ export async function makeRun(
     more?: readonly string[]
     /** Replaces id and text of a row. */
     edit?: (row: number) => { readonly id?: string; readonly text?: string; readonly lang?: string }
+    /**
+     * Makes the run that follows `from`, with these of its rows: those in `changed` have another
+     * text and vector.
+     */
+    later?: { readonly from: string; readonly rows: readonly number[]; readonly changed: ReadonlySet<number> }
   } = {},
 ): Promise<MadeRun> {
-  const { ids: made, hashes, vectors } = makeRows({ rows: shards * rows, dimensions })
+  const {
+    ids: made,
+    hashes,
+    vectors,
+  } = later ? laterRows(later, dimensions) : makeRows({ rows: shards * rows, dimensions })
   const ids = made.map((id, row) => edit(row).id ?? id)
-  const plain = extraOf(ids, more)
+  const plain = extraOf(ids, more, later?.rows)
   const extra: Record<string, readonly CarriedValue[]> = {
     ...plain,
     text: ids.map((_, row) => edit(row).text ?? plain.text?.[row] ?? null),
@@ -98,6 +143,7 @@ export async function makeRun(
     spaceId: 'space',
     recipeId: 'recipe',
     source: 's3://corpora/wiki/',
+    ...(later && { baseRun: { run: later.from, removedRows: null } }),
     model: factsOf(rows, dimensions).model,
     prompt: '',
     fields: { id: 'id', text: 'text' },

@@ -125,6 +125,20 @@ testUnless(
         /'docs' at postgres:.* is a table, .*: rename the table, or choose another name/,
       ),
     })
+    await client?.query('CREATE VIEW mine AS SELECT * FROM docs')
+    expect(await load(url, 'mine')).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/'mine' at postgres:.* is a view that reembed did not make: rename it/),
+    })
+    await client?.query('DROP VIEW mine')
+    expect((await load(url, 'mine')).code).toBe(0)
+    await client?.query('CREATE VIEW mine AS SELECT * FROM docs')
+    expect(await reembed(['switch', '--output', folder, '--to', url, '--name', 'mine'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/'mine' at postgres:.* is a view that reembed did not make/),
+    })
+    const { rows } = (await client?.query("SELECT pg_get_viewdef('mine') AS sql")) ?? { rows: [] }
+    expect(rows[0].sql).toContain('docs')
     expect(await load(url.replace('app@', 'other@'))).toMatchObject({
       code: 5,
       stderr: expect.stringContaining('denies access: role "other" does not exist'),

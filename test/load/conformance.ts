@@ -54,6 +54,8 @@ const SIZES = (process.env.REEMBED_TEST_LOAD ?? '600x16').split(',').map(size =>
   return { rows, dimensions }
 })
 const SHARDS = 5
+/** Rows of the version that is updated: the with REEMBED_TEST_LOAD. */
+const UPDATED_ROWS = Math.max(800, SIZES[0]?.rows ?? 0)
 const TIMEOUT_MS = 30_000 + 20 * SIZES.reduce((sum, { rows }) => sum + rows, 0)
 
 export function proveLoads(
@@ -190,6 +192,94 @@ export function proveLoads(
       const again = await loadRun(output, next.manifest, vectors, { name: 'wiki' })
       expect(again.written).toEqual({ shards: 3, rows: 300 })
     })
+
+    test(
+      'a target in use takes only what changed between two versions, and equals a whole load',
+      async () => {
+        await using vectors = await openVectorStore(store.url)
+        const old = await makeRun(output, { run: RUNS.old, rows: UPDATED_ROWS / 4, shards: 4 })
+        await publish(old.manifest, 1)
+        const { record } = await loadRun(output, old.manifest, vectors, { name: 'live', update: true })
+        await switchStore(output, vectors, { name: 'live' })
+
+        // One row in a hundred is removed, one is changed, and one is added.
+        const kept = Array.from({ length: UPDATED_ROWS }, (_, row) => row).filter(row => row % 100 !== 3)
+        const added = Array.from({ length: UPDATED_ROWS / 100 }, (_, i) => UPDATED_ROWS + i)
+        const next = await makeRun(output, {
+          run: RUNS.next,
+          rows: UPDATED_ROWS / 4,
+          shards: 4,
+          later: {
+            from: RUNS.old,
+            rows: [...kept, ...added],
+            changed: new Set(kept.filter(row => row % 100 === 7)),
+          },
+        })
+        await expect(
+          loadRun(output, next.manifest, vectors, { name: 'live', update: true }),
+        ).rejects.toMatchObject({ code: 'USAGE', option: 'update' })
+        await publish(next.manifest, 2)
+
+        // The vector store fails after some of the rows: the target holds neither run.
+        const broken = Object.assign(Object.create(vectors), {
+          update: (...[target, update]: Parameters<typeof vectors.update>) =>
+            vectors.update(target, {
+              ...update,
+              // biome-ignore lint/correctness/useYield: it fails before the first
+              async *removed() {
+                throw new Error('stopped')
+              },
+            }),
+        })
+        await expect(loadRun(output, next.manifest, broken, { name: 'live', update: true })).rejects.toThrow(
+          'stopped',
+        )
+        await expect(switchStore(output, vectors, { name: 'live' })).rejects.toThrow('is not loaded')
+
+        const { proof, ...outcome } = await loadRun(output, next.manifest, vectors, {
+          name: 'live',
+          update: true,
+        })
+        const each = UPDATED_ROWS / 100
+        expect(outcome).toMatchObject({ written: { rows: 2 * each }, record: { target: record.target } })
+        expect(proof).toMatchObject({
+          rows: UPDATED_ROWS,
+          updated: { from: RUNS.old, written: 2 * each, deleted: each },
+        })
+        expectEqualRows(await store.rows(record.target), next, { bits, lossyColumns })
+        expect(await switchStore(output, vectors, { name: 'live' })).toMatchObject({
+          run: RUNS.next,
+          target: record.target,
+          changed: false,
+        })
+        expect(await store.search('live')).toHaveLength(10)
+        const again = await loadRun(output, next.manifest, vectors, { name: 'live', update: true })
+        expect(again).toMatchObject({
+          written: { rows: 0 },
+          proof,
+          record: { number: outcome.record.number },
+        })
+
+        // And back to the earlier run.
+        await publish(old.manifest, 3)
+        const back = await loadRun(output, old.manifest, vectors, { name: 'live', update: true })
+        expect(back.proof.updated).toEqual({ from: RUNS.next, written: 2 * each, deleted: each })
+        expectEqualRows(await store.rows(record.target), old, { bits, lossyColumns })
+
+        // Another recipe is loaded as a whole.
+        const other = await makeRun(output, { run: RUNS.other, dimensions: 24 })
+        await publish(other.manifest, 4)
+        const whole = await loadRun(output, { ...other.manifest, recipeId: 'another' }, vectors, {
+          name: 'live',
+          update: true,
+        })
+        expect(whole).toMatchObject({
+          written: { rows: 300 },
+          notUpdated: expect.stringContaining('has another recipe'),
+        })
+      },
+      TIMEOUT_MS,
+    )
 
     test('a row that another program removed or changed fails load and switch until the target is dropped and loaded', async () => {
       await using vectors = await openVectorStore(store.url)

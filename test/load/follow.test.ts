@@ -137,3 +137,29 @@ test('a vector store is not opened again before the next version', async () => {
   })
   expect(events.join(' ')).toBe('open loaded switched check check check open switched check check')
 })
+
+test('a store that does not answer delays no other', async () => {
+  await using server = await startElasticsearch('9.3.0')
+  const output = memoryStore()
+  const { manifest } = await makeRun(output)
+  await putVersion(output, { version: 1, run: manifest.run, seq: 1, manifestSha256: '' })
+  const stop = new AbortController()
+  const events: string[] = []
+  const silent = { url: 'silent', name: 'silent', switch: 'auto' } as const
+  const answering = { url: `elasticsearch+${server.url}`, name: 'wiki', switch: 'auto' } as const
+  await followVersions(output, [silent, answering], {
+    open: url =>
+      url === 'silent'
+        ? new Promise((_, reject) => {
+            stop.signal.addEventListener('abort', () => reject(new Error('closed')))
+          })
+        : openVectorStore(url),
+    pause: async () => {},
+    onEvent: ({ kind, name }) => {
+      events.push(`${name} ${kind}`)
+      if (kind === 'switched') stop.abort()
+    },
+    signal: stop.signal,
+  })
+  expect(events).toEqual(['wiki loaded', 'wiki switched'])
+})

@@ -20,7 +20,7 @@ export interface StoredDocument {
   readonly source: Readonly<Record<string, unknown>>
 }
 interface Index {
-  readonly meta: unknown
+  meta: unknown
   readonly dims: number
   readonly keywords: readonly string[]
   refresh: string | null
@@ -177,8 +177,15 @@ export async function startElasticsearch(
     refreshedWith.add(index.refresh)
     const lines = request.text.trimEnd().split('\n')
     const items: object[] = []
-    for (let at = 0; at < lines.length; at += 2) {
-      const { _id } = strict(strict(JSON.parse(lines[at] ?? ''), ['index']).index, ['_id']) as { _id: string }
+    for (let at = 0; at < lines.length; at += 1) {
+      const action = strict(JSON.parse(lines[at] ?? ''), ['index', 'delete'])
+      const { _id } = strict(action.index ?? action.delete, ['_id']) as { _id: string }
+      if (action.delete) {
+        const status = index.documents.delete(_id) ? 200 : 404
+        items.push({ delete: { _id, status, result: status === 200 ? 'deleted' : 'not_found' } })
+        continue
+      }
+      at += 1
       if (Buffer.byteLength(_id) > MAX_ID_BYTES)
         throw new Refusal(
           400,
@@ -186,9 +193,9 @@ export async function startElasticsearch(
           `id [${_id}] is too long, must be no longer than 512 bytes`,
         )
       try {
-        if (bulks % 20 === 10 && at === 0)
+        if (bulks % 20 === 10 && at === 1)
           throw new Refusal(429, 'es_rejected_execution_exception', 'rejected execution')
-        addDocument(index, _id, lines[at + 1] ?? '')
+        addDocument(index, _id, lines[at] ?? '')
         items.push({ index: { _id, status: 201 } })
       } catch (error) {
         if (!(error instanceof Refusal)) throw error
@@ -197,7 +204,7 @@ export async function startElasticsearch(
         })
       }
     }
-    const errors = items.some(item => 'error' in (item as { index: object }).index)
+    const errors = items.some(item => 'error' in (Object.values(item)[0] as object))
     return { body: { errors, items }, reset: bulks % 7 === 0 }
   }
 
@@ -284,6 +291,9 @@ export async function startElasticsearch(
         const [name = first] = aliases.get(first) ?? []
         return { body: { [name]: { mappings: { _meta: meta } } } }
       }
+      case 'PUT :index/_mapping':
+        resolve(first).meta = strict(body, ['_meta'])._meta
+        return { body: { acknowledged: true } }
       case 'PUT :index/_settings': {
         const settings = strict(strict(body, ['index']).index, ['refresh_interval', 'number_of_replicas'])
         resolve(first).refresh = settings.refresh_interval as string | null

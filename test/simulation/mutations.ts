@@ -119,7 +119,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'a sweep enqueues nothing',
     file: 'producer/src/sweep.ts',
-    find: 'await enqueueMissing(queue, store, plan, present)',
+    find: 'await enqueueMissing(queue, store, plan, present, { signal })',
     replace: '0',
   },
   {

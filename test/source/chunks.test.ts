@@ -17,6 +17,7 @@ import {
   type TeiServer,
 } from '@reembed/local'
 import { readEmbeddings } from '@reembed/shard'
+import { startOpenaiServer } from '@reembed/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { flags, temporaryFolder } from '../parts/cli.ts'
 import { inProcess } from '../parts/in-process.ts'
@@ -108,17 +109,19 @@ test('chunks fit the model by its own tokenizer, have exact offsets, and keep ca
 test('chunking is refused above the input limit of the model and without a tokenizer', async () => {
   await using folder = await temporaryFolder()
   await writeFile(join(folder.path, 'a.md'), 'text')
-  const plan = (...args: string[]) =>
-    inProcess(['plan', '--source', folder.path, '--endpoint', tei.url, ...args])
-  const large = await plan('--chunk-tokens', '100000', '--tokenizer', TOKENIZER)
+  // It has no route that counts tokens.
+  await using openai = await startOpenaiServer()
+  const plan = (endpoint: string, ...args: string[]) =>
+    inProcess(['plan', '--source', folder.path, '--endpoint', endpoint, ...args])
+  const large = await plan(tei.url, '--chunk-tokens', '100000', '--tokenizer', TOKENIZER)
   expect(large.code).toBe(2)
   expect(large.stderr).toMatch(
     /chunks of 100000 tokens are longer than the \d+ tokens that http\S+ takes: .*\(--chunk-tokens\)/,
   )
-  const without = await plan('--chunk-tokens', '100')
+  const without = await plan(openai.url, '--model', 'm', '--chunk-tokens', '100')
   expect(without.code).toBe(5)
   expect(without.stderr).toContain(
-    'Cannot read the tokenizer of model reembed/hash from the Hub at http://127.0.0.1:9 (bad port): try again later, or set HF_ENDPOINT to a mirror, or give the path of its tokenizer.json (--tokenizer)',
+    'Cannot read the tokenizer of model m from the Hub at http://127.0.0.1:9 (bad port): try again later, or set HF_ENDPOINT to a mirror, or give the path of its tokenizer.json (--tokenizer)',
   )
 })
 
@@ -212,7 +215,9 @@ test('files over the limit are cut into chunks by default, with the tokenizer of
 test('files over the limit are embedded with a warning that names the remedy if the tokenizer is not found', async () => {
   await using folder = await temporaryFolder()
   await writeFile(join(folder.path, 'long.md'), 'Owls hunt quietly. '.repeat(300))
-  const { code, stderr } = await inProcess(['plan', ...flags({ source: folder.path, endpoint: tei.url })])
+  await using openai = await startOpenaiServer()
+  const endpoint = { endpoint: openai.url, model: 'm', 'endpoint-limits': 'text=512' }
+  const { code, stderr } = await inProcess(['plan', ...flags({ source: folder.path, ...endpoint })])
   expect(code).toBe(0)
   expect(stderr).toMatch(
     /warning: some files exceed the 512 tokens .* cannot be split into chunks: .*\(--tokenizer\)/,

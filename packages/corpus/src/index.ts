@@ -2,6 +2,7 @@
 
 export { chunkDocuments, splitOptionsOf } from './chunk/chunk.ts'
 export { type SplitOptions, splitText, type TextSpan } from './chunk/split.ts'
+export { countByCosts, PART_KINDS, type PartKind, partsOf, type TokenCosts } from './chunk/token-costs.ts'
 export { createTokenizer, type ModelTokenizer } from './chunk/tokenizer.ts'
 export { type DocumentReader, readDocuments } from './source/documents.ts'
 export { createMapper, type DocumentMapping } from './source/mapping.ts'

@@ -47,7 +47,8 @@ export interface PlanOptions {
     | undefined
   /**
    * The model's tokenizer.json, or a folder with it. Counts tokens for the quote, and cuts chunks.
-   * Default: that of the model folder, else that of the model's repository on the Hub.
+   * Default: that of the model folder, else that of the model's repository on the Hub, else what
+   * the endpoint's `/tokenize` shows.
    */
   readonly tokenizer?: string | undefined
   /** A folder with the model's files: its tokenizer and named prompts are read from there. */
@@ -103,6 +104,7 @@ export type PlanStep =
   | 'sampling'
   | 'connecting'
   | 'reference'
+  | 'measuring_tokens'
   | 'slicing'
   | 'comparing'
   | 'counting_tokens'
@@ -123,6 +125,8 @@ export type PlanNotice =
   | { readonly kind: 'chunked_by_default'; readonly limit: number }
   /** Files exceed the model's limit, and are not cut because the tokenizer was not found. */
   | { readonly kind: 'tokenizer_not_found'; readonly limit: number; readonly reason: string }
+  /** The tokenizer was not found: the endpoint's `/tokenize` shows what texts cost. */
+  | { readonly kind: 'tokens_measured'; readonly url: string }
   /** The model will not read a part of the text, by estimate. */
   | { readonly kind: 'text_unread'; readonly texts: TextEstimate }
   /** The endpoint is waited for, or limits its requests. */

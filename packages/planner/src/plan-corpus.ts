@@ -23,6 +23,7 @@ import type { Corpus } from './corpus.ts'
 import { promptMismatch } from './documented-prompts.ts'
 import { findRun } from './find-run.ts'
 import { inspectCorpus } from './inspect-corpus.ts'
+import { measureTokenCosts } from './measure-tokens.ts'
 import { resolvePrompt } from './named-prompt.ts'
 import type { PlanNotice, PlanOptions, PlanStep } from './options.ts'
 import { type PlanRequest, type PlanResult, planRun } from './plan.ts'
@@ -31,6 +32,7 @@ import { type Quoted, quotePlan, resolvePrice } from './quoting.ts'
 import { lookUpRun } from './record-plan.ts'
 import { forecastReuse, type ReuseForecast } from './reuse-forecast.ts'
 import { budgetOf } from './run-budget.ts'
+import { sampleTexts } from './sample-texts.ts'
 import { openTokenizerSource } from './tokenizer.ts'
 
 export interface PlanContext {
@@ -147,7 +149,17 @@ async function planQuietly(
     step('reference')
     await ensureReference(output, endpoint, () => openEndpoint(url, { ...endpointOptions, truncate }))
   }
-  const tokenizers = openTokenizerSource(options, resolved, model)
+  const tokenizers = openTokenizerSource(options, resolved, model, {
+    outputs: [output, previousOutput],
+    output,
+    async measure() {
+      step('measuring_tokens')
+      const texts = await sampleTexts(corpus.store, inspected, { template: options.fields?.template, signal })
+      const costs = await measureTokenCosts(texts, model.id, some => endpoint.countTokens(some, { signal }))
+      if (costs) onNotice({ kind: 'tokens_measured', url: endpoint.url })
+      return costs
+    },
+  })
   const chunkingContext = { endpoint, tokenizers, prompt, output, source: corpus.store, onNotice, signal }
   const planned = await planRun(corpus, {
     ...request,

@@ -1,17 +1,26 @@
 // Finds the tokenizer of the model: a named file, the folder of the model, the model that runs on
-// this machine, else the model's repository on the Hub.
+// this machine, else the model's repository on the Hub, else what the endpoint's `/tokenize` shows
+// of it.
 
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createTokenizer, type ModelTokenizer } from '@reembed/corpus'
+import { createTokenizer, type ModelTokenizer, type TokenCosts } from '@reembed/corpus'
 import type { ResolvedEndpoint } from '@reembed/endpoint'
 import type { ModelIdentity } from '@reembed/protocol'
-import { codeOf, createMemo, LIMITS, messageOf, ReembedError } from '@reembed/shared'
-import { createHubClient, escapeHubPath } from '@reembed/store'
+import {
+  canonical,
+  codeOf,
+  createMemo,
+  LIMITS,
+  measuredTokenizerKey,
+  messageOf,
+  ReembedError,
+} from '@reembed/shared'
+import { createHubClient, escapeHubPath, getAtMost, type Store } from '@reembed/store'
 import type { PlanOptions } from './options.ts'
 
 export interface FoundTokenizer extends ModelTokenizer {
-  /** Its tokenizer.json, which is written to the output for the workers. */
+  /** Its tokenizer.json, or measured costs, which is written to the output for the workers. */
   readonly bytes: Buffer
 }
 
@@ -23,10 +32,23 @@ export interface TokenizerSource {
   /** The tokenizer on this machine; undefined if there is none. */
   local(): Promise<FoundTokenizer | undefined>
   /**
-   * Also asks the Hub for the tokenizer of the model. @throws ReembedError USAGE with the reason if
-   * there is none
+   * Also asks the Hub for the tokenizer of the model, and measures the endpoint's.
+   * @throws ReembedError USAGE with the reason if there is none
    */
   find(): Promise<FoundTokenizer>
+}
+
+/** How the tokens of a model are measured whose tokenizer is not found. */
+export interface TokenMeasurement {
+  /**
+   * Outputs whose runs of the model were cut by measured costs: later runs use the same costs,
+   * because other chunks would be embedded again.
+   */
+  readonly outputs: readonly (Store | undefined)[]
+  /** Receives the costs; nothing is written without it. */
+  readonly output: Store | undefined
+  /** Undefined where the endpoint cannot count. */
+  measure(): Promise<TokenCosts | undefined>
 }
 
 /** Each place is read once. */
@@ -34,23 +56,66 @@ export function openTokenizerSource(
   options: TokenizerOptions,
   resolved: Pick<ResolvedEndpoint, 'tokenizer'>,
   model: ModelIdentity,
+  measurement?: TokenMeasurement,
 ): TokenizerSource {
-  const found = createMemo<'local' | 'hub', FoundTokenizer | undefined>()
+  const ofMachine = createMemo<'local', FoundTokenizer | undefined>()
+  const ofAll = createMemo<'any', FoundTokenizer>()
   const local = (): Promise<FoundTokenizer | undefined> =>
-    found.get('local', () => localTokenizer(options, resolved))
-  return {
-    local,
-    async find() {
-      const tokenizer = (await local()) ?? (await found.get('hub', () => hubTokenizer(model, options.hub)))
-      if (tokenizer) return tokenizer
-      throw new ReembedError(
-        'USAGE',
-        `the Hub has no ${FILE} of model ${model.id}: give the path of the file`,
-        { option: 'tokenizer' },
-      )
-    },
+    ofMachine.get('local', () => localTokenizer(options, resolved))
+
+  async function findAny(): Promise<FoundTokenizer> {
+    const known = (await local()) ?? (measurement && (await storedCosts(measurement.outputs, model)))
+    if (known) return known
+    let failure = new ReembedError(
+      'USAGE',
+      `the Hub has no ${FILE} of model ${model.id}, and the endpoint does not count tokens: give the path of the file`,
+      { option: 'tokenizer' },
+    )
+    const ofHub = await hubTokenizer(model, options.hub).catch((error: unknown) => {
+      if (!(error instanceof ReembedError)) throw error
+      failure = error
+      return undefined
+    })
+    const tokenizer = ofHub ?? (measurement && (await measuredTokenizer(measurement, model)))
+    if (tokenizer) return tokenizer
+    throw failure
   }
+
+  return { local, find: () => ofAll.get('any', findAny) }
 }
+
+async function storedCosts(
+  outputs: readonly (Store | undefined)[],
+  { id, revision }: ModelIdentity,
+): Promise<FoundTokenizer | undefined> {
+  const key = measuredTokenizerKey(id, revision)
+  for (const output of outputs) {
+    const bytes = await output
+      ?.head(key)
+      .then(found => found && getAtMost(output, key, LIMITS.tokenizerBytes))
+    if (output && bytes) return tokenizerOf(Buffer.from(bytes), `${key} in ${output.url}`)
+  }
+  return undefined
+}
+
+async function measuredTokenizer(
+  { output, measure }: TokenMeasurement,
+  model: ModelIdentity,
+): Promise<FoundTokenizer | undefined> {
+  const costs = await measure()
+  if (costs === undefined) return undefined
+  const bytes = Buffer.from(canonical(costs))
+  await output?.putIfAbsent(measuredTokenizerKey(model.id, model.revision), bytes, {
+    contentType: 'application/json',
+  })
+  // Another planner may have measured at the same time.
+  return (await storedCosts([output], model)) ?? tokenizerOf(bytes, 'the measured costs')
+}
+
+const tokenizerOf = (bytes: Buffer, sourceName: string): FoundTokenizer => ({
+  ...createTokenizer(bytes.toString('utf8'), sourceName),
+  bytes,
+})
 
 async function localTokenizer(
   { tokenizer, modelFolder }: TokenizerOptions,
@@ -64,7 +129,7 @@ async function localTokenizer(
       cause,
     })
   })
-  return { ...createTokenizer(bytes.toString('utf8'), `'${path}'`), bytes }
+  return tokenizerOf(bytes, `'${path}'`)
 }
 
 /** A device or a pipe may never end, so only a regular file of a bounded size is read. */
@@ -106,7 +171,5 @@ async function hubTokenizer(
     if (!(error instanceof ReembedError)) throw error
     throw new ReembedError(error.code, error.message, { option: 'tokenizer', cause: error })
   })
-  return text === undefined
-    ? undefined
-    : { ...createTokenizer(text, hub.endpoint + path), bytes: Buffer.from(text) }
+  return text === undefined ? undefined : tokenizerOf(Buffer.from(text), hub.endpoint + path)
 }

@@ -1,5 +1,6 @@
 // The public surface of @reembed/producer; every other file is private to the package.
 
+export { type CarryOptions, carryUnchanged } from './carry.ts'
 export { type ResumeOptions, resumeRun, stopRun } from './control.ts'
 export { enqueueMissing } from './enqueue.ts'
 export { finalize } from './finalize.ts'

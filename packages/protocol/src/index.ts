@@ -74,6 +74,7 @@ export {
   type LoadProof,
   type LoadRecord,
   type LoadTarget,
+  type LoadUpdate,
   putLoadedShard,
   putLoadRecord,
   type RefusedRow,

@@ -51,13 +51,28 @@ export interface LoadProof {
   readonly sampled: number
   /** How the vectors that were read back equal those of the run: bit by bit, or by cosine. */
   readonly compared: 'bits' | 'cosine'
+  /** Of a target that held an earlier run, and took only what differs from it. */
+  readonly updated?: LoadUpdate | undefined
+}
+
+/** What a target of an earlier run took to hold a later one. */
+export interface LoadUpdate {
+  /** The earlier run. */
+  readonly from: string
+  /** Rows that were added or changed. */
+  readonly written: number
+  /** Rows that were deleted; every id was read back, and is absent. */
+  readonly deleted: number
 }
 
 /** One entry of the history of the vector stores of an output. */
 export interface LoadRecord extends LoadTarget, Attribution {
   readonly number: number
-  /** `switch`: searches use the target. `drop`: the target is deleted. */
-  readonly action: 'load' | 'switch' | 'drop'
+  /**
+   * `switch`: searches use the target. `drop`: the target is deleted. `update`: the target holds
+   * neither run as a whole until the `load` that follows.
+   */
+  readonly action: 'load' | 'update' | 'switch' | 'drop'
   /** Of a load. */
   readonly proof?: LoadProof | undefined
   /** Of a switch: the target that searches used before; undefined for the first. */
@@ -80,7 +95,9 @@ export interface LoadedShard {
   readonly refused: readonly RefusedRow[]
 }
 
-const ACTIONS: readonly LoadRecord['action'][] = ['load', 'switch', 'drop']
+const ACTIONS: readonly LoadRecord['action'][] = ['load', 'update', 'switch', 'drop']
+
+const runId = is(value => typeof value === 'string' && isRunId(value))
 
 const loadRecords = objectKind<LoadRecord>({
   noun: 'a record of a vector store that reembed wrote',
@@ -90,7 +107,7 @@ const loadRecords = objectKind<LoadRecord>({
     address: filledText,
     name: filledText,
     target: filledText,
-    run: is(value => typeof value === 'string' && isRunId(value)),
+    run: runId,
     proof: optional(
       record<LoadProof>({
         load: filledText,
@@ -100,6 +117,7 @@ const loadRecords = objectKind<LoadRecord>({
         refused: count,
         sampled: count,
         compared: oneOf(['bits', 'cosine']),
+        updated: optional(record<LoadUpdate>({ from: runId, written: count, deleted: count })),
       }),
     ),
     from: optional(filledText),

@@ -37,6 +37,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   timeout: '--timeout',
   tokenizer: '--tokenizer',
   unsafe: '--unsafe-store',
+  update: '--update',
   'worker.sources': '--sources',
   'vectors.dimensions': '--dimensions',
 }

@@ -20,6 +20,8 @@ function textOf(notice: Exclude<PreviewNotice, Progress>): string {
       return `note: some files exceed the ${count(notice.limit)} tokens that the model reads, so documents are split into chunks. --chunk-tokens sets their length, --no-chunk embeds only the beginning of each file`
     case 'tokenizer_not_found':
       return `warning: some files exceed the ${count(notice.limit)} tokens that the model reads, and cannot be split into chunks: ${notice.reason} (--tokenizer)`
+    case 'tokens_measured':
+      return `note: the model's tokenizer was not found, so chunks are cut by what texts cost at ${notice.url}/tokenize. Give the model's with --tokenizer`
     case 'text_unread':
       return `${unreadForecast(notice.texts)}. ${remedyOf(notice.texts)}`
     case 'endpoint_state':

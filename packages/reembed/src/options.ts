@@ -242,7 +242,7 @@ export const corpus: readonly Option[] = [
   new Option('--chunk-context', 'put the title and the headings above a chunk in front of its text'),
   new Option(
     '--tokenizer <file>',
-    'count tokens with this tokenizer.json of the model (default: that of the local model, else that of the model on the Hub)',
+    'count tokens with this tokenizer.json of the model (default: that of the local model, else that of the model on the Hub, else measured at the endpoint)',
   ),
   new Option(
     '--carry <field...>',
@@ -540,6 +540,11 @@ export const vectorStore: readonly Option[] = [
     "set the name that searches use: a view or an alias (default: 'embeddings'); the run has a table of its own",
   ),
 ]
+
+export const update: Option = new Option(
+  '--update',
+  'write only what changed since the version that searches use, in its place, if the recipe is the same',
+)
 
 function quantizations(value: string): string[] {
   const types = value.split(',').map(type => type.trim())

@@ -1,23 +1,41 @@
 // What a load into a vector store and a switch of its searches did.
 
 import type { LoadProof, Manifest } from '@reembed/protocol'
-import type { LoadOutcome, SwitchOutcome } from '@reembed/sinks'
+import type { LoadOutcome, LoadProgress, SwitchOutcome } from '@reembed/sinks'
 import { modelText } from './model.ts'
 import { count, counted } from './numbers.ts'
 import type { Row } from './rows.ts'
 
+/** What a load is doing, for a progress line. */
+export function loadStep({ step, shards, rows }: LoadProgress, { shards: all }: Manifest): string {
+  const of = `${count(shards)} of ${counted(all, 'shard')}, ${count(rows)} rows`
+  return { write: `loading, ${of}`, index: 'building the index', compare: 'comparing a sample' }[step]
+}
+
 /** The rows of a finished load. */
-export function loadRows({ record, proof, written, refused }: LoadOutcome): Row[] {
+export function loadRows({ record, proof, written, refused, notUpdated }: LoadOutcome): Row[] {
   const { address, target, name, run } = record
-  const before = proof.shards - written.shards
+  const { updated } = proof
+  const before = updated ? 0 : proof.shards - written.shards
   return [
     ['run', run],
     ['store', address],
     ['target', target],
     ['rows', `${count(proof.rows)}${before > 0 ? `, of ${counted(before, 'shard')} loaded before` : ''}`],
+    ...(updated
+      ? ([
+          [
+            'updated',
+            `from run ${updated.from}: ${counted(updated.written, 'row')} written, ${count(updated.deleted)} deleted; every deleted id was read back and is absent`,
+          ],
+        ] satisfies Row[])
+      : []),
+    ...(notUpdated === undefined ? [] : ([['whole', `loaded as a whole: ${notUpdated}`]] satisfies Row[])),
     ...refusedRows(proof.refused, refused),
     ['proof', proofText(proof)],
-    ['next', `switch the name ${name} to it, when its run is the current version`],
+    updated
+      ? ['searches', `${name} finds them now`]
+      : ['next', `switch the name ${name} to it, when its run is the current version`],
   ]
 }
 
@@ -32,6 +50,12 @@ function refusedRows(total: number, examples: LoadOutcome['refused']): Row[] {
 function proofText(proof: LoadProof): string {
   const how = proof.compared === 'bits' ? 'equal bit by bit' : 'equal by cosine'
   return `the store counts ${count(proof.rows)} rows; ${counted(proof.sampled, 'vector')} read back by id, ${how}`
+}
+
+/** A switch for programs: what queries must be embedded with, after and before. */
+export function switchJson({ manifest, before, ...rest }: SwitchOutcome): Record<string, unknown> {
+  const queries = ({ model, queryPrompt }: Manifest) => ({ model, queryPrompt: queryPrompt ?? null })
+  return { ...rest, queries: queries(manifest), queriesBefore: before ? queries(before) : null }
 }
 
 /** The rows of a switch: what searches use, and what queries must be embedded with. */

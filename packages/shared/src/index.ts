@@ -47,6 +47,7 @@ export {
   loadKey,
   manifestKey,
   manifestSegmentKey,
+  measuredTokenizerKey,
   modelKey,
   planKey,
   planSegmentKey,

@@ -89,14 +89,20 @@ const inverted = (n: number): string => (INVERT - BigInt(n)).toString().padStart
  * `models/<model@revision>-<hash>.json`. Characters that not every store accepts are replaced; the
  * hash keeps names distinct that are equal after the replacement.
  */
-export function modelKey(id: string, revision: string | null): string {
+export const modelKey = (id: string, revision: string | null): string => `models/${modelFile(id, revision)}`
+
+function modelFile(id: string, revision: string | null): string {
   const name = `${id}@${revision ?? 'unstated'}`
   const plain = name.replace(/[^A-Za-z0-9._@-]+/g, '--').replace(/^[.-]+/, '')
-  return `models/${plain.slice(0, 100)}-${sha256(name).slice(0, 8)}.json`
+  return `${plain.slice(0, 100)}-${sha256(name).slice(0, 8)}.json`
 }
 
 /** `tokenizers/<sha256>.json`: a tokenizer that runs with chunking use. */
 export const tokenizerKey = (sha256: string): string => `tokenizers/${sha256}.json`
+
+/** `tokenizers/measured/<model@revision>-<hash>.json`: what the first run of the model measured. */
+export const measuredTokenizerKey = (id: string, revision: string | null): string =>
+  `tokenizers/measured/${modelFile(id, revision)}`
 
 /** `ticks/<schedule>/since.json`: the time from which the schedule's ticks are due. */
 export const ticksSinceKey = (schedule: string): string => `ticks/${schedule}/since.json`

@@ -1,8 +1,9 @@
-// Counts tokens with the model's own tokenizer, read from its tokenizer.json.
+// Counts tokens with the model's own tokenizer, read from its tokenizer.json, or by measured costs.
 
 import { Tokenizer } from '@huggingface/tokenizers'
 import { interruptAfter, messageOf, ReembedError } from '@reembed/shared'
 import type { CountTokens } from './split.ts'
+import { countByCosts, isTokenCosts, parseTokenCosts } from './token-costs.ts'
 
 /**
  * The declarations of the library import without extensions, which Node's resolution does not find:
@@ -26,9 +27,10 @@ export interface ModelTokenizer {
 }
 
 /**
- * Makes a tokenizer from the content of a tokenizer.json; `sourceName` names it in messages.
+ * Makes a tokenizer from the content of a tokenizer.json, or of a file of costs; `sourceName` names
+ * it in messages.
  * Truncation and padding of the file are ignored, as in TEI.
- * @throws ReembedError USAGE if the content is not a tokenizer.json, or if it takes too long for one
+ * @throws ReembedError USAGE if the content is not a tokenizer.json, or if it takes too long for a
  *   character
  */
 export function createTokenizer(
@@ -38,6 +40,10 @@ export function createTokenizer(
 ): ModelTokenizer {
   try {
     const file = JSON.parse(json) as object
+    if (isTokenCosts(file)) {
+      const costs = parseTokenCosts(file, sourceName)
+      return { countTokens: countByCosts(costs), specialTokens: costs.specialTokens }
+    }
     const fast: FastTokenizer = new Tokenizer({ ...file, truncation: null, padding: null }, {})
     const within = <T>(baseMs: number, text: string, work: () => T): T => {
       const ms = baseMs * (1 + text.length / MIB)

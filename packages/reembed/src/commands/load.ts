@@ -1,5 +1,5 @@
 import { findRun } from '@reembed/planner'
-import { count, counted, loadRows, switchRows } from '@reembed/render'
+import { loadRows, loadStep, switchJson, switchRows } from '@reembed/render'
 import { requireManifest } from '@reembed/shard'
 import { isRunId, ReembedError } from '@reembed/shared'
 import { dropTarget, type LoadProgress, loadRun, openVectorStore, switchStore } from '@reembed/sinks'
@@ -16,22 +16,26 @@ interface Flags extends OutputFlags, JsonFlag {
 }
 
 /** `reembed load`: writes a finished run into a vector store, and proves that it holds the run. */
-export async function load(name: string | undefined, flags: Flags): Promise<void> {
+export async function load(
+  name: string | undefined,
+  flags: Flags & { readonly update?: boolean },
+): Promise<void> {
   await using stack = new AsyncDisposableStack()
   const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
   const output = stack.use(await openExistingOutput(flags))
   const manifest = await requireManifest(output, await findRun(output, name, 'current'))
   const vectors = stack.use(await openVectorStore(flags.to))
   let waiting: string | undefined
-  const onProgress = ({ step, shards, rows, waitingFor }: LoadProgress): void => {
+  const onProgress = (progress: LoadProgress): void => {
+    const { waitingFor } = progress
     if (waitingFor !== undefined && waitingFor !== waiting) note(`waiting: ${waitingFor}`)
     waiting = waitingFor
-    const of = `${count(shards)} of ${counted(manifest.shards, 'shard')}, ${count(rows)} rows`
-    steps.show({ write: `loading, ${of}`, index: 'building the index', compare: 'comparing a sample' }[step])
+    steps.show(loadStep(progress, manifest))
   }
   const { by } = actorOf({})
   const outcome = await loadRun(output, manifest, vectors, {
     name: flags.name,
+    update: flags.update,
     by,
     signal,
     onProgress,
@@ -50,13 +54,7 @@ export async function switchCommand(flags: Flags & ReasonFlag & { readonly back?
   const vectors = stack.use(await openVectorStore(flags.to))
   const { name, back } = flags
   const outcome = await switchStore(output, vectors, { name, back, ...actorOf(flags), signal })
-  const { manifest, before, ...rest } = outcome
-  const queries = ({ model, queryPrompt }: typeof manifest) => ({ model, queryPrompt: queryPrompt ?? null })
-  print(
-    flags.json,
-    { ...rest, queries: queries(manifest), queriesBefore: before ? queries(before) : null },
-    facts(switchRows(outcome)),
-  )
+  print(flags.json, switchJson(outcome), facts(switchRows(outcome)))
 }
 
 /** `reembed drop`: deletes the table of a run from a vector store. */

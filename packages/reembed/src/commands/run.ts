@@ -122,7 +122,11 @@ export async function executeRun(
   // On interrupt, jobs in flight write checkpoints when their last replies arrive, and are
   // requeued, so that other workers need not wait for their locks to expire.
   stack.adopt(worker, () => worker.drain(INTERRUPT_MS))
-  await unlessInterrupted(interrupted, () => enqueueRun(store, queue, recorded))
+  const onCarried = (shards: number): void =>
+    steps.show(`carrying over unchanged shards: ${shards} of ${plan.shards}`)
+  await unlessInterrupted(interrupted, () =>
+    enqueueRun(store, queue, recorded, { signal: interrupted, onCarried }),
+  )
   await servePages(redis.target, plan, resources)
   steps.end()
 

@@ -33,6 +33,10 @@ const sink = z.strictObject({
     .enum(['auto', 'manual'])
     .default('manual')
     .describe('auto: searches follow the current version; manual: `reembed switch` moves them'),
+  update: z
+    .boolean()
+    .default(false)
+    .describe('with switch: auto, write only what changed, in place, if the recipe is the same'),
 })
 
 export type Schema = z.ZodType<Readonly<Record<string, unknown>>>

@@ -2,7 +2,7 @@
 // from the output, and their vectors by id from the vector store.
 
 import { type LoadProof, type Manifest, readLoadedShards } from '@reembed/protocol'
-import { readShard } from '@reembed/shard'
+import { readShard, type ShardBatch } from '@reembed/shard'
 import { cosine, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { shardsOf } from '../read-run.ts'
@@ -37,19 +37,42 @@ export async function compareSample(
     if (shard % step !== 0) continue
     const sample = await sampleOf(source, key, refused, signal)
     if (sample.size === 0) continue
-    const found = await withRetries(() => vectors.read(target, [...sample.keys()]), { signal })
-    for (const [id, written] of sample) {
-      const wrong = differenceOf(written, found.get(id), vectors.compared(manifest))
-      if (wrong !== undefined) {
-        throw new ReembedError(
-          'UNBALANCED',
-          `document ${JSON.stringify(id)} of ${key} ${wrong} in ${target} at ${vectors.address}: another program changed it; drop the target and load again`,
-        )
-      }
-      compared += 1
-    }
+    compared += await compareRows(sample, vectors, { target, manifest, place: key, signal })
   }
   return compared
+}
+
+/**
+ * Compares rows with those of a target and returns their number.
+ * @throws ReembedError UNBALANCED that names the first row that is missing or differs
+ */
+export async function compareRows(
+  sample: ReadonlyMap<string, Float32Array>,
+  vectors: VectorStore,
+  {
+    target,
+    manifest,
+    place,
+    signal,
+  }: {
+    readonly target: string
+    readonly manifest: Manifest
+    /** Where the rows were read. */
+    readonly place: string
+    readonly signal: AbortSignal | undefined
+  },
+): Promise<number> {
+  const found = await withRetries(() => vectors.read(target, [...sample.keys()]), { signal })
+  for (const [id, written] of sample) {
+    const wrong = differenceOf(written, found.get(id), vectors.compared(manifest))
+    if (wrong !== undefined) {
+      throw new ReembedError(
+        'UNBALANCED',
+        `document ${JSON.stringify(id)} of ${place} ${wrong} in ${target} at ${vectors.address}: another program changed it; drop the target and load again`,
+      )
+    }
+  }
+  return sample.size
 }
 
 /** Rows of the first row group of a shard, spread evenly. */
@@ -59,15 +82,21 @@ async function sampleOf(
   refused: ReadonlySet<string>,
   signal: AbortSignal | undefined,
 ): Promise<Map<string, Float32Array>> {
+  for await (const batch of readShard(source, key, { signal })) return sampleOfBatch(batch, refused)
+  return new Map()
+}
+
+/** At most 64 rows of a batch, spread evenly. */
+export function sampleOfBatch(
+  { ids, vectors }: Pick<ShardBatch, 'ids' | 'vectors'>,
+  refused: ReadonlySet<string>,
+): Map<string, Float32Array> {
   const sample = new Map<string, Float32Array>()
-  for await (const { ids, vectors } of readShard(source, key, { signal })) {
-    const dimensions = vectors.length / ids.length
-    const every = Math.max(1, Math.floor(ids.length / ROWS_PER_SHARD))
-    for (const [row, id] of ids.entries()) {
-      if (row % every === 0 && sample.size < ROWS_PER_SHARD && !refused.has(id))
-        sample.set(id, vectors.slice(row * dimensions, (row + 1) * dimensions))
-    }
-    break
+  const dimensions = vectors.length / ids.length
+  const every = Math.max(1, Math.floor(ids.length / ROWS_PER_SHARD))
+  for (const [row, id] of ids.entries()) {
+    if (row % every === 0 && sample.size < ROWS_PER_SHARD && !refused.has(id))
+      sample.set(id, vectors.slice(row * dimensions, (row + 1) * dimensions))
   }
   return sample
 }

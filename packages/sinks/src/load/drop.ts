@@ -4,7 +4,7 @@ import { type LoadRecord, putLoadRecord, readLoadRecords } from '@reembed/protoc
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { DEFAULT_NAME, requireName, targetOf } from './load.ts'
-import type { SwitchOptions } from './switch.ts'
+import { loadOfRun, type SwitchOptions } from './switch.ts'
 import type { VectorStore } from './vector-store.ts'
 
 /**
@@ -18,8 +18,11 @@ export async function dropTarget(
   run: string,
   { name = DEFAULT_NAME, by, reason }: Pick<SwitchOptions, 'name' | 'by' | 'reason'> = {},
 ): Promise<LoadRecord> {
-  const target = targetOf(requireName(name), run)
   const { address } = vectors
+  const records = (await Array.fromAsync(readLoadRecords(source))).filter(
+    record => record.address === address && record.name === requireName(name),
+  )
+  const target = loadOfRun(records, run)?.target ?? targetOf(name, run)
   if ((await vectors.current(name)) === target) {
     throw new ReembedError(
       'USAGE',
@@ -28,9 +31,7 @@ export async function dropTarget(
     )
   }
   const exists = (await vectors.count(target)) !== undefined
-  const [last] = (await Array.fromAsync(readLoadRecords(source))).filter(
-    record => record.address === address && record.target === target && record.action !== 'switch',
-  )
+  const last = records.find(record => record.target === target && record.action !== 'switch')
   // Also after a drop that was interrupted before its record.
   if (!exists && last?.action !== 'load') {
     throw new ReembedError('RUN_NOT_FOUND', `${address} has no ${target}, which would hold run ${run}`)

@@ -5,8 +5,8 @@ import { readCurrent, readLoadRecords, type Version } from '@reembed/protocol'
 import { requireManifest } from '@reembed/shard'
 import { messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { loadRun, targetOf } from './load.ts'
-import { loadOf, switchStore } from './switch.ts'
+import { loadRun } from './load.ts'
+import { loadOfRun, switchStore } from './switch.ts'
 import type { VectorStore } from './vector-store.ts'
 
 /** A vector store that follows the current version. */
@@ -15,6 +15,8 @@ export interface FollowedStore {
   readonly url: string
   /** The name that searches use. */
   readonly name: string
+  /** Updates the target that searches use in place where that is possible; see `LoadOptions`. */
+  readonly update?: boolean | undefined
   /** `auto`: searches follow as well. `manual`: an operator switches them. */
   readonly switch: 'auto' | 'manual'
 }
@@ -31,7 +33,7 @@ export interface FollowEvent {
 
 export interface FollowOptions {
   readonly open: (url: string) => Promise<VectorStore>
-  /** Waits between two checks of the version. */
+  /** Waits between two checks of the version; called for each store. */
   readonly pause: () => Promise<unknown>
   readonly onEvent: (event: FollowEvent) => void
   /** Recorded with loads and switches. */
@@ -39,33 +41,42 @@ export interface FollowOptions {
   readonly signal: AbortSignal
 }
 
-/** Checks the current version until `signal` aborts, and brings each store to it. */
+/**
+ * Checks the current version until `signal` aborts, and brings each store to it. Each store is
+ * followed by itself: one that is slow or fails delays no other.
+ */
 export async function followVersions(
   source: Store,
   stores: readonly FollowedStore[],
+  options: FollowOptions,
+): Promise<void> {
+  await Promise.all(stores.map(store => followStore(source, store, options)))
+}
+
+async function followStore(
+  source: Store,
+  store: FollowedStore,
   { open, pause, onEvent, by, signal }: FollowOptions,
 ): Promise<void> {
-  /** The last failure of each store, which is reported once. */
-  const failures = new Map<FollowedStore, string>()
-  /** The version that each store was brought to: a check of it costs one read of the output. */
-  const followed = new Map<FollowedStore, number>()
-  while (!signal.aborted && stores.length > 0) {
-    for (const store of stores) {
-      try {
-        const current = await readCurrent(source)
-        if (current !== undefined && current.version !== followed.get(store)) {
-          await using vectors = await open(store.url)
-          await followOnce(source, vectors, { ...store, ...current }, { onEvent, by, signal })
-          followed.set(store, current.version)
-        }
-        failures.delete(store)
-      } catch (error) {
-        if (signal.aborted) return
-        const message = messageOf(error)
-        if (failures.get(store) !== message)
-          onEvent({ kind: 'failed', store: store.name, name: store.name, error: message })
-        failures.set(store, message)
+  /** The last failure, which is reported once. */
+  let failure: string | undefined
+  /** The version that the store was brought to: a check of it costs one read of the output. */
+  let followed: number | undefined
+  while (!signal.aborted) {
+    try {
+      const current = await readCurrent(source)
+      if (current !== undefined && current.version !== followed) {
+        await using vectors = await open(store.url)
+        await followOnce(source, vectors, { ...store, ...current }, { onEvent, by, signal })
+        followed = current.version
       }
+      failure = undefined
+    } catch (error) {
+      if (signal.aborted) return
+      const message = messageOf(error)
+      if (failure !== message)
+        onEvent({ kind: 'failed', store: store.name, name: store.name, error: message })
+      failure = message
     }
     await pause().catch(() => {})
   }
@@ -78,16 +89,18 @@ export async function followVersions(
 async function followOnce(
   source: Store,
   vectors: VectorStore,
-  { name, switch: mode, version, run }: FollowedStore & Version,
+  { name, update, switch: mode, version, run }: FollowedStore & Version,
   { onEvent, by, signal }: Pick<FollowOptions, 'onEvent' | 'by' | 'signal'>,
 ): Promise<void> {
   const { address: store } = vectors
   const records = (await Array.fromAsync(readLoadRecords(source))).filter(
     record => record.address === store && record.name === name,
   )
-  if (loadOf(records, targetOf(name, run)) === undefined) {
+  if (loadOfRun(records, run) === undefined) {
     const { proof } = await loadRun(source, await requireManifest(source, run), vectors, {
       name,
+      // An update changes what searches find.
+      update: update && mode === 'auto',
       by,
       signal,
     })

@@ -6,53 +6,20 @@
 
 import {
   type LoadedShard,
-  type LoadProof,
-  type LoadRecord,
   type LoadTarget,
   type Manifest,
   putLoadedShard,
-  putLoadRecord,
   type RefusedRow,
   readLoadedShards,
-  readLoadRecords,
 } from '@reembed/protocol'
 import { isRunId, mapConcurrent, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { columnsOf, columnsUnder, type RowsOptions, type RunShard, rowsOf, shardsOf } from '../read-run.ts'
-import { compareSample } from './compare.ts'
+import { type LoadOptions, type LoadOutcome, type LoadProgress, SHOWN_REFUSED } from './options.ts'
+import { prove, recordLoad } from './prove.ts'
 import { withRetries } from './retries.ts'
+import { updatableTarget, updateTarget } from './update.ts'
 import type { Target, VectorStore } from './vector-store.ts'
-
-export interface LoadOptions {
-  /** The name that searches use; default `embeddings`. The target is named after it and the run. */
-  readonly name?: string | undefined
-  /** Shards that are written at a time; default 2. Each holds one row group in memory. */
-  readonly concurrency?: number | undefined
-  /** Recorded with the load. */
-  readonly by?: string | undefined
-  readonly signal?: AbortSignal | undefined
-  readonly onProgress?: ((progress: LoadProgress) => void) | undefined
-}
-
-export interface LoadProgress {
-  readonly step: 'write' | 'index' | 'compare'
-  readonly shards: number
-  readonly rows: number
-  /** Set while the vector store refuses or does not answer: what it answered. */
-  readonly waitingFor?: string | undefined
-}
-
-export interface LoadOutcome {
-  readonly record: LoadRecord
-  /** Shards and rows that this call wrote; the others were written before. */
-  readonly written: { readonly shards: number; readonly rows: number }
-  readonly proof: LoadProof
-  /** The first rows that the vector store cannot hold; `readLoadedShards` lists them all. */
-  readonly refused: readonly RefusedRow[]
-}
-
-/** Refused rows in an outcome. */
-const SHOWN_REFUSED = 10
 
 export const DEFAULT_NAME = 'embeddings'
 
@@ -91,7 +58,7 @@ export async function loadRun(
   source: Store,
   manifest: Manifest,
   vectors: VectorStore,
-  { name = DEFAULT_NAME, concurrency = 2, by, signal, onProgress = () => {} }: LoadOptions = {},
+  { name = DEFAULT_NAME, concurrency = 2, update, by, signal, onProgress = () => {} }: LoadOptions = {},
 ): Promise<LoadOutcome> {
   const { run } = manifest
   const columns = columnsOf(manifest, { identifiers: vectors.identifiers })
@@ -100,6 +67,11 @@ export async function loadRun(
     target: targetOf(name, run),
     manifest,
     extra: columnsUnder(columns),
+  }
+  const updatable = update ? await updatableTarget(source, manifest, vectors, name) : undefined
+  if (typeof updatable === 'object') {
+    const inUse = { ...target, target: updatable.target }
+    return updateTarget(source, vectors, inUse, updatable, { columns, by, signal, onProgress })
   }
   const load = await vectors.prepare(target, signal)
   const total = { shards: 0, rows: 0, refused: 0 }
@@ -137,6 +109,7 @@ export async function loadRun(
     record,
     proof,
     refused: shown,
+    notUpdated: updatable,
     written: { shards: total.shards - before.shards, rows: total.rows - before.rows },
   }
 }
@@ -183,56 +156,4 @@ async function loadShard(
   const loaded = { shard: shard.shard, rows: shard.rows - refused.length, refused }
   await putLoadedShard(source, manifest, load, loaded)
   return loaded
-}
-
-/** Counts the rows of the target and compares a sample. */
-async function prove(
-  source: Store,
-  vectors: VectorStore,
-  { target, manifest }: Target,
-  {
-    load,
-    shards,
-    rows,
-    refused,
-    signal,
-  }: {
-    readonly load: string
-    readonly shards: number
-    readonly rows: number
-    readonly refused: number
-    readonly signal: AbortSignal | undefined
-  },
-): Promise<LoadProof> {
-  if (shards !== manifest.shards || rows + refused !== manifest.totals.rows) {
-    throw new ReembedError(
-      'UNBALANCED',
-      `${rows} rows in ${target} and ${refused} refused ones, of ${shards} shards, are not the ${manifest.totals.rows} rows of ${manifest.shards} shards of run ${manifest.run}: drop the target and load again`,
-    )
-  }
-  const counted = await withRetries(() => vectors.count(target), { signal })
-  if (counted !== rows) {
-    throw new ReembedError(
-      'UNBALANCED',
-      `${vectors.address} counts ${counted ?? 'no'} rows in ${target}, and ${rows} were written: another program changed it; drop the target and load again`,
-    )
-  }
-  const sampled = await compareSample(source, manifest, vectors, { target, load, signal })
-  const { shardsSha256 } = manifest
-  return { load, shardsSha256, shards, rows, refused, sampled, compared: vectors.compared(manifest) }
-}
-
-/** Appends the record of a load unless the newest record of the target is the same. */
-async function recordLoad(
-  source: Store,
-  at: LoadTarget,
-  proof: LoadProof,
-  by: string | undefined,
-): Promise<LoadRecord> {
-  for await (const record of readLoadRecords(source)) {
-    if (record.address !== at.address || record.target !== at.target || record.action === 'switch') continue
-    if (record.action === 'load' && record.proof?.load === proof.load) return record
-    break
-  }
-  return putLoadRecord(source, { ...at, action: 'load', proof, by })
 }

@@ -11,7 +11,7 @@ import {
 } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { DEFAULT_NAME, requireName, targetOf } from './load.ts'
+import { DEFAULT_NAME, requireName } from './load.ts'
 import { withRetries } from './retries.ts'
 import type { VectorStore } from './vector-store.ts'
 
@@ -121,7 +121,7 @@ function targetOfCurrent(
   { version, run }: Version,
   { address, name }: Pick<LoadRecord, 'address' | 'name'>,
 ): LoadRecord {
-  const found = loadOf(records, targetOf(name, run))
+  const found = loadOfRun(records, run)
   if (found) return found
   throw new ReembedError(
     'RUN_NOT_FOUND',
@@ -143,11 +143,17 @@ function targetBefore(records: readonly LoadRecord[], present: string | undefine
   )
 }
 
-/** The newest load of a target, unless the target was dropped since. */
+/** The newest load of a target, unless it was dropped or an update was interrupted since. */
 export function loadOf(records: readonly LoadRecord[], target: string): LoadRecord | undefined {
   const last = records.find(record => record.target === target && record.action !== 'switch')
   return last?.action === 'load' ? last : undefined
 }
+
+/** The newest load of a run whose target still holds it. */
+export const loadOfRun = (records: readonly LoadRecord[], run: string): LoadRecord | undefined =>
+  records.find(
+    record => record.action === 'load' && record.run === run && loadOf(records, record.target) === record,
+  )
 
 async function manifestOf(source: Store, run: string): Promise<Manifest> {
   const manifest = await readManifest(source, run)

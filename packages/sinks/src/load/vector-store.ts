@@ -6,6 +6,7 @@
 
 import type { LoadProof, Manifest, RefusedRow } from '@reembed/protocol'
 import type { FlatColumn, ShardBatch } from '@reembed/shard'
+import { ReembedError } from '@reembed/shared'
 import type { RetryOptions } from './retries.ts'
 
 /** The target of one run, and what it must hold. */
@@ -29,6 +30,19 @@ export interface ShardWrite {
   readonly rows: () => AsyncGenerator<ShardBatch, void, undefined>
 }
 
+/** What a target that holds an earlier run must take to hold a later one. */
+export interface TargetUpdate {
+  /** The id of the load that the target holds. */
+  readonly load: string
+  /** The shards of the later run with rows that were added or changed, and these rows. */
+  readonly shards: () => AsyncGenerator<Pick<ShardWrite, 'shard' | 'rows'>, void, undefined>
+  /** Ids that the later run lacks. */
+  readonly removed: () => AsyncGenerator<readonly string[], void, undefined>
+}
+
+/** The rows of each shard that the vector store cannot hold. */
+export type RefusedByShard = ReadonlyMap<number, readonly RefusedRow[]>
+
 export interface VectorStore extends AsyncDisposable {
   readonly kind: string
   /** The URL without credentials. */
@@ -49,6 +63,13 @@ export interface VectorStore extends AsyncDisposable {
    * process that writes the same shard. Returns the rows that the vector store cannot hold.
    */
   write(target: Target, write: ShardWrite, options?: RetryOptions): Promise<readonly RefusedRow[]>
+  /**
+   * Writes the changed rows over those of the earlier run, deletes the removed ones and those that
+   * it cannot hold, and relabels the target. `target.manifest` is that of the later run.
+   * Idempotent; resolves when searches find the result.
+   * @throws ReembedError USAGE if the target does not hold the load
+   */
+  update(target: Target, update: TargetUpdate, options?: RetryOptions): Promise<RefusedByShard>
   /** Builds the index, and resolves when searches use it. Idempotent. */
   finish(target: Target, options?: RetryOptions): Promise<void>
   /** The number of rows in a target; undefined if it does not exist. */
@@ -62,3 +83,10 @@ export interface VectorStore extends AsyncDisposable {
   /** Deletes a target with everything that the vector store keeps of its load. */
   drop(target: string): Promise<void>
 }
+
+/** A target that another program replaced before an update. */
+export const notHeld = (target: string, load: string, address: string): ReembedError =>
+  new ReembedError(
+    'USAGE',
+    `'${target}' at ${address} does not hold the load ${load} any more: load the run as a whole`,
+  )

@@ -18,7 +18,14 @@ import {
   members,
 } from '../layouts/json.ts'
 import { type RetryOptions, withRetries } from '../load/retries.ts'
-import type { ShardWrite, Target, VectorStore } from '../load/vector-store.ts'
+import {
+  notHeld,
+  type RefusedByShard,
+  type ShardWrite,
+  type Target,
+  type TargetUpdate,
+  type VectorStore,
+} from '../load/vector-store.ts'
 import { createHttpClient, type HttpClient } from './http.ts'
 
 /** Elasticsearch recommends a few MiB for a request, and refuses more than 100 MiB. */
@@ -90,7 +97,8 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     })
     if (reply.body.errors !== true) return []
     const refused: RefusedRow[] = []
-    for (const { index: item } of reply.body.items) {
+    for (const entry of reply.body.items) {
+      const item = entry.index ?? entry.delete
       if (item.error === undefined) continue
       const reason = [item.error.reason, item.error.caused_by?.reason].filter(Boolean).join(': ')
       if (item.status !== 400) {
@@ -133,6 +141,40 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     return refused
   }
 
+  async function remove(target: string, ids: readonly string[], options?: RetryOptions): Promise<void> {
+    const lines = ids
+      .filter(id => Buffer.byteLength(id) <= ELASTIC_ID_BYTES)
+      .map(id => `{"delete":{"_id":${JSON.stringify(id)}}}\n`)
+    if (lines.length > 0) await withRetries(() => bulk(target, lines.join(''), options), options)
+  }
+
+  async function update(
+    { target, manifest, ...rest }: Target,
+    { load, shards, removed }: TargetUpdate,
+    options?: RetryOptions,
+  ): Promise<RefusedByShard> {
+    const { run, shardsSha256 } = manifest
+    if ((await metaOf(target))?.reembed?.load !== load) throw notHeld(target, load, address)
+    await request('PUT', `/${target}/_mapping`, {
+      json: { _meta: { reembed: { load, run, shardsSha256 } } },
+      ...options,
+    })
+    const refused = new Map<number, readonly RefusedRow[]>()
+    for await (const { shard, rows } of shards()) {
+      const rejected = await write({ target, manifest, ...rest }, { load, shard, rows }, options)
+      if (rejected.length === 0) continue
+      refused.set(shard, rejected)
+      await remove(
+        target,
+        rejected.map(({ id }) => id),
+        options,
+      )
+    }
+    for await (const ids of removed()) await remove(target, ids, options)
+    await request('POST', `/${target}/_refresh`, options)
+    return refused
+  }
+
   return {
     kind: server.product,
     address,
@@ -141,6 +183,7 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     compared: () => 'cosine',
     prepare,
     write,
+    update,
     async finish({ target }, options) {
       // null restores the default.
       const settings = { index: { refresh_interval: null, number_of_replicas: null } }

@@ -13,7 +13,14 @@ import { resolve } from 'node:path'
 import { createArrowWriter, createShardBuffer, type ParquetColumn, type ShardBatch } from '@reembed/shard'
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { Table as ArrowTable } from 'apache-arrow'
-import type { ShardWrite, Target, VectorStore } from '../load/vector-store.ts'
+import {
+  notHeld,
+  type RefusedByShard,
+  type ShardWrite,
+  type Target,
+  type TargetUpdate,
+  type VectorStore,
+} from '../load/vector-store.ts'
 import { importClient } from './import-client.ts'
 
 /**
@@ -39,21 +46,27 @@ interface LanceDatabase {
 }
 
 interface LanceTable {
-  schema(): Promise<{ readonly metadata: ReadonlyMap<string, string> }>
+  schema(): Promise<{
+    readonly metadata: ReadonlyMap<string, string>
+    readonly fields: readonly { readonly metadata: ReadonlyMap<string, string> }[]
+  }>
   version(): Promise<number>
   checkout(version: number | string): Promise<void>
   countRows(filter?: string): Promise<number>
   add(data: ArrowTable): Promise<unknown>
-  mergeInsert(on: string): {
-    whenNotMatchedInsertAll(): { execute(data: ArrowTable): Promise<unknown> }
-  }
+  mergeInsert(on: string): LanceMerge
+  delete(filter: string): Promise<unknown>
+  restore(): Promise<void>
+  updateFieldMetadata(
+    updates: readonly { readonly path: string; readonly metadata: Record<string, string> }[],
+  ): Promise<unknown>
   query(): {
     where(filter: string): {
       select(columns: readonly string[]): { toArray(): Promise<readonly FoundVector[]> }
     }
   }
   createIndex(column: string, options: { readonly config: unknown; readonly replace: boolean }): Promise<void>
-  optimize(options: { readonly cleanupOlderThan: Date }): Promise<unknown>
+  optimize(options?: { readonly cleanupOlderThan: Date }): Promise<unknown>
   tags(): Promise<{
     list(): Promise<Record<string, unknown>>
     getVersion(tag: string): Promise<number>
@@ -63,12 +76,20 @@ interface LanceTable {
   }>
 }
 
+interface LanceMerge {
+  whenMatchedUpdateAll(): LanceMerge
+  whenNotMatchedInsertAll(): { execute(data: ArrowTable): Promise<unknown> }
+}
+
 interface FoundVector {
   readonly id: string
   readonly embedding: { toArray(): Float32Array }
 }
 
-/** What a version of the table holds, in the metadata of its schema. */
+/**
+ * What a version of the table holds, in the metadata of its schema. That of a version that an
+ * update has made is in the metadata of its column `id`, which the client can change.
+ */
 interface Holds {
   readonly load: string
   readonly target: string
@@ -182,7 +203,44 @@ export async function openLance(url: string): Promise<VectorStore> {
       if (bytes >= APPEND_BYTES) await append()
     }
     await append()
+    await removePadding(table, columns)
     return []
+  }
+
+  /** Makes a version of its own. Searches find it when the tags point to it. */
+  async function updateTarget(
+    { name, target, manifest, extra }: Target,
+    { load, shards, removed }: TargetUpdate,
+  ): Promise<RefusedByShard> {
+    const table = await requireTarget(target)
+    if ((await holdsOf(table))?.load !== load) throw notHeld(target, load, address)
+    // The next version begins with the tagged one, also after an update that was interrupted.
+    await table.restore()
+    const columns = columnsOf(manifest.model.dimensions, extra)
+    for await (const { rows } of shards())
+      for await (const batch of rows()) {
+        const merge = table.mergeInsert('id').whenMatchedUpdateAll().whenNotMatchedInsertAll()
+        await merge.execute(await arrowOf(columns, [batch]))
+      }
+    await removePadding(table, columns)
+    for await (const ids of removed()) await table.delete(`id IN (${ids.map(literal).join(',')})`)
+    const { run, shardsSha256 } = manifest
+    const holds: Holds = { load, target, run, shardsSha256 }
+    await table.updateFieldMetadata([{ path: 'id', metadata: { [HOLDS]: JSON.stringify(holds) } }])
+    // The indexes take the new rows.
+    await table.optimize()
+    const version = await table.version()
+    await setTag(table, target, version)
+    const isLive = LIVE in (await (await table.tags()).list()) && (await current(name)) === target
+    if (isLive) await setTag(table, LIVE, version)
+    return new Map()
+  }
+
+  async function current(name: string): Promise<string | undefined> {
+    const table = await open(name)
+    if (table === undefined || !(LIVE in (await (await table.tags()).list()))) return undefined
+    await table.checkout(LIVE)
+    return (await holdsOf(table))?.target
   }
 
   async function finish({ name, target, manifest: { model, totals } }: Target): Promise<void> {
@@ -206,6 +264,7 @@ export async function openLance(url: string): Promise<VectorStore> {
     compared: () => 'bits',
     prepare: target => guarded(() => prepare(target)),
     write: (target, shard) => guarded(() => write(target, shard)),
+    update: (target, update) => guarded(() => updateTarget(target, update)),
     finish: target => guarded(() => finish(target)),
     count: target => guarded(async () => (await openTarget(nameOf(target), target))?.countRows()),
     read: (target, ids) =>
@@ -218,13 +277,7 @@ export async function openLance(url: string): Promise<VectorStore> {
           .toArray()
         return new Map(found.map(({ id, embedding }) => [id, Float32Array.from(embedding.toArray())]))
       }),
-    current: name =>
-      guarded(async () => {
-        const table = await open(name)
-        if (table === undefined || !(LIVE in (await (await table.tags()).list()))) return undefined
-        await table.checkout(LIVE)
-        return (await holdsOf(table))?.target
-      }),
+    current: name => guarded(() => current(name)),
     switchTo: (_name, target) =>
       guarded(async () => {
         const table = await requireTarget(target)
@@ -260,8 +313,8 @@ export async function openLance(url: string): Promise<VectorStore> {
 const nameOf = (target: string): string => target.slice(0, target.lastIndexOf('_'))
 
 async function holdsOf(table: LanceTable): Promise<Holds | undefined> {
-  const { metadata } = await table.schema()
-  const text = metadata.get(HOLDS)
+  const { metadata, fields } = await table.schema()
+  const text = fields[0]?.metadata.get(HOLDS) ?? metadata.get(HOLDS)
   return text === undefined ? undefined : JSON.parse(text)
 }
 
@@ -286,11 +339,43 @@ async function arrowOf(
   const { sink, bytes } = createShardBuffer()
   const metadata = new Map(holds ? [[HOLDS, JSON.stringify(holds)]] : [])
   const writer = await createArrowWriter({ columns, sink, metadata })
-  for (const { ids, vectors, extra } of batches) {
+  for (const batch of batches) {
+    const { ids, vectors, extra } = padded(batch, columns)
     writer.append(ids.length, [ids, vectors, ...columns.slice(2).map(({ name }) => extra.get(name) ?? [])])
   }
   writer.finish()
   return tableFromIPC(bytes())
+}
+
+/**
+ * The id of a row that is written and deleted within one load. Arrow for JavaScript writes a batch
+ * without any value in a boolean column in a form that LanceDB refuses (no buffer of values), so
+ * such a batch takes one more row.
+ */
+const PADDING = 'reembed-padding-2f6c1f0e-'
+
+async function removePadding(table: LanceTable, columns: readonly ParquetColumn[]): Promise<void> {
+  if (columns.some(isBoolean)) await table.delete(`starts_with(id, '${PADDING}')`)
+}
+
+const isBoolean = (column: ParquetColumn): boolean => column.kind === 'flat' && column.type === 'boolean'
+
+/** A batch that has a value in each boolean column. */
+function padded(batch: ShardBatch, columns: readonly ParquetColumn[]): ShardBatch {
+  const empty = columns.filter(
+    column => isBoolean(column) && batch.extra.get(column.name)?.every(value => value === null),
+  )
+  if (empty.length === 0) return batch
+  const width = batch.vectors.length / batch.ids.length
+  const vectors = new Float32Array(batch.vectors.length + width).fill(1)
+  vectors.set(batch.vectors)
+  const filler = { string: '', int32: 0, int64: 0, double: 0, boolean: false }
+  const extra = columns.flatMap(column =>
+    column.kind === 'flat' && column.name !== 'id'
+      ? [[column.name, [...(batch.extra.get(column.name) ?? []), filler[column.type]]] as const]
+      : [],
+  )
+  return { ...batch, ids: [...batch.ids, PADDING + randomUUID()], vectors, extra: new Map(extra) }
 }
 
 /** A string of SQL. */

@@ -21,10 +21,14 @@ const TRIES = 120
 
 type WithClient = <T>(signal: AbortSignal | undefined, work: (client: PoolClient) => Promise<T>) => Promise<T>
 
-export const createSwitch = (withClient: WithClient): Pick<VectorStore, 'current' | 'switchTo'> => ({
+export const createSwitch = (
+  withClient: WithClient,
+  address: string,
+): Pick<VectorStore, 'current' | 'switchTo'> => ({
   current: name => withClient(undefined, client => tableOf(client, name)),
   switchTo: (name, target, signal) =>
     withClient(signal, async client => {
+      await requireOwnView(client, name, address)
       for (let tried = 1; ; tried += 1) {
         try {
           return await replaceView(client, name, target)
@@ -42,6 +46,23 @@ export const createSwitch = (withClient: WithClient): Pick<VectorStore, 'current
       }
     }),
 })
+
+/** On each view that `switchTo` makes. A view without it is a user's own. */
+const COMMENT = 'reembed: the vectors that searches use; a switch replaces this view'
+
+/** @throws ReembedError USAGE for a view of this name that reembed did not make */
+export async function requireOwnView(client: PoolClient, name: string, address: string): Promise<void> {
+  const { rows } = await client.query(
+    "SELECT obj_description(oid, 'pg_class') AS comment FROM pg_class WHERE oid = to_regclass($1)",
+    [quoted(name)],
+  )
+  if (rows[0] === undefined || rows[0].comment === COMMENT) return
+  throw new ReembedError(
+    'USAGE',
+    `'${name}' at ${address} is a view that reembed did not make: rename it (ALTER VIEW … RENAME TO …), or choose another name`,
+    { option: 'name' },
+  )
+}
 
 /** The table that a view selects from. */
 async function tableOf(client: PoolClient, name: string): Promise<string | undefined> {
@@ -68,7 +89,7 @@ async function replaceView(client: PoolClient, name: string, target: string): Pr
     await client.query(`CREATE VIEW ${view} AS ${select}`)
     for (const grant of grants) await client.query(grant)
   }
-  await client.query('COMMIT')
+  await client.query(`COMMENT ON VIEW ${view} IS '${COMMENT}'; COMMIT`)
 }
 
 /** The rights of other roles on a view, as statements that grant them again. */

@@ -9,7 +9,14 @@
 import type { RefusedRow } from '@reembed/protocol'
 import { deadlines, ReembedError, startWait } from '@reembed/shared'
 import type { Pool, PoolClient } from 'pg'
-import type { ShardWrite, Target, VectorStore } from '../load/vector-store.ts'
+import {
+  notHeld,
+  type RefusedByShard,
+  type ShardWrite,
+  type Target,
+  type TargetUpdate,
+  type VectorStore,
+} from '../load/vector-store.ts'
 import {
   COPY_HEADER,
   COPY_TRAILER,
@@ -21,7 +28,7 @@ import {
 } from '../pg-copy.ts'
 import { importClient } from './import-client.ts'
 import { postgresError } from './postgres-error.ts'
-import { createSwitch } from './postgres-switch.ts'
+import { createSwitch, requireOwnView } from './postgres-switch.ts'
 import { watchStatement } from './postgres-watch.ts'
 
 const PACKAGES = 'pg pg-copy-streams'
@@ -114,8 +121,25 @@ export async function openPostgres(url: string): Promise<VectorStore> {
       )
       return rows[0]?.refused ?? []
     }
+    const refused = await copyInto(client, quoted(target), { manifest, extra }, rows)
+    if (refused.length > 0)
+      await client.query('UPDATE reembed_load_shards SET refused = $3 WHERE load = $1 AND shard = $2', [
+        load,
+        shard,
+        JSON.stringify(refused).replaceAll('\\u0000', '\\ufffd'),
+      ])
+    return refused
+  }
+
+  /** Copies rows into a table, and returns those that PostgreSQL cannot store. */
+  async function copyInto(
+    client: PoolClient,
+    table: string,
+    { manifest, extra }: Pick<Target, 'manifest' | 'extra'>,
+    rows: ShardWrite['rows'],
+  ): Promise<readonly RefusedRow[]> {
     const refused: RefusedRow[] = []
-    const copy = client.query(from(`COPY ${quoted(target)} FROM STDIN (FORMAT binary)`))
+    const copy = client.query(from(`COPY ${table} FROM STDIN (FORMAT binary)`))
     const ended = new Promise<void>((resolve, reject) => {
       copy.once('finish', resolve).once('error', reject)
     })
@@ -138,12 +162,39 @@ export async function openPostgres(url: string): Promise<VectorStore> {
     }
     copy.end(COPY_TRAILER)
     await ended
-    if (refused.length > 0)
-      await client.query('UPDATE reembed_load_shards SET refused = $3 WHERE load = $1 AND shard = $2', [
-        load,
-        shard,
-        JSON.stringify(refused).replaceAll('\\u0000', '\\ufffd'),
-      ])
+    return refused
+  }
+
+  /** One transaction: searches find the rows of the earlier run, then those of the later one. */
+  async function updateTable(
+    client: PoolClient,
+    { target, manifest, extra }: Target,
+    { load, shards, removed }: TargetUpdate,
+  ): Promise<RefusedByShard> {
+    await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK])
+    const relabelled = await client.query(
+      'UPDATE reembed_loads SET run = $3, shards_sha256 = $4 WHERE target = $1 AND load = $2',
+      [target, load, manifest.run, manifest.shardsSha256],
+    )
+    if (relabelled.rowCount === 0) throw notHeld(target, load, address)
+    const table = quoted(target)
+    const remove = (ids: readonly string[]) =>
+      client.query(`DELETE FROM ${table} WHERE id = ANY($1)`, [ids.filter(id => !id.includes('\0'))])
+    await client.query(`CREATE TEMP TABLE reembed_changed (LIKE ${table}) ON COMMIT DROP`)
+    const refused = new Map<number, readonly RefusedRow[]>()
+    for await (const { shard, rows } of shards()) {
+      const rejected = await copyInto(client, 'reembed_changed', { manifest, extra }, rows)
+      if (rejected.length === 0) continue
+      refused.set(shard, rejected)
+      await remove(rejected.map(({ id }) => id))
+    }
+    for await (const ids of removed()) await remove(ids)
+    const set = ['embedding', ...extra.map(({ name }) => name)].map(
+      name => `${quoted(name)} = EXCLUDED.${quoted(name)}`,
+    )
+    await client.query(
+      `INSERT INTO ${table} SELECT * FROM reembed_changed ON CONFLICT (id) DO UPDATE SET ${set.join(', ')}`,
+    )
     return refused
   }
 
@@ -155,6 +206,8 @@ export async function openPostgres(url: string): Promise<VectorStore> {
     prepare: (target, signal) => transaction(signal, client => prepare(client, target, address)),
     write: (target, write, { signal } = {}) =>
       transaction(signal, client => copyShard(client, target, write)),
+    update: (target, update, { signal } = {}) =>
+      transaction(signal, client => updateTable(client, target, update)),
     finish: (target, { signal } = {}) =>
       transaction(signal, async client => {
         for (const sql of indexesOf(target)) await client.query(sql)
@@ -173,7 +226,7 @@ export async function openPostgres(url: string): Promise<VectorStore> {
         )
         return new Map(rows.map(({ id, bytes }) => [id, receivedVector(bytes)]))
       }),
-    ...createSwitch(withClient),
+    ...createSwitch(withClient, address),
     drop: target =>
       transaction(undefined, async client => {
         await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK])
@@ -216,6 +269,7 @@ async function prepare(
       { option: 'name' },
     )
   }
+  await requireOwnView(client, name, address)
   const found = await client.query('SELECT load, run, shards_sha256 FROM reembed_loads WHERE target = $1', [
     target,
   ])

@@ -16,7 +16,14 @@ import { ReembedError } from '@reembed/shared'
 import { metadataOf, toJson } from '../layout.ts'
 import { floatArray } from '../layouts/json.ts'
 import type { RetryOptions } from '../load/retries.ts'
-import type { ShardWrite, Target, VectorStore } from '../load/vector-store.ts'
+import {
+  notHeld,
+  type RefusedByShard,
+  type ShardWrite,
+  type Target,
+  type TargetUpdate,
+  type VectorStore,
+} from '../load/vector-store.ts'
 import { createHttpClient } from './http.ts'
 
 const LOADS = 'reembed_loads'
@@ -28,6 +35,13 @@ const MAX_DIMENSIONS = 65_535
 const POLL_MS = 200
 /** Any UUID that names this use (RFC 9562, UUID version 5). */
 const NAMESPACE = Buffer.from('5f0d6a4e0f2b4cf29a6b6f3f6b1f8a2d', 'hex')
+
+/** What a target holds. */
+interface Load {
+  readonly load: string
+  readonly run: string
+  readonly shardsSha256: string
+}
 
 interface Point {
   readonly vector: readonly number[]
@@ -60,10 +74,13 @@ export async function openQdrant(url: string): Promise<VectorStore> {
     const { body } = await request('POST', `/collections/${LOADS}/points`, {
       json: { ids: [pointId(target)], with_payload: true },
     })
-    return body.result[0]?.payload as
-      | { readonly load: string; readonly run: string; readonly shardsSha256: string }
-      | undefined
+    return body.result[0]?.payload as Load | undefined
   }
+
+  const putLoad = (payload: Load & { readonly target: string }) =>
+    request('PUT', `/collections/${LOADS}/points?wait=true`, {
+      json: { points: [{ id: pointId(payload.target), vector: [1], payload }] },
+    })
 
   async function prepare({ name, target, manifest }: Target): Promise<string> {
     const { run, shardsSha256, model } = manifest
@@ -93,9 +110,7 @@ export async function openQdrant(url: string): Promise<VectorStore> {
     }
     const load = randomUUID()
     // The record first: a collection without a record is not reembed's.
-    await request('PUT', `/collections/${LOADS}/points?wait=true`, {
-      json: { points: [{ id: pointId(target), vector: [1], payload: { target, load, run, shardsSha256 } }] },
-    })
+    await putLoad({ target, load, run, shardsSha256 })
     await create(target, {
       vectors: { size: model.dimensions, distance: model.normalized ? 'Dot' : 'Cosine' },
       hnsw_config: { m: 0 },
@@ -113,6 +128,24 @@ export async function openQdrant(url: string): Promise<VectorStore> {
       }
     }
     return []
+  }
+
+  async function update(
+    { target, manifest, ...rest }: Target,
+    { load, shards, removed }: TargetUpdate,
+    options?: RetryOptions,
+  ): Promise<RefusedByShard> {
+    const { run, shardsSha256 } = manifest
+    if ((await readLoad(target))?.load !== load) throw notHeld(target, load, address)
+    await putLoad({ target, load, run, shardsSha256 })
+    for await (const { shard, rows } of shards())
+      await write({ target, manifest, ...rest }, { load, shard, rows }, options)
+    for await (const ids of removed())
+      await request('POST', `/collections/${target}/points/delete?wait=true`, {
+        json: { points: ids.map(pointId) },
+        ...options,
+      })
+    return new Map()
   }
 
   async function finish({ target }: Target, options: RetryOptions = {}): Promise<void> {
@@ -144,6 +177,7 @@ export async function openQdrant(url: string): Promise<VectorStore> {
     compared: ({ model }) => (model.normalized ? 'bits' : 'cosine'),
     prepare,
     write,
+    update,
     finish,
     async count(target) {
       const { status, body } = await request('POST', `/collections/${target}/points/count`, {

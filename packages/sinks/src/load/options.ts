@@ -1,0 +1,41 @@
+// What a load is asked for, reports and returns.
+
+import type { LoadProof, LoadRecord, RefusedRow } from '@reembed/protocol'
+
+export interface LoadOptions {
+  /** The name that searches use; default `embeddings`. The target is named after it and the run. */
+  readonly name?: string | undefined
+  /** Shards that are written at a time; default 2. Each holds one row group in memory. */
+  readonly concurrency?: number | undefined
+  /**
+   * Brings the target that searches use to the run in place, if both have vectors of one recipe:
+   * writes what changed, and deletes what was removed. The run must be the current version.
+   */
+  readonly update?: boolean | undefined
+  /** Recorded with the load. */
+  readonly by?: string | undefined
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined
+}
+
+export interface LoadProgress {
+  readonly step: 'write' | 'index' | 'compare'
+  readonly shards: number
+  readonly rows: number
+  /** Set while the vector store refuses or does not answer: what it answered. */
+  readonly waitingFor?: string | undefined
+}
+
+export interface LoadOutcome {
+  readonly record: LoadRecord
+  /** Shards and rows that this call wrote; the others were written before. */
+  readonly written: { readonly shards: number; readonly rows: number }
+  readonly proof: LoadProof
+  /** The first rows that the vector store cannot hold; `readLoadedShards` lists them all. */
+  readonly refused: readonly RefusedRow[]
+  /** Why a run was loaded as a whole although an update was asked for. */
+  readonly notUpdated?: string | undefined
+}
+
+/** Refused rows in an outcome. */
+export const SHOWN_REFUSED = 10

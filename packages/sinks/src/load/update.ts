@@ -1,0 +1,194 @@
+// Brings the target that searches use to the current version in place: rows that were added or
+// changed are written, rows that were removed are deleted. Both runs have vectors of one recipe, so
+// a search that meets rows of both answers correctly.
+//
+//   record `update` -> write and delete -> count, compare, read the deleted ids -> record `load`
+//
+// An update that was interrupted leaves the record `update`: the target then holds neither run, and
+// the next call does all of it again.
+
+import { type Changes, findChanges } from '@reembed/evaluate'
+import {
+  type LoadRecord,
+  type Manifest,
+  putLoadedShard,
+  putLoadRecord,
+  readCurrent,
+  readLoadRecords,
+  readManifest,
+  sameRecipe,
+} from '@reembed/protocol'
+import { batched, canonical, ReembedError } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import { exportedRows, exportedShards } from '../delta.ts'
+import type { RowsOptions } from '../read-run.ts'
+import { compareRows, sampleOfBatch } from './compare.ts'
+import { type LoadOptions, type LoadOutcome, SHOWN_REFUSED } from './options.ts'
+import { prove, recordLoad } from './prove.ts'
+import { withRetries } from './retries.ts'
+import type { RefusedByShard, Target, VectorStore } from './vector-store.ts'
+
+/** A target in use, and the run that it holds. */
+export interface UpdatableTarget {
+  readonly target: string
+  readonly load: string
+  readonly before: Manifest
+  /** Whether an update to this run was interrupted. */
+  readonly isInterrupted: boolean
+}
+
+const IDS_AT_ONCE = 1_000
+/** Changed rows that are compared, besides the sample of all rows. */
+const COMPARED_ROWS = 1_024
+/** Runs between that of the target and the current one. */
+const MAX_STEPS = 100
+
+/**
+ * The target that an update can bring to a run, or why the run must be loaded as a whole.
+ * @throws ReembedError USAGE if the run is not the current version: searches would see it
+ */
+export async function updatableTarget(
+  source: Store,
+  manifest: Manifest,
+  vectors: VectorStore,
+  name: string,
+): Promise<UpdatableTarget | string> {
+  const current = await readCurrent(source)
+  if (current?.run !== manifest.run) {
+    throw new ReembedError(
+      'USAGE',
+      `run ${manifest.run} is not the current version of ${source.url}, and an update changes what searches use: publish it first, or load it as a whole`,
+      { option: 'update' },
+    )
+  }
+  const target = await vectors.current(name)
+  if (target === undefined) return `searches use no target of '${name}' yet`
+  const records = (await Array.fromAsync(readLoadRecords(source))).filter(
+    record => record.address === vectors.address && record.target === target && record.action !== 'switch',
+  )
+  const [last] = records
+  const isInterrupted = last?.action === 'update' && last.run === manifest.run
+  const held = records[isInterrupted ? 1 : 0]
+  if (held?.action !== 'load' || held.proof === undefined) return `no load of ${target} is recorded`
+  const { load } = held.proof
+  if (held.run === manifest.run) return { target, load, before: manifest, isInterrupted: false }
+  if (held.proof.refused > 0) return `${target} lacks ${held.proof.refused} refused rows`
+  const before = await readManifest(source, held.run)
+  if (before === undefined) return `run ${held.run}, which ${target} holds, was deleted`
+  if (before.shardsSha256 !== held.proof.shardsSha256)
+    return `${target} was loaded from other shards of run ${held.run}`
+  if (
+    !sameRecipe(before, manifest) ||
+    canonical(before.layout ?? null) !== canonical(manifest.layout ?? null)
+  )
+    return `run ${held.run}, which ${target} holds, has another recipe`
+  if (!(await hasReused(source, manifest, held.run)) && !(await hasReused(source, before, manifest.run)))
+    return `runs ${manifest.run} and ${held.run}, which ${target} holds, did not reuse vectors of each other`
+  return { target, load, before, isInterrupted }
+}
+
+/** Whether the vectors of equal texts come from `from`, directly or by the runs between. */
+async function hasReused(source: Store, manifest: Manifest, from: string): Promise<boolean> {
+  let run = manifest.baseRun?.run
+  for (let step = 0; step < MAX_STEPS && run !== undefined && run !== from; step += 1)
+    run = (await readManifest(source, run))?.baseRun?.run
+  return run === from
+}
+
+/**
+ * Brings a target to a run, and proves that it holds exactly the run.
+ * @throws ReembedError UNBALANCED if the vector store does not hold the run afterwards
+ */
+export async function updateTarget(
+  source: Store,
+  vectors: VectorStore,
+  target: Target,
+  { load, before, isInterrupted }: UpdatableTarget,
+  {
+    columns,
+    by,
+    signal,
+    onProgress = () => {},
+  }: Pick<LoadOptions, 'by' | 'signal' | 'onProgress'> & Pick<RowsOptions, 'columns'>,
+): Promise<LoadOutcome> {
+  const { manifest } = target
+  const at = { address: vectors.address, name: target.name, target: target.target, run: manifest.run }
+  const changes = await findChanges(source, before, manifest, { signal })
+  const written = changes.added + changes.changed
+  const report = (step: 'write' | 'compare', waitingFor?: string): void =>
+    onProgress({ step, shards: manifest.shards, rows: written, waitingFor })
+  const options = { signal, onWait: (reason: string): void => report('write', reason) }
+  const reading: RowsOptions = { dimensions: manifest.model.dimensions, columns, verify: true, signal }
+  async function* shards() {
+    for await (const shard of exportedShards(source, manifest, changes))
+      yield { shard: shard.whole.shard, rows: () => exportedRows(source, shard, reading) }
+  }
+  const removed = () => batched(removedIds(changes), IDS_AT_ONCE)
+  const isHeld = before.run === manifest.run
+  if (!isInterrupted && !isHeld) await putLoadRecord(source, { ...at, action: 'update', by })
+  report('write')
+  const update = () => vectors.update(target, { load, shards, removed }, options)
+  const refused: RefusedByShard = isHeld ? new Map() : await withRetries(update, options)
+  for await (const { whole } of exportedShards(source, manifest, changes)) {
+    const rows = refused.get(whole.shard) ?? []
+    const loaded = { shard: whole.shard, rows: whole.rows - rows.length, refused: rows }
+    await putLoadedShard(source, manifest, load, loaded)
+  }
+  report('compare')
+  const listed = [...refused.values()].flat()
+  await compareChanged(shards(), vectors, target, { refused: new Set(listed.map(({ id }) => id)), signal })
+  const deleted = await proveDeleted(removed(), vectors, target, signal)
+  const proof = await prove(source, vectors, target, {
+    load,
+    shards: manifest.shards,
+    rows: manifest.totals.rows - listed.length,
+    refused: listed.length,
+    updated: { from: before.run, written, deleted },
+    signal,
+  })
+  const record: LoadRecord = await recordLoad(source, at, proof, by)
+  const shown = listed.slice(0, SHOWN_REFUSED)
+  return { record, proof: record.proof ?? proof, refused: shown, written: { shards: 0, rows: written } }
+}
+
+async function* removedIds(changes: Changes): AsyncGenerator<string, void, undefined> {
+  for await (const { change, id } of changes.rows()) if (change === 'removed') yield id
+}
+
+async function compareChanged(
+  shards: ReturnType<Parameters<VectorStore['update']>[1]['shards']>,
+  vectors: VectorStore,
+  { target, manifest }: Target,
+  { refused, signal }: { readonly refused: ReadonlySet<string>; readonly signal: AbortSignal | undefined },
+): Promise<void> {
+  let compared = 0
+  for await (const { shard, rows } of shards) {
+    for await (const batch of rows()) {
+      if (compared >= COMPARED_ROWS) return
+      const sample = sampleOfBatch(batch, refused)
+      const place = `shard ${shard} of run ${manifest.run}`
+      if (sample.size > 0) compared += await compareRows(sample, vectors, { target, manifest, place, signal })
+    }
+  }
+}
+
+/** Reads every deleted id, and returns their number. */
+async function proveDeleted(
+  removed: AsyncIterable<readonly string[]>,
+  vectors: VectorStore,
+  { target, manifest }: Target,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  let deleted = 0
+  for await (const ids of removed) {
+    const found = await withRetries(() => vectors.read(target, ids), { signal })
+    for (const id of found.keys()) {
+      throw new ReembedError(
+        'UNBALANCED',
+        `document ${JSON.stringify(id)}, which run ${manifest.run} lacks, is in ${target} at ${vectors.address}: another program wrote it; drop the target and load again`,
+      )
+    }
+    deleted += ids.length
+  }
+  return deleted
+}

@@ -1,0 +1,64 @@
+// Files that are longer than the model reads, where neither a model folder nor the Hub has the
+// tokenizer: chunks are cut by what texts cost at the endpoint's /tokenize, by the planner and by
+// each worker alike.
+
+import { mkdir, readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createHashEngine, type LocalRedis, serveTei, startRedis } from '@reembed/local'
+import { startFakeHf } from '@reembed/testing'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { temporaryFolder } from './parts/cli.ts'
+import { inProcess } from './parts/in-process.ts'
+
+/** The hash engine has a token for each word. */
+const LIMIT = 64
+const SECTIONS = 20
+const WORDS = 40
+
+const stack = new AsyncDisposableStack()
+let redis: LocalRedis
+let folder: string
+beforeAll(async () => {
+  redis = stack.use(await startRedis())
+  folder = stack.use(await temporaryFolder()).path
+})
+afterAll(() => stack.disposeAsync())
+
+const page = (name: string): string =>
+  Array.from({ length: SECTIONS }, (_, n) => {
+    const words = Array.from({ length: WORDS }, (_, i) => `${name}word${(n * 31 + i * i) % 97}`)
+    return `## Section ${n}\n\n${words.join(' ')}.`
+  }).join('\n\n')
+
+test('19: nothing of long files is lost, and the next version is cut by the same costs', async () => {
+  // A Hub without any model.
+  await using hub = await startFakeHf({ token: 'none' })
+  const engine = createHashEngine({ dimensions: 16, maxInputLength: LIMIT })
+  await using tei = await serveTei({ engine, textTokens: true })
+  const source = join(folder, 'docs')
+  const output = join(folder, 'vectors')
+  await mkdir(source)
+  for (const name of ['owl', 'fox', 'elk']) await writeFile(join(source, `${name}.md`), page(name))
+  const call = async () => {
+    const args = ['--source', source, '--output', output, '--endpoint', tei.url, '--redis', redis.url]
+    const { code, stdout, stderr } = await inProcess(['run', ...args, '--json'], { HF_ENDPOINT: hub.apiUrl })
+    expect(code, stderr).toBe(0)
+    return { stderr, ...JSON.parse(stdout) }
+  }
+
+  const first = await call()
+  expect(first.stderr).toContain("the model's tokenizer was not found, so chunks are cut by what texts cost")
+  expect(first.totals).toMatchObject({ rejects: 0, truncated: 0, sourceDocuments: 3 })
+  expect(first.totals.rows).toBeGreaterThan((3 * SECTIONS * WORDS) / LIMIT)
+  expect(first.totals.rows).toBeLessThan((6 * SECTIONS * WORDS) / LIMIT)
+
+  // Other words would be measured now, but unchanged files keep their chunks and their vectors.
+  await writeFile(join(source, 'bat.md'), page('bat'))
+  const second = await call()
+  expect(second.stderr).not.toContain('tokenizer was not found')
+  expect(second.totals).toMatchObject({ truncated: 0, sourceDocuments: 4, reused: first.totals.rows })
+  expect((await readdir(join(output, 'tokenizers'))).sort()).toEqual([
+    expect.stringMatching(/json$/),
+    'measured',
+  ])
+})

@@ -82,9 +82,8 @@ const DOWN = new Set([
 export function classifyError(error: unknown, answered: boolean): Failure {
   const code = codeOf(error) ?? ''
   const message = messageOf(error).slice(0, MESSAGE_CHARACTERS)
-  // As with a certificate: another worker's connections may succeed.
-  const openFiles = openFilesReason(error)
-  if (openFiles) return { kind: 'access_denied', message: openFiles }
+  const own = openFilesReason(error)
+  if (own) return { kind: 'access_denied', message: own }
   if (code === 'REPLY_TIMEOUT') return { kind: 'timeout', message }
   if (code === 'REPLY_TOO_LARGE') return { kind: 'corrupt', message }
   if (code === 'UND_ERR_DESTROYED' || code === 'UND_ERR_CLOSED')

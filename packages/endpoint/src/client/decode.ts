@@ -69,8 +69,7 @@ function scan(body: Buffer, { vectors, dimensions, rows }: VectorDestination): R
     start = end + expected.length
   }
   const tail = body.toString('utf8', end)
-  if (/"data"|\\/.test(tail)) return undefined
-  const reply = parseJson(head + tail)
+  const reply = /"data"|\\/.test(tail) ? undefined : parseJson(head + tail)
   return holdsOnlyFirst(reply) ? factsOf(reply) : undefined
 }
 
@@ -94,8 +93,7 @@ interface Framing {
  */
 function framingOf(head: string, rest: string): Framing | undefined {
   const at = head.lastIndexOf('{')
-  // Of two members of one name, JSON.parse takes the last: the vectors must be those of `data`. The
-  // tail is checked for the same reason.
+  // Of two members of one name, JSON.parse takes the last: the vectors must be those of `data`.
   if (!/"data":\s*\[$/.test(head.slice(0, at))) return undefined
   const before = head.slice(at)
   const after = rest.slice(0, rest.indexOf('}') + 1)

@@ -164,7 +164,7 @@ async function servePages(redis: RedisTarget, plan: Plan, { store, stack }: RunR
   const token = process.env.REEMBED_CONSOLE_TOKEN || undefined
   const pages = await serveConsole({ stores: [store], queue, listen, token, commandOf: pageCommand })
   stack.use(pages)
-  note(`page      ${pages.url}/runs/${plan.run}`)
+  note(`page     ${pages.url}/runs/${plan.run}`)
 }
 
 /**

@@ -5,17 +5,29 @@ import { spawn } from 'node:child_process'
 import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
+import { modelOf, openEndpoint } from '@reembed/endpoint'
 import { verify } from '@reembed/evaluate'
 import { createHashEngine, freePort, serveTei, type TeiServer } from '@reembed/local'
-import { deleteRuns, findGarbage } from '@reembed/producer'
-import { type Plan, readManifest, readManifestShards, readPlan } from '@reembed/protocol'
+import { findBaseRun, openCorpus, planRun, recordPlan } from '@reembed/planner'
+import { carryUnchanged, deleteRuns, enqueueMissing, finalize, findGarbage } from '@reembed/producer'
+import {
+  countPresent,
+  type Plan,
+  readManifest,
+  readManifestShards,
+  readPlan,
+  readSlices,
+  setRunState,
+  shardsPresent,
+} from '@reembed/protocol'
+import type { Job, Queue } from '@reembed/queue'
 import { readReceipt } from '@reembed/shard'
 import { shardKey } from '@reembed/shared'
-import { openDeleter, openStore, type Store } from '@reembed/store'
+import { ObjectNotFound, openDeleter, openStore, type Store } from '@reembed/store'
 import { startS3Server } from '@reembed/testing'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { temporaryFolder, writeJsonl } from './parts/cli.ts'
-import { makeRun, vectorsOf } from './parts/make-run.ts'
+import { embedAll, makeRun, vectorsOf } from './parts/make-run.ts'
 import { lackOfModules, PYTHON, testUnless } from './parts/needs.ts'
 
 const FILES = ['a', 'b', 'c', 'd']
@@ -136,6 +148,133 @@ describe('in a folder', () => {
     expect(receipt.run).toBe(third.plan.run)
     expect(third.manifest.totals.reused).toBe(800 - receipt.rows - 1)
     expect((await verify(store, third.plan.run)).totals).toEqual(third.manifest.totals)
+  })
+})
+
+describe('before a job exists', () => {
+  const output = (): string => join(folder.path, 'vectors')
+
+  /** The recorded plan of the next version, of 8 shards. */
+  async function planNext(store: Store): Promise<Plan> {
+    await using corpus = await openCorpus(source())
+    await using endpoint = await openEndpoint(tei.url)
+    const planned = await planRun(corpus, {
+      model: modelOf(endpoint),
+      findBaseRun: ids => findBaseRun(store, ids),
+      ...PER_SHARD,
+    })
+    return (await recordPlan(store, planned)).plan
+  }
+
+  /** Enqueues the next version; returns its plan and the shards that got a job. */
+  async function enqueueNext(store: Store): Promise<{ plan: Plan; jobs: number[] }> {
+    const plan = await planNext(store)
+    const jobs: number[] = []
+    const queue = {
+      add: async (added: readonly Job[]) => jobs.push(...added.map(({ shard }) => shard)),
+      withFinalizeLease: (_: Job, carry: () => Promise<unknown>) => carry(),
+    }
+    await enqueueMissing(queue as unknown as Queue, store, plan, await shardsPresent(store, plan))
+    return { plan, jobs }
+  }
+
+  test('P-REUSE: the producer carries unchanged shards over, and only the others get a job', async () => {
+    await next(output())
+    await write('b', 7)
+    await using store = await openStore(output())
+    const { plan, jobs } = await enqueueNext(store)
+    const slices = await Array.fromAsync(readSlices(store, plan))
+    const changed = [...slices.keys()].filter(shard => slices[shard]?.parts[0]?.key === 'b.jsonl')
+    expect(changed.length).toBeGreaterThan(1)
+    expect(jobs).toEqual(changed)
+    expect(countPresent(await shardsPresent(store, plan))).toBe(plan.shards - changed.length)
+    await embedAll(store, plan, tei.url)
+    const { totals } = await finalize(store, plan)
+    expect(totals).toMatchObject({ rows: 800, reused: 799 })
+    expect((await verify(store, plan.run)).totals).toEqual(totals)
+  })
+
+  test('a producer that is killed while it carries shards over is continued by the next one', async () => {
+    await next(output())
+    await write('b', 7)
+    await using store = await openStore(output())
+    const plan = await planNext(store)
+    const killed = new AbortController()
+    const onCarried = (shards: number): void => {
+      if (shards === 2) killed.abort(new Error('killed'))
+    }
+    const first = carryUnchanged(store, plan, await shardsPresent(store, plan), {
+      signal: killed.signal,
+      onCarried,
+    })
+    await expect(first).rejects.toThrow('killed')
+    const present = await shardsPresent(store, plan)
+    expect(countPresent(present)).toBeGreaterThanOrEqual(2)
+    await carryUnchanged(store, plan, present)
+    expect(countPresent(present)).toBe(plan.shards - 3)
+    expect(present).toEqual(await shardsPresent(store, plan))
+  })
+
+  test('a shard that gc deletes meanwhile, and all shards of a paused run, stay missing', async () => {
+    const first = await next(output())
+    await write('b', 7)
+    await using store = await openStore(output())
+    const gone = shardKey(first.plan.run, 0, first.plan.shards)
+    const collected: Store = {
+      ...store,
+      copyIfAbsent: async (from, to, options) => {
+        if (from === gone) throw new ObjectNotFound(from)
+        return store.copyIfAbsent(from, to, options)
+      },
+    }
+    const plan = await planNext(store)
+    await setRunState(store, plan.run, 'paused')
+    expect(await carryUnchanged(store, plan, await shardsPresent(store, plan))).toBe(0)
+    await setRunState(store, plan.run, 'running')
+    expect(await carryUnchanged(collected, plan, await shardsPresent(store, plan))).toBe(5)
+    expect((await shardsPresent(store, plan))[0]).toBe(0)
+    await embedAll(store, plan, tei.url)
+    const { totals } = await finalize(store, plan)
+    expect((await verify(store, plan.run)).totals).toEqual(totals)
+  })
+
+  test('finalizing reads no ids of carried shards, unless the edit adds an id', async () => {
+    await next(output())
+    await write('b', 7)
+    await using store = await openStore(output())
+    const { plan, jobs } = await enqueueNext(store)
+    await embedAll(store, plan, tei.url)
+    const read = new Set<string>()
+    const counted: Store = {
+      ...store,
+      get: (key, options) => {
+        // The footers of so small shards are read with everything before them.
+        if (options?.start !== 0) read.add(key)
+        return store.get(key, options)
+      },
+    }
+    const ids = (): number => [...read].filter(key => key.startsWith(`runs/${plan.run}/data/`)).length
+    expect((await finalize(counted, plan)).baseRun).toEqual({ run: plan.baseRun, removedRows: 0 })
+    expect(ids()).toBe(jobs.length)
+  })
+
+  test('an edited document with the id of an unchanged one is a duplicate', async () => {
+    await next(output())
+    await writeJsonl(join(source(), 'b.jsonl'), [
+      { id: 'b0', text: 'the first document' },
+      { id: 'a3', text: 'a document that took the id of another' },
+    ])
+    const refused = { code: 'DUPLICATE_ID', message: expect.stringContaining('"a3"') }
+    await expect(next(output())).rejects.toMatchObject(refused)
+  })
+
+  test('two edited documents with one id of the base run are duplicates', async () => {
+    await next(output())
+    await writeJsonl(join(source(), 'b.jsonl'), [
+      { id: 'b0', text: 'the first document' },
+      { id: 'b0', text: 'the second document' },
+    ])
+    await expect(next(output())).rejects.toMatchObject({ code: 'DUPLICATE_ID' })
   })
 })
 

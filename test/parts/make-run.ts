@@ -10,8 +10,8 @@ import {
   planRun,
   recordPlan,
 } from '@reembed/planner'
-import { finalize, publish } from '@reembed/producer'
-import type { Manifest, Plan } from '@reembed/protocol'
+import { carryUnchanged, finalize, publish } from '@reembed/producer'
+import { type Manifest, type Plan, shardsPresent } from '@reembed/protocol'
 import { readEmbeddings } from '@reembed/shard'
 import { openStore, type Store } from '@reembed/store'
 import { createEmbedder, createRunCache, processJob } from '@reembed/worker'
@@ -41,6 +41,7 @@ export async function makeRun(
 /** Does what was planned. */
 export async function carryOut(store: Store, planned: PlannedRun, url: string): Promise<MadeRun> {
   const { plan } = await recordPlan(store, planned)
+  await carryUnchanged(store, plan, await shardsPresent(store, plan))
   await embedAll(store, plan, url)
   const manifest = await finalize(store, plan)
   await publish(store, manifest, plan)

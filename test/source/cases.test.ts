@@ -143,6 +143,27 @@ describe('CSV', () => {
     ])
   })
 
+  it('with such a field is read if other rows are records with quotes alone, and no quote breaks the rules', async () => {
+    const letter = 'Dear Ann,\nsee you,\nBob'
+    const rows = [
+      ['a', 'one, two'],
+      ['b', letter],
+      ['c', 'say "hi"\nand, bye'],
+      ['d', 'first, second\nplain'],
+      ['e', 'x\ny'],
+    ] as const
+    const field = (text: string): string => `"${text.replaceAll('"', '""')}"`
+    const text = `id,text\n${rows.map(([id, text]) => `${id},${field(text)}\n`).join('')}`
+    expect(letter.split('\n').some(line => line.split(',').length === 2)).toBe(true)
+    expect(await texts(await file('letters.csv', text))).toEqual(rows)
+    // Joined of two files, the second of a writer that does not quote.
+    const joined = await file('joined-writers.csv', `${text}id,text\nf,"open\ng,close"\n`)
+    await expect(texts(joined)).rejects.toThrow('line 6 ends at line 7')
+    // One lone quote is enough to doubt the others.
+    const doubtful = await file('doubtful.csv', `${text}f,"open\ng,close"\nh,5" nails\n`)
+    await expect(texts(doubtful)).rejects.toThrow('line 6 ends at line 7')
+  })
+
   it('with one unclosed quote rejects one line and reads the lines behind it', async () => {
     const path = await file('open.csv', 'id,text\n1,"a"\n2,"b"\n3,"open\n4,"d"\n5,"e"\n')
     expect(await texts(path)).toEqual([

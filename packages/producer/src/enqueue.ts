@@ -1,14 +1,17 @@
-// Enqueues the missing shards of a run. Idempotent: the queue ignores a job id that it holds, and a
-// worker skips a shard that exists.
+// Enqueues the missing shards of a run, after those that can be carried over were. Idempotent: the
+// queue ignores a job id that it holds, and a worker skips a shard that exists.
 
-import { type Plan, requireSlices } from '@reembed/protocol'
+import { baseRunsOf, type Plan, requireSlices } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import type { Store } from '@reembed/store'
+import { type CarryOptions, carryUnchanged } from './carry.ts'
 
 const BULK = 1_000
 
 /**
- * Adds a job for each missing shard. Returns the number of jobs that the queue did not have.
+ * Carries unchanged shards over, enters them in `present`, and adds a job for each shard that is
+ * still missing. Returns the number of jobs that the queue did not have: 0 while another process
+ * carries the shards of the run over, which adds the jobs then.
  * @throws ReembedError CORRUPT for a plan without the slices that it states, before a job is added
  */
 export async function enqueueMissing(
@@ -16,8 +19,14 @@ export async function enqueueMissing(
   store: Store,
   plan: Plan,
   present: Uint32Array,
+  options: CarryOptions = {},
 ): Promise<number> {
   await requireSlices(store, plan)
+  if (baseRunsOf(plan).length > 0 && present.includes(0)) {
+    const first = { output: store.url, run: plan.run, shard: 0 }
+    const carry = (): Promise<number> => carryUnchanged(store, plan, present, options)
+    if ((await queue.withFinalizeLease(first, carry)) === undefined) return 0
+  }
   let jobs = []
   let added = 0
   for (let shard = 0; shard < plan.shards; shard += 1) {

@@ -31,8 +31,8 @@ import {
 import { type ReadShardOptions, readReceipt } from '@reembed/shard'
 import { batched, mapConcurrent } from '@reembed/shared'
 import type { Store } from '@reembed/store'
+import { compareBaseIds } from './base-ids.ts'
 import { putRejects } from './rejects.ts'
-import { countRemovedRows } from './removed-rows.ts'
 import { createSpool, type Spool } from './spool.ts'
 
 const SHARDS_PER_SEGMENT = 1_024
@@ -64,8 +64,14 @@ export async function finalize(store: Store, plan: Plan, options: FinalizeOption
     { rejects, shards },
     options,
   )
-  await requireUniqueIds(store, plan, totals.rows, options)
-  const removedRows = await countRemovedRows(store, plan, totals.rows, options.signal)
+  const { removedRows, areUnique } = await compareBaseIds(
+    store,
+    plan,
+    shards.rows(),
+    totals.rows,
+    options.signal,
+  )
+  if (!areUnique) await requireUniqueIds(store, plan, totals.rows, options)
 
   let segment = 0
   for await (const rows of batched(shards.rows(), SHARDS_PER_SEGMENT)) {

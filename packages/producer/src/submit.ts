@@ -13,6 +13,7 @@ import {
 } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import type { Store } from '@reembed/store'
+import type { CarryOptions } from './carry.ts'
 import { enqueueMissing } from './enqueue.ts'
 
 export interface SubmittedRun {
@@ -48,19 +49,19 @@ export async function recordRun(
 }
 
 /**
- * Removes the failed jobs of a run from the queue. Enqueues every missing shard unless the run is
- * finished.
- * Called after `recordRun`.
+ * Removes the failed jobs of a run from the queue. Unless the run is finished, carries its
+ * unchanged shards over and enqueues the others. Called after `recordRun`.
  */
 export async function enqueueRun(
   store: Store,
   queue: Queue,
   { plan, manifest }: Pick<RecordedRun, 'plan' | 'manifest'>,
+  options: CarryOptions = {},
 ): Promise<Pick<SubmittedRun, 'enqueued' | 'shardsDone'>> {
   await queue.removeFailed({ output: store.url, run: plan.run })
   if (manifest) return { enqueued: 0, shardsDone: plan.shards }
   const present = await shardsPresent(store, plan)
-  const enqueued = await enqueueMissing(queue, store, plan, present)
+  const enqueued = await enqueueMissing(queue, store, plan, present, options)
   return { enqueued, shardsDone: countPresent(present) }
 }
 

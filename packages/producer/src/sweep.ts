@@ -95,7 +95,7 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
       run,
       status: 'running',
       missing,
-      enqueued: lacking ? await enqueueMissing(queue, store, plan, present) : 0,
+      enqueued: lacking ? await enqueueMissing(queue, store, plan, present, { signal }) : 0,
     }
   }
 

@@ -54,8 +54,9 @@ export interface Queue extends AsyncDisposable {
   isFinalizing(of: RunPointer): Promise<boolean>
   /**
    * Calls `finalize` under the finalize lease of the job's run; returns undefined if another
-   * process holds it. Meanwhile the job stays on the queue, delayed, so that an autoscaler keeps a
-   * worker. A worker that takes the job finds its shard finished and checks the run again.
+   * process holds it. Carrying its unchanged shards over takes the same lease. Meanwhile the job
+   * stays on the queue, delayed, so that an autoscaler keeps a worker. A worker that takes the job
+   * finds its shard finished and checks the run again.
    */
   withFinalizeLease<T>(job: Job, finalize: () => Promise<T>): Promise<T | undefined>
 }

@@ -41,6 +41,7 @@ export async function openFolder(path: string, { create = false }: FolderOptions
   const url = resolve(path)
   const root = await openRoot(url, create)
   let swept: Promise<void> | undefined
+  const syncFolder = createFolderSync()
 
   async function* stream(
     key: string,
@@ -73,11 +74,11 @@ export async function openFolder(path: string, { create = false }: FolderOptions
   }
 
   /** Calls `make` for the path of a free key, and makes the new name durable. */
-  async function makeIfAbsent(
+  async function makeIfAbsent<Outcome>(
     key: string,
     signal: AbortSignal | undefined,
-    make: (path: string) => Promise<'created' | 'exists'>,
-  ): Promise<'created' | 'exists'> {
+    make: (path: string) => Promise<Outcome>,
+  ): Promise<Outcome | 'exists'> {
     const path = pathOf(root, key)
     try {
       signal?.throwIfAborted()
@@ -127,9 +128,7 @@ export async function openFolder(path: string, { create = false }: FolderOptions
       makeIfAbsent(to, signal, async path => {
         const source = await realPathInside(root, pathOf(root, from))
         if (source === undefined) throw new ObjectNotFound(`'${pathOf(root, from)}'`)
-        return (
-          (await linkUnlessRefused(source, path)) ?? write(root, path, await collect(stream(from)), signal)
-        )
+        return linkUnlessRefused(source, path)
       }),
 
     async [Symbol.asyncDispose]() {},
@@ -216,18 +215,45 @@ async function linkIfFree(unfinished: string, path: string): Promise<'created' |
 }
 
 /**
- * Links a complete object to a second name; undefined if it cannot be linked, for example because
- * it has as many names as the file system permits, or another owner.
+ * Links a complete object to a second name. 'unsupported' for example where it has as many names as
+ * the file system permits, or another owner.
  */
-async function linkUnlessRefused(source: string, path: string): Promise<'created' | 'exists' | undefined> {
+async function linkUnlessRefused(
+  source: string,
+  path: string,
+): Promise<'created' | 'exists' | 'unsupported'> {
   try {
     await link(source, path)
     return 'created'
   } catch (error) {
     const code = codeOf(error) ?? ''
     if (code === 'EEXIST') return 'exists'
-    if (NO_HARD_LINKS.has(code)) return undefined
+    if (NO_HARD_LINKS.has(code)) return 'unsupported'
     throw error
+  }
+}
+
+/**
+ * Returns a function that syncs a folder. Concurrent calls for one folder share a sync that began
+ * after them: thousands of links would else wait for as many syncs.
+ */
+function createFolderSync(): (path: string) => Promise<void> {
+  const running = new Map<string, Promise<void>>()
+  const next = new Map<string, Promise<void>>()
+
+  function begin(path: string): Promise<void> {
+    next.delete(path)
+    const sync = syncFolder(path).finally(() => running.delete(path))
+    running.set(path, sync)
+    return sync
+  }
+
+  return path => {
+    const current = running.get(path)
+    if (current === undefined) return begin(path)
+    const shared = next.get(path) ?? current.catch(() => {}).then(() => begin(path))
+    next.set(path, shared)
+    return shared
   }
 }
 

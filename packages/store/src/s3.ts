@@ -307,7 +307,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
         copies = undefined
         throw error
       })
-      if (!isSupported) return store.putIfAbsent(to, await store.get(from, { signal }), { signal })
+      if (!isSupported) return 'unsupported'
       return withRetries(callOf('s3:PutObject', to), signal, signal => copyOnce(from, to, signal))
     },
 

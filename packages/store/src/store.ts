@@ -76,15 +76,16 @@ export interface Store extends AsyncDisposable {
 
   /**
    * Makes the object `to` with the bytes of `from`, if the key is free; atomic, as `putIfAbsent`.
-   * In a folder it is a hard link, on S3 the server copies; where neither is possible, the bytes
-   * are read and put. 'exists' also if an earlier call of the same copy has lost its reply.
+   * In a folder it is a hard link, on S3 the server copies. 'unsupported' where the store does
+   * neither, so that the caller has to read the bytes and put them. 'exists' also if an earlier
+   * call of the same copy has lost its reply.
    * @throws ObjectNotFound if there is no object `from`
    */
   copyIfAbsent(
     from: string,
     to: string,
     options?: { readonly signal?: AbortSignal | undefined },
-  ): Promise<'created' | 'exists'>
+  ): Promise<'created' | 'exists' | 'unsupported'>
 }
 
 /** The interface to delete objects; gc alone uses it. */

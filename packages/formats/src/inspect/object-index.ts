@@ -6,8 +6,9 @@ import type { CsvTable, SourceObject } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { decompress } from '../bytes/decompress.ts'
-import { createSwallowCheck, DIALECT_BYTES, findTable, syntaxOf } from '../csv/csv-dialect.ts'
+import { DIALECT_BYTES, findTable, syntaxOf } from '../csv/csv-dialect.ts'
 import { type CsvScanner, createCsvScanner, isBlankRow } from '../csv/csv-scanner.ts'
+import { createSwallowCheck, type SwallowCheck } from '../csv/csv-swallow.ts'
 import { requireUtf8 } from '../format.ts'
 import { MAX_RECORD_BYTES } from '../value/record-values.ts'
 import type { ObjectIndex, ObjectIndexOptions, SplitPoint } from './object-facts.ts'
@@ -82,14 +83,15 @@ async function indexCsv(
   let head: Buffer = Buffer.alloc(0)
   let table: CsvTable | undefined
   let scanner: CsvScanner | undefined
+  let swallowed: SwallowCheck | undefined
 
   const begin = (): void => {
     table = findTable(key, format, head, csv)
-    const checkSwallowed = csv?.quote === undefined ? createSwallowCheck(key, table) : () => {}
+    if (csv?.quote === undefined) swallowed = createSwallowCheck(key, table)
     let isFirst = true
     let line = 1
     scanner = createCsvScanner({ ...syntaxOf(table), key, start: 0 }, row => {
-      checkSwallowed(row, line)
+      swallowed?.add(row, line)
       line += row.lineCount
       if (isBlankRow(row)) return
       // No cut at the first row or right behind it: the reader of the first slice skips the header
@@ -118,6 +120,7 @@ async function indexCsv(
   }
   if (!scanner && at > 0) begin()
   scanner?.finish()
+  swallowed?.finish()
   return { extent: at, splitPoints: dropShortTail(cuts, at, sliceBytes), ...(table && { table }) }
 }
 

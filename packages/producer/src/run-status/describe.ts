@@ -10,7 +10,8 @@ import {
   type Totals,
 } from '@reembed/protocol'
 import type { ErrorCode } from '@reembed/shared'
-import { type QueueFacts, RECENT_MS, type RunFacts } from './facts.ts'
+import { type Bottleneck, bottleneckOf } from './bottleneck.ts'
+import { isWorking, type QueueFacts, RECENT_MS, type RunFacts } from './facts.ts'
 
 /**
  * - `planning`: it has a sequence number and no plan yet; before that, see `PlanningStatus`.
@@ -102,6 +103,8 @@ export interface RunStatus extends RunCondition {
   readonly unfinishedBaseRuns: Manifest['unfinishedBaseRuns']
   readonly speed: RunSpeed
   readonly cost: RunCost
+  /** What limits its speed; undefined unless it is in progress and Redis is known. */
+  readonly bottleneck: Bottleneck | undefined
   /** What Redis knows about an unfinished run; undefined without a queue. */
   readonly queue: QueueFacts | undefined
 }
@@ -151,6 +154,7 @@ export function describeRun(facts: RunFacts, nowMs: number): RunStatus {
     unfinishedBaseRuns: manifest?.unfinishedBaseRuns,
     speed,
     cost: costOf(facts, queue, documents, documentsDone),
+    bottleneck: bottleneckOf(condition.state, queue),
     queue,
   }
 }
@@ -259,7 +263,7 @@ function queueCondition(
     if (idleMs > ABANDONED_MS) return abandoned(idleMs, `no worker serves this output${others}`)
     return { state: 'waiting', reason: 'no_worker', detail: `no worker serves this output${others}` }
   }
-  const impaired = workers.filter(({ endpoint }) => !isWorking(endpoint))
+  const impaired = workers.filter(worker => !isWorking(worker))
   const [worst] = impaired
   if (worst && impaired.length === workers.length) {
     const isFault = impaired.every(({ endpoint }) => isOwnFault(endpoint))
@@ -269,8 +273,7 @@ function queueCondition(
   return { state: 'running' }
 }
 
-/** The texts of a worker's heartbeat: the state of its endpoint, or its own fault. */
-const isWorking = (endpoint: string): boolean => /^(ok|not used yet|idle|overloaded)/.test(endpoint)
+/** The text of a worker's heartbeat that states its own fault. */
 const isOwnFault = (endpoint: string): boolean => /^(takes no jobs|failing): /.test(endpoint)
 
 const abandoned = (idleMs: number, why: string): RunCondition => ({

@@ -15,6 +15,7 @@ import {
   type Slice,
   sameRecipe,
   sameVectors,
+  shardsPresent,
 } from '@reembed/protocol'
 import { canonical, ReembedError, shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
@@ -51,18 +52,30 @@ type ReusingPlan = Pick<
   'run' | 'baseRun' | 'unfinishedBaseRuns' | 'source' | 'layout' | 'recipe' | 'spaceId' | 'recipeId'
 >
 
+export interface BaseRunOptions {
+  /**
+   * Finds the shards of a base run by one LIST instead of a HEAD for each: for a caller that needs
+   * most of them. Shards that are written later are not found.
+   */
+  readonly listed?: boolean | undefined
+}
+
 /**
- * Opens the base runs of a plan; undefined if the plan has none or all were deleted. Shards that
- * are written, deleted or damaged later are noticed: a shard is opened when a slice needs it.
+ * Opens the base runs of a plan; undefined if the plan has none, or all were deleted or damaged.
+ * Shards that are deleted or damaged later are noticed: a shard is opened when a slice needs it.
  * @throws ReembedError MODEL_MISMATCH if equal texts may have different vectors there.
  */
-export async function openBaseRuns(store: Store, plan: ReusingPlan): Promise<BaseRuns | undefined> {
+export async function openBaseRuns(
+  store: Store,
+  plan: ReusingPlan,
+  options: BaseRunOptions = {},
+): Promise<BaseRuns | undefined> {
   const opened: BaseRuns[] = []
   for (const run of baseRunsOf(plan)) {
-    const basePlan = await readPlan(store, run)
+    const basePlan = await undefinedIfCorrupt(readPlan(store, run))
     if (basePlan === undefined) continue
     requireSameVectors(plan, basePlan)
-    opened.push(openBaseRun(store, plan, basePlan))
+    opened.push(openBaseRun(store, plan, basePlan, options))
   }
   if (opened.length === 0) return undefined
   return {
@@ -77,16 +90,25 @@ export async function openBaseRuns(store: Store, plan: ReusingPlan): Promise<Bas
   }
 }
 
-function openBaseRun(store: Store, plan: ReusingPlan, basePlan: Plan): BaseRuns {
+function openBaseRun(
+  store: Store,
+  plan: ReusingPlan,
+  basePlan: Plan,
+  { listed = false }: BaseRunOptions,
+): BaseRuns {
   const locator = createSliceLocator(store, basePlan)
   const keyOf = (shard: number): string => shardKey(basePlan.run, shard, basePlan.shards)
+  let sizes: Promise<Uint32Array> | undefined
 
   /**
    * The footer of a shard of the base run; undefined if it is missing, damaged or of another run or
    * recipe.
    */
   async function open(shard: number, signal?: AbortSignal): Promise<ShardFooter | undefined> {
-    const footer = await undefinedIfCorrupt(readFooter(store, keyOf(shard), { signal }))
+    if (listed) sizes ??= shardsPresent(store, basePlan)
+    const size = (await sizes)?.[shard]
+    if (size === 0) return undefined
+    const footer = await undefinedIfCorrupt(readFooter(store, keyOf(shard), { size, signal }))
     if (footer === undefined || !sameRecipe(footer.receipt, basePlan)) return undefined
     const { run, shard: made } = footer.receipt
     // A carried shard has the receipt of the run that made it.

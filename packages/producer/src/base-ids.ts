@@ -1,0 +1,122 @@
+// Compares the ids of a run with those of its base run. The ids of the base run are unique, and a
+// shard with the same rows in both runs has the same ids, so only the ids of the other shards are
+// read, and compared as sorted hashes: time grows with what changed, memory with nothing.
+//
+//   shards of the base run   | same | same | A        | same |
+//   shards of the run        | same | same | B        | same |
+//
+// Each id of B that A has, once, cannot be in a shard that is the same. So the ids of the run are
+// unique if those of B are, and A has all of them. A row is removed if A has its id and B has not.
+
+import { openBuckets, plannedShards } from '@reembed/evaluate'
+import {
+  type Manifest,
+  type ManifestShard,
+  type Plan,
+  readManifest,
+  readManifestShards,
+  readPlan,
+} from '@reembed/protocol'
+import { createSliceLocator, readIds, undefinedIfCorrupt } from '@reembed/shard'
+import { hashOfId, mapConcurrent, shardKey } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+
+const SHARDS_AT_ONCE = 8
+/** Set in the lowest bit of a hash for ids of the base run, clear for ids of the run. */
+const OF_BASE = 1n
+
+export interface BaseIds {
+  /** Rows of the base run whose ids the run does not have; null if the base run is unreadable. */
+  readonly removedRows: number | null
+  /** Whether the comparison proves that every id of the run is unique. */
+  readonly areUnique: boolean
+}
+
+/**
+ * Compares a run with its finished base run, if it has one.
+ * @param shards the manifest rows of the run, in order
+ * @param rows the number of rows of the run
+ */
+export async function compareBaseIds(
+  store: Store,
+  plan: Plan,
+  shards: AsyncIterable<ManifestShard>,
+  rows: number,
+  signal?: AbortSignal,
+): Promise<BaseIds> {
+  if (plan.baseRun === undefined) return { removedRows: 0, areUnique: false }
+  const [base, manifest] = [await readPlan(store, plan.baseRun), await readManifest(store, plan.baseRun)]
+  if (!base || !manifest) return UNREADABLE
+  const same = { ofRun: new Uint8Array(plan.shards), ofBase: new Uint8Array(base.shards) }
+  if (base.source === plan.source) {
+    const marking = markSame(store, { plan, shards }, { plan: base, manifest }, same)
+    if (!(await isReadable(marking))) return UNREADABLE
+  }
+
+  const buckets = await openBuckets(rows + manifest.totals.rows)
+  try {
+    const add = async ({ run, shards }: Plan, isSame: Uint8Array, bit: bigint): Promise<void> => {
+      const columns = mapConcurrent(keysOf(run, shards, isSame), key => readIds(store, key), {
+        concurrency: SHARDS_AT_ONCE,
+        signal,
+      })
+      for await (const ids of columns)
+        for (const id of ids) await buckets.add((hashOfId(id) & ~OF_BASE) | bit)
+    }
+    await add(plan, same.ofRun, 0n)
+    if (!(await isReadable(add(base, same.ofBase, OF_BASE)))) return UNREADABLE
+    let [removedRows, areUnique] = [0, true]
+    for await (const hashes of buckets.sorted()) {
+      for (const [i, hash] of hashes.entries()) {
+        const isOfBase = (hash & OF_BASE) === OF_BASE
+        if (isOfBase && hashes[i - 1] !== (hash ^ OF_BASE)) removedRows += 1
+        // An id of the run is followed by itself only in the base run.
+        if (!isOfBase && hashes[i + 1] !== (hash | OF_BASE)) areUnique = false
+      }
+    }
+    return { removedRows, areUnique }
+  } finally {
+    await buckets.close()
+  }
+}
+
+const UNREADABLE: BaseIds = { removedRows: null, areUnique: false }
+
+/**
+ * Marks the shards that have the same rows in both runs: made from the same slice, with the same
+ * body. Both plans are in corpus order, so both lists are read once.
+ */
+async function markSame(
+  store: Store,
+  run: { readonly plan: Plan; readonly shards: AsyncIterable<ManifestShard> },
+  base: { readonly plan: Plan; readonly manifest: Manifest },
+  same: { readonly ofRun: Uint8Array; readonly ofBase: Uint8Array },
+): Promise<void> {
+  const locator = createSliceLocator(store, base.plan)
+  const baseShards = readManifestShards(store, base.manifest)
+  const planned = plannedShards(store, run.plan)
+  let at = -1
+  let found: ManifestShard | undefined
+  for await (const { bodySha256 } of run.shards) {
+    const { value } = await planned.next()
+    if (!value) return
+    const baseShard = await locator.shardOfSameSlice(value.slice)
+    if (baseShard === undefined) continue
+    for (; at < baseShard; at += 1) found = (await baseShards.next()).value || undefined
+    if (at !== baseShard || found?.bodySha256 !== bodySha256) continue
+    same.ofRun[value.shard] = 1
+    same.ofBase[baseShard] = 1
+  }
+}
+
+/**
+ * False if the base run is damaged or deleted. The new run is not damaged by that, so it is no
+ * error.
+ */
+const isReadable = async (reading: Promise<void>): Promise<boolean> =>
+  (await undefinedIfCorrupt(reading.then(() => true))) === true
+
+/** Keys of the shards whose rows differ between the runs. */
+function* keysOf(run: string, shards: number, isSame: Uint8Array): Generator<string, void, undefined> {
+  for (let shard = 0; shard < shards; shard += 1) if (isSame[shard] === 0) yield shardKey(run, shard, shards)
+}

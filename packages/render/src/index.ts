@@ -9,15 +9,7 @@ export {
 } from './benchmark.ts'
 export { endpointText, memoryText } from './check.ts'
 export { describeComparison, describeModelPreview } from './comparison.ts'
-export {
-  describeFinishedRun,
-  describeFinishedRun,
-  describeWorse,
-  describeWorse,
-  finishedRunData,
-  outcomeSentence,
-  outcomeSentence,
-} from './finished-run.ts'
+export { describeFinishedRun, describeWorse, finishedRunData, outcomeSentence } from './finished-run.ts'
 export { indexReportText } from './index-report.ts'
 export { modelText } from './model.ts'
 export { bytes, count, counted, dollars, duration } from './numbers.ts'

@@ -12,6 +12,7 @@ const LONG = [
   'test/bounds.test.ts',
   'test/chaos.test.ts',
   'test/console/browser.test.ts',
+  'test/console/paint.test.ts',
   'test/ending-crash.test.ts',
   'test/infra/autoscale.test.ts',
   'test/install.test.ts',

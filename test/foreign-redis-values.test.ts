@@ -16,6 +16,7 @@ test('heartbeats that another program wrote are no workers, and Redis counts as 
       ['null', '[]', '{', '""', '7', entry('now'), entry(null)].map((v, i) => [`bad${i}`, v]),
     ),
     long: JSON.stringify({ worker: 'x'.repeat(100_000), endpoint: 'ok', outputs: [], atMs: Date.now() }),
+    activity: JSON.stringify({ ...JSON.parse(entry(Date.now())), activity: { jobs: 'many' } }),
     good: entry(Date.now()),
   })
   expect(await queue.workers()).toMatchObject([{ worker: 'w' }])

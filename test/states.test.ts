@@ -466,7 +466,9 @@ async function pageOf(view: QueueView | string | undefined): Promise<string> {
   const silent = () => Promise.reject(new Error(String(view)))
   const read = typeof view === 'object' ? view : { ...redis({}), counts: silent }
   const queue =
-    view === undefined ? undefined : { ...read, openShards: async () => new Map<number, number>() }
+    view === undefined
+      ? undefined
+      : { ...read, openShards: async () => new Map<number, number>(), attempts: async () => undefined }
   await using pages = await serveConsole({ stores: [store], queue, listen: '0' })
   const response = await fetch(`${pages.url}/runs/${RUN}`)
   expect(response.status).toBe(200)

@@ -1,8 +1,8 @@
 // A real browser walks every page of the console over real runs: a worker is killed, the endpoint
-// stops, a gate holds a run, an operator publishes it and rolls back, the console restarts. With
-// REEMBED_SCREENSHOTS=<folder> it keeps a picture of each page, in light and dark, at three widths.
+// stops, a gate holds a run, a person publishes it and rolls back on the page, the console
+// restarts. With REEMBED_SCREENSHOTS=<folder> it keeps a picture of each page, in light and dark,
+// at three widths.
 
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type LocalRedis, startRedis } from '@reembed/local'
 import { type FakeTei, startFakeTei } from '@reembed/testing'
@@ -10,16 +10,18 @@ import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { documents, flags, type Running, reembed, start, temporaryFolder, writeJsonl } from '../parts/cli.ts'
 import { testUnless } from '../parts/needs.ts'
+import { CHROMIUM, LACK } from './chromium.ts'
 
-const CHROMIUM = process.env.REEMBED_CHROMIUM ?? '/usr/bin/chromium'
-const LACK = existsSync(CHROMIUM) ? undefined : `${CHROMIUM} does not exist; set REEMBED_CHROMIUM`
 const COUNT = 1_500
 const WIDTHS = [375, 1_024, 1_600]
 const SLOW = { timeout: 60_000 }
+const ACTING = 'lets-a-person-act'
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>
 let redis: LocalRedis
 let tei: FakeTei
+/** Serves the model of the first run. */
+let old: FakeTei
 let browser: Browser | undefined
 let output: string
 let pages: { readonly url: string; readonly running: Running }
@@ -28,8 +30,10 @@ const started: Running[] = []
 beforeAll(async () => {
   if (LACK !== undefined) return
   folder = await temporaryFolder()
-  ;[tei, redis, browser] = await Promise.all([
-    startFakeTei({ dimensions: 16, sha: 'one', version: '1.8.3', baseMs: 1 }),
+  const model = { dimensions: 16, sha: 'one', version: '1.8.3', baseMs: 1 } as const
+  ;[tei, old, redis, browser] = await Promise.all([
+    startFakeTei(model),
+    startFakeTei(model),
     startRedis(),
     chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] }),
   ])
@@ -37,14 +41,14 @@ beforeAll(async () => {
   await writeJsonl(join(folder.path, 'corpus.jsonl'), documents(COUNT))
   const env = { REEMBED_CONSOLE: '0' }
   const { code, stderr } = await reembed(['run', ...of(), ...source(100), ...common()], env)
-  expect(stderr).toContain('page      http://127.0.0.1:')
+  expect(stderr).toContain('page     http://127.0.0.1:')
   expect(code, stderr).toBe(0)
   pages = await serve('0')
 }, 120_000)
 afterAll(async () => {
   for (const { child } of started) child.kill('SIGKILL')
   await browser?.close()
-  for (const part of [tei, redis, folder]) await part?.[Symbol.asyncDispose]()
+  for (const part of [tei, old, redis, folder]) await part?.[Symbol.asyncDispose]()
 })
 
 const of = (): string[] => flags({ output })
@@ -53,7 +57,15 @@ const source = (perShard: number): string[] =>
   flags({ source: join(folder.path, 'corpus.jsonl'), 'documents-per-shard': String(perShard) })
 
 async function serve(port: string): Promise<typeof pages> {
-  const running = start(['console', ...of(), ...flags({ redis: redis.url, listen: port })])
+  const shown = [
+    'console',
+    ...of(),
+    ...flags({ redis: redis.url, listen: port }),
+    '--endpoint',
+    tei.url,
+    old.url,
+  ]
+  const running = start(shown, { REEMBED_CONSOLE_ACTIONS_TOKEN: ACTING })
   started.push(running)
   const line = await running.line(/^console +http/)
   return { url: /http:\S+/.exec(line)?.[0] ?? '', running }
@@ -94,6 +106,26 @@ async function inspect(page: Page, name: string): Promise<void> {
   }
 }
 
+async function signIn(page: Page): Promise<void> {
+  await page.getByRole('link', { name: 'Outputs' }).click()
+  await page.locator('table a').first().click()
+  await page.getByRole('link', { name: 'Sign in to act' }).click()
+  await page.getByRole('textbox', { name: 'Your name' }).fill('ada')
+  await page.getByRole('textbox', { name: 'Token' }).fill(ACTING)
+  await inspect(page, 'sign-in')
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.locator('h1', { hasText: 'Outputs' }).waitFor(SLOW)
+}
+
+/** Fills the form of an action on the page of a run, and sends it. */
+async function act(page: Page, name: string, reason: string): Promise<void> {
+  await page.getByText('Act as ada').click()
+  const form = page.locator('form.act', { hasText: name })
+  await form.getByRole('textbox', { name: 'Reason' }).fill(reason)
+  await inspect(page, `act-${name.toLowerCase().replaceAll(' ', '-')}`)
+  await form.getByRole('button').click()
+}
+
 testUnless(
   LACK,
   'a browser follows a run through a killed worker, a stopped endpoint, a gate that holds it, and a rollback',
@@ -110,7 +142,8 @@ testUnless(
     await page.locator('.open a').first().click()
     const first = startWorker()
     await waitFor(page, /% done/)
-    await page.locator('#chart-rate svg').waitFor(SLOW)
+    await page.locator('#chart-requests svg').waitFor(SLOW)
+    await waitFor(page, /% of the time of its workers/)
     await inspect(page, 'run')
 
     first.child.kill('SIGKILL')
@@ -139,18 +172,28 @@ testUnless(
 
     await page.getByRole('link', { name: 'Compare it with the current version' }).click()
     await waitFor(page, /A threshold of/)
+    await page.getByRole('searchbox', { name: 'Text' }).fill('document 7')
+    await page.getByRole('button', { name: 'Search' }).click()
+    await page.locator('#search .answers').nth(1).waitFor(SLOW)
     await inspect(page, 'compare')
 
-    expect((await reembed(['publish', held, '--force', '--reason', 'a <b>test</b>', ...of()])).code).toBe(0)
-    expect((await reembed(['rollback', '--reason', 'it was one', ...of()])).code).toBe(0)
+    await signIn(page)
+    await page.goto(`${pages.url}/runs/${held}`)
+    await act(page, 'Publish it nevertheless', 'a <b>test</b>')
+    await waitFor(page, /published as version 2, despite/)
+    await inspect(page, 'run-published')
+    await page.getByRole('link', { name: 'Outputs' }).click()
+    await page.locator('tr', { hasText: 'replaced' }).getByRole('link').click()
+    await act(page, 'Make it current again', 'it was one')
+    await waitFor(page, /published as version 3/)
     await page.getByRole('link', { name: 'Versions' }).click()
-    await waitFor(page, /rollback by .*: it was one/)
-    await waitFor(page, /force by .*: a <b>test<\/b>/)
+    await waitFor(page, /rollback by ada \(console\): it was one/)
+    await waitFor(page, /force by ada \(console\): a <b>test<\/b>/)
     await inspect(page, 'versions')
     expect(faults).toEqual([])
     await page.close()
   },
-  170_000,
+  300_000,
 )
 
 testUnless(

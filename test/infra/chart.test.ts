@@ -149,6 +149,28 @@ test('reembed accepts every argument of the manifests and reads their schedules'
   ])
 })
 
+test('the exporter serves the console only with a token, to the pods that may open it', async () => {
+  const manifests = await readManifests('everything')
+  const [exporter] = find(manifests, 'Deployment', /exporter/).spec.template.spec.containers
+  expect(exporter.ports).toContainEqual({ name: 'console', containerPort: 9467 })
+  const secretOf = (name: string) => envOf(find(manifests, 'Deployment', /exporter/), name).valueFrom
+  expect(secretOf('REEMBED_CONSOLE_TOKEN').secretKeyRef.name).toBe('reembed-console')
+  expect(secretOf('REEMBED_CONSOLE_ACTIONS_TOKEN').secretKeyRef.name).toBe('reembed-console-actions')
+  const service = find(manifests, 'Service', /-console$/).spec
+  expect(service.ports).toEqual([{ name: 'console', port: 9467, targetPort: 'console' }])
+  const { ingress } = find(manifests, 'NetworkPolicy', /-exporter$/).spec
+  const open = ingress.filter(({ ports }: Manifest) => ports.some(({ port }: Manifest) => port === 9467))
+  expect(open).toEqual([
+    {
+      from: [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'ingress' } } }],
+      ports: [{ protocol: 'TCP', port: 9467 }],
+    },
+  ])
+  const plain = JSON.stringify(await readManifests('minimal'))
+  expect(plain).not.toContain('REEMBED_CONSOLE')
+  expect(plain).not.toContain('9467')
+})
+
 /** A violation of each rule: a rule that no change can violate checks nothing. */
 const breaches: Readonly<Record<string, readonly [profile: string, (manifests: Manifest[]) => void]>> = {
   'runs as a user that is not root': [
@@ -319,6 +341,11 @@ test.skipIf(noRenderer)(
         values.networkPolicy.enabled = false
       }),
     ).toMatch(/metrics\.existingSecret is empty and networkPolicy\.enabled is false/)
+    expect(
+      await failure(values => {
+        values.exporter.console.enabled = true
+      }),
+    ).toMatch(/exporter\.console\.existingSecret is empty, so the pages would be open/)
     expect(
       await failure(values => {
         values.tei.enabled = true

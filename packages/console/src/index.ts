@@ -1,5 +1,6 @@
 // The public surface of @reembed/console; every other file is private to the package.
 
+export type { SearchEndpoint } from './data/searches.ts'
 export type { ConsoleQueue } from './data/watch-outputs.ts'
 export type { CommandOf, Step } from './page/next-steps.ts'
 export {

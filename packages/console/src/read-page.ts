@@ -2,9 +2,12 @@
 
 import { createFactsReader, describeRun } from '@reembed/producer'
 import { readPlan, readPlannedMs } from '@reembed/protocol'
-import { createMemo, isRunId, messageOf } from '@reembed/shared'
-import type { ComparisonReader } from './data/comparison.ts'
+import { isRunId, messageOf } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import type { ComparisonReader, ComparisonState } from './data/comparison.ts'
+import type { createNextTicks } from './data/next-ticks.ts'
 import type { RunDetails } from './data/run-detail.ts'
+import type { SearchReader } from './data/searches.ts'
 import { readShardDetail } from './data/shard.ts'
 import type { ConsoleQueue, OutputState, OutputsWatch, WatchedRun } from './data/watch-outputs.ts'
 import { comparePage } from './page/compare.ts'
@@ -17,105 +20,152 @@ import { runPage } from './page/run.ts'
 import type { RunView } from './page/run-view.ts'
 import { versionsPage } from './page/versions.ts'
 import { knownView, readRunView } from './read-run-view.ts'
+import type { Viewer } from './server/session.ts'
 
 export interface PageSources {
   readonly watch: OutputsWatch
   readonly details: RunDetails
   readonly comparisons: ComparisonReader
+  readonly searches: SearchReader
+  readonly ticks: ReturnType<typeof createNextTicks>
   readonly queue: ConsoleQueue | undefined
   readonly links: Links
   readonly commandOf: CommandOf | undefined
 }
 
 /** Returns the page of an address; undefined if there is none. */
-export type PageReader = (url: URL) => Promise<Page | undefined>
+export type PageReader = (url: URL, viewer?: Viewer) => Promise<Page | undefined>
 
-/** How long the status of a run is kept that is not among the watched ones. */
+/** How long the status of a run is kept that is not among the watched ones, and how many are. */
 const OLDER_MS = 30_000
+const OLDER_RUNS = 20
+
+interface FoundRun {
+  readonly watched: WatchedRun
+  readonly readMs: number | undefined
+  /** Why the store does not answer; what is known is then of `readMs`. */
+  readonly problem: string | undefined
+}
 
 export function createPageReader(sources: PageSources): PageReader {
-  const { watch, details, comparisons, links, queue, commandOf } = sources
-  const older = createMemo<string, WatchedRun | undefined>({ max: 20 })
+  const { watch, details, comparisons, searches, ticks, links, queue, commandOf } = sources
+  const older = new Map<string, FoundRun>()
 
   function outputOf(url: URL): OutputState | undefined {
     const named = url.searchParams.get('output')
     return named === null ? watch.outputs[0] : watch.outputs.find(({ store }) => store.url === named)
   }
 
-  function find(output: OutputState, run: string): Promise<WatchedRun | undefined> {
-    const known = output.runs.find(({ status }) => status.run === run)
-    if (known) return Promise.resolve(known)
-    const key = `${output.store.url} ${run} ${Math.floor(Date.now() / OLDER_MS)}`
-    return older.get(key, async () => {
-      const plan = await readPlan(output.store, run)
+  /** A run beyond the watched ones is read again after `OLDER_MS`, and kept while that fails. */
+  async function find(output: OutputState, run: string): Promise<FoundRun | undefined> {
+    const { store, problem, readMs } = output
+    const watched = output.runs.find(({ status }) => status.run === run)
+    if (watched) return { watched, readMs, problem }
+    const key = `${store.url} ${run}`
+    const known = older.get(key)
+    if (known !== undefined && Date.now() - (known.readMs ?? 0) < OLDER_MS) return known
+    try {
+      const plan = await readPlan(store, run)
       if (plan === undefined) return undefined
-      const plannedMs = await readPlannedMs(output.store, plan.seq)
-      const facts = await createFactsReader(output.store, queue).one({ run, seq: plan.seq, plannedMs })
-      return { facts, status: describeRun(facts, Date.now()), active: [], failed: [] }
-    })
+      const plannedMs = await readPlannedMs(store, plan.seq)
+      const facts = await createFactsReader(store, queue).one({ run, seq: plan.seq, plannedMs })
+      const status = describeRun(facts, Date.now())
+      older.delete(key)
+      older.set(key, {
+        watched: { facts, status, active: [], failed: [] },
+        readMs: Date.now(),
+        problem: undefined,
+      })
+      for (const oldest of older.keys()) if (older.size > OLDER_RUNS) older.delete(oldest)
+      return older.get(key)
+    } catch (error) {
+      if (known === undefined) throw error
+      return { ...known, problem: messageOf(error) }
+    }
   }
 
-  async function runOf(url: URL, run: string): Promise<Page | undefined> {
+  async function runOf(url: URL, run: string, viewer: Viewer | undefined): Promise<Page | undefined> {
     // Without the name of an output, the first output that has the run.
     const candidates = url.searchParams.has('output') ? [outputOf(url)] : watch.outputs
     for (const output of candidates) {
       if (output === undefined) continue
       const found = await find(output, run)
-      if (found) return runPage(await viewOf(output, found, url), links, commandOf)
+      if (found) return runPage(await viewOf(output.store, found, url), links, commandOf, viewer)
     }
     return undefined
   }
 
-  async function viewOf(output: OutputState, watched: WatchedRun, url: URL): Promise<RunView> {
-    const { store, problem, readMs } = output
+  async function viewOf(store: Store, { watched, problem, readMs }: FoundRun, url: URL): Promise<RunView> {
     const problemNow = problem === undefined ? undefined : { text: problem, readMs }
     const history = watch.history(store.url, watched.status.run)
     const base: RunView = { ...knownView(store, watched, history), problem: problemNow }
     const shard = url.searchParams.get('shard')
     try {
       const view = await readRunView(store, base, { details, withRejects: url.searchParams.has('rejects') })
-      return shard === null ? view : { ...view, shard: await shardOf(output, watched, Number(shard)) }
+      return shard === null ? view : { ...view, shard: await shardOf(store, watched, Number(shard)) }
     } catch (error) {
       // The page shows what is known: the store may be unavailable.
       return { ...base, problem: base.problem ?? { text: messageOf(error), readMs } }
     }
   }
 
-  const shardOf = async ({ store }: OutputState, { status, failed }: WatchedRun, shard: number) =>
-    (await readShardDetail(
-      store,
-      status.run,
-      shard,
-      number => failed.find(job => job.shard === number)?.reason,
-    )) ?? null
+  async function shardOf(store: Store, { status: { run }, failed }: WatchedRun, shard: number) {
+    const failure = failed.find(job => job.shard === shard)?.reason
+    // While Redis does not answer, the receipt and the source are shown nevertheless.
+    const attempts = await queue?.attempts({ output: store.url, run, shard }).catch(() => undefined)
+    return (await readShardDetail(store, run, shard, { failure, attempts })) ?? null
+  }
 
-  return async url => {
+  return async (url, viewer) => {
     const run = /^\/runs\/([a-z2-7]+)$/.exec(url.pathname)?.[1]
-    if (run !== undefined) return isRunId(run) ? runOf(url, run) : undefined
-    if (url.pathname === '/') return outputsPage(watch.outputs, links)
+    if (run !== undefined) return isRunId(run) ? runOf(url, run, viewer) : undefined
+    if (url.pathname === '/') return outputsPage(watch.outputs, links, output => ticks(output, Date.now()))
     const output = outputOf(url)
     if (output === undefined) return undefined
     if (url.pathname === '/versions') return versionsOf(output)
     if (url.pathname === '/compare') {
       const [a, b] = [url.searchParams.get('a'), url.searchParams.get('b')]
-      return comparePage(output, await comparisons.read(output.store, a, b), links)
+      const state = await comparisons.read(output.store, a, b)
+      return comparePage(output, state, links, searchOf(output, state, url.searchParams.get('q')))
     }
     return undefined
   }
 
+  /** Null without a text to search for, undefined without an endpoint. */
+  function searchOf({ store }: OutputState, state: ComparisonState, text: string | null) {
+    if (!searches.isPossible || state.state !== 'done') return undefined
+    const query = (text ?? '').trim()
+    if (query === '') return null
+    const { before, after } = state.runs
+    return {
+      query,
+      before: searches.read(store, before.run, query),
+      after: searches.read(store, after.run, query),
+    }
+  }
+
   async function versionsOf(output: OutputState): Promise<Page> {
     try {
-      return versionsPage(
-        output,
-        await details.versions(output.store, output.current?.version),
-        links,
-        commandOf,
-      )
+      const current = output.current?.version
+      const versions = await details.versions(output.store, current)
+      const figures = await details.versionFigures(output.store, current)
+      return versionsPage(output, versions, figures, links, commandOf)
     } catch (error) {
-      return versionsPage({ ...output, problem: messageOf(error) }, [], links, commandOf)
+      return versionsPage({ ...output, problem: messageOf(error) }, [], [], links, commandOf)
     }
   }
 }
+
+/** The page of a run that was never read because the store does not answer. */
+export const unavailablePage = (error: unknown): Page => ({
+  title: 'Not available',
+  sections: [
+    {
+      id: 'head',
+      body: html`<h1>Not available</h1><p class="problem" role="alert">The store does not answer: ${messageOf(error)}. This page is shown when it does.</p>`,
+    },
+  ],
+})
 
 /** The page of an address that has none. */
 export const notFoundPage: Page = {

@@ -59,7 +59,12 @@ export async function plannedRun(store: Store, more: Partial<Plan> = {}): Promis
   return plan
 }
 
-export async function finishedRun(store: Store, { run, seq, shards }: Plan, rejects = 0): Promise<Manifest> {
+export async function finishedRun(
+  store: Store,
+  { run, seq, shards }: Plan,
+  rejects = 0,
+  actualCost?: Manifest['actualCost'],
+): Promise<Manifest> {
   const rows = 100 - rejects
   const manifest: Manifest = {
     format: 1,
@@ -76,6 +81,7 @@ export async function finishedRun(store: Store, { run, seq, shards }: Plan, reje
     totals: { documents: 100, rows, rejects, tokens: 990, bytes: 9, truncated: 0, repaired: 0 },
     rejectReasons: rejects > 0 ? { empty_text: rejects } : {},
     shardsSha256: 'x',
+    ...(actualCost && { actualCost }),
   }
   await putManifestSegment(
     store,

@@ -1,4 +1,5 @@
 import type { RunStatus } from '@reembed/producer'
+import type { WorkerActivity } from '@reembed/queue'
 import { expect, test } from 'vitest'
 import { createHistoryKeeper } from '../src/data/samples.ts'
 
@@ -47,6 +48,12 @@ test('a day of samples keeps an hour of them, one in five seconds', () => {
     delayed: 0,
     failed: 0,
     workers: 0,
+    limit: 0,
+    inFlight: 0,
+    queueMs: null,
+    p50Ms: null,
+    p99Ms: null,
+    refused: 0,
   })
   expect(events).toEqual([])
 })
@@ -67,8 +74,56 @@ test('a lost worker, a changed endpoint and a changed state are events, figures 
 
 test('the number of events and of remembered runs is bounded', () => {
   const keeper = createHistoryKeeper()
-  for (let i = 0; i < 1_000; i += 1) keeper.add('/o', status(`state ${i}`, {}), i)
+  for (let i = 0; i < 1_000; i += 1) keeper.add('/o', status(i % 2 === 0 ? 'running' : 'queued', {}), i)
   expect(keeper.of('/o', 'r').events).toHaveLength(200)
   keeper.retain(new Set())
   expect(keeper.of('/o', 'r').samples).toEqual([])
+})
+
+const ACTIVITY = {
+  jobs: 1,
+  limit: 64,
+  inFlight: 30,
+  requests: { answered: 30, refused: 20, failed: 0, p50Ms: 10, p99Ms: 40, queueMs: null },
+}
+
+/** A run with one worker for each activity. */
+const withActivities = (...activities: WorkerActivity[]): RunStatus => {
+  const made = status('running', Object.fromEntries(activities.map((_, i) => [`w${i}`, 'ok'])))
+  const workers = made.queue?.workers.map((worker, i) => ({ ...worker, activity: activities[i] }))
+  return { ...made, queue: { ...made.queue, workers } } as RunStatus
+}
+
+test('a sample has the figures of all workers: sums, weighted means and the highest p99', () => {
+  const keeper = createHistoryKeeper()
+  const slow = { answered: 10, refused: 0, failed: 0, p50Ms: 50, p99Ms: 90, queueMs: 8 }
+  keeper.add('/o', withActivities(ACTIVITY, { ...ACTIVITY, requests: slow }), 0)
+  expect(keeper.of('/o', 'r').samples[0]).toMatchObject({
+    limit: 128,
+    inFlight: 60,
+    p50Ms: 20,
+    p99Ms: 90,
+    queueMs: 8,
+    refused: 2,
+  })
+})
+
+test('a replica that changes its state or is removed is an event with the reason', () => {
+  const keeper = createHistoryKeeper()
+  const replicas = (...all: WorkerActivity['replicas'] & object[]): RunStatus =>
+    withActivities({ ...ACTIVITY, replicas: all })
+  keeper.add('/o', replicas({ replica: 'a', state: 'in_use' }, { replica: 'b', state: 'in_use' }), 0)
+  keeper.add('/o', replicas({ replica: 'a', state: 'quarantined', reason: 'serves x' }), 5_000)
+  expect(keeper.of('/o', 'r').events.map(({ kind, text }) => [kind, text])).toEqual([
+    ['replica', 'replica a quarantined: serves x'],
+    ['replica', 'replica b removed'],
+  ])
+})
+
+test('a state whose sentence has other numbers is the same event', () => {
+  const keeper = createHistoryKeeper()
+  keeper.add('/o', status('running', {}), 0)
+  keeper.add('/o', status('waiting: no connection, 2 s', {}), 5_000)
+  keeper.add('/o', status('waiting: no connection, 8 s', {}), 10_000)
+  expect(keeper.of('/o', 'r').events.map(({ text }) => text)).toEqual(['waiting: no connection, 2 s'])
 })

@@ -1,9 +1,11 @@
 import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
-import { putVersion, setRunState } from '@reembed/protocol'
-import { shardKey } from '@reembed/shared'
+import { setTimeout as wait } from 'node:timers/promises'
+import { putGateReport, putSliceSegment, putVersion, setRunState } from '@reembed/protocol'
+import { gatesKey, ReembedError, shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { createSearchReader } from '../src/data/searches.ts'
 import { type CommandOf, type Console, serveConsole } from '../src/index.ts'
 import { finishedRun, OTHER, plannedRun, RUN, type TemporaryStore, temporaryStore } from './runs.ts'
 
@@ -100,7 +102,7 @@ test('every reply forbids scripts, styles and requests from elsewhere, and names
     expect(policy).toContain("default-src 'none'")
     expect(policy).not.toMatch(/unsafe|https?:|\*/)
     expect(headers.get('x-content-type-options')).toBe('nosniff')
-    expect(headers.get('referrer-policy')).toBe('no-referrer')
+    expect(headers.get('referrer-policy')).toBe('same-origin')
   }
   for (const path of ['/', '/console.js', '/console.css'])
     expect((await text(url + path)).replaceAll('http://www.w3.org/2000/svg', '')).not.toMatch(/https?:\/\//)
@@ -133,7 +135,10 @@ test('the token opens pages in a header, or once exchanged for a cookie; it is i
   const signIn = (token: string): Promise<Response> =>
     fetch(`${url}/sign-in`, { method: 'POST', body: new URLSearchParams({ token }), redirect: 'manual' })
   const refused = await signIn('wrong')
-  expect([refused.headers.get('location'), refused.headers.get('set-cookie')]).toEqual(['/?wrong', null])
+  expect([refused.headers.get('location'), refused.headers.get('set-cookie')]).toEqual([
+    '/sign-in?wrong',
+    null,
+  ])
   const accepted = await signIn(TOKEN)
   const cookie = accepted.headers.get('set-cookie') ?? ''
   expect(cookie).toMatch(/; Path=\/; HttpOnly; SameSite=Strict; Max-Age=/)
@@ -142,7 +147,7 @@ test('the token opens pages in a header, or once exchanged for a cookie; it is i
   expect((await fetch(url, { headers: { cookie: 'reembed_console=guess' } })).status).toBe(401)
 })
 
-test('the console changes nothing: every method but GET and HEAD is refused', async () => {
+test('the console changes nothing without a token for actions: every method but GET and HEAD is refused', async () => {
   const url = await serve()
   for (const method of ['POST', 'PUT', 'DELETE', 'PATCH'])
     expect((await fetch(`${url}/runs/${RUN}`, { method })).status).toBe(405)
@@ -225,7 +230,7 @@ test('while the store does not answer the page says so and keeps what it showed'
   const failing = { isAway: false }
   const store: Store = new Proxy(made.store, {
     get(target, name, receiver) {
-      if (failing.isAway && (name === 'list' || name === 'get'))
+      if (failing.isAway && /^(list|get|head|stream)$/.test(String(name)))
         return () => {
           throw new Error('connection refused')
         }
@@ -241,6 +246,101 @@ test('while the store does not answer the page says so and keeps what it showed'
   const page = await text(`${url}/runs/${RUN}`)
   expect(page).toContain('The store does not answer: connection refused')
   expect(page).toContain('as version 1')
+  // A run beyond the watched ones that was never read: a page, not a broken connection.
+  const unknown = await fetch(`${url}/runs/${OTHER}`)
+  expect(unknown.status).toBe(503)
+  expect(await unknown.text()).toContain('The store does not answer: connection refused')
   failing.isAway = false
   await expect.poll(() => text(url)).not.toContain('does not answer')
 })
+
+test('the card of an output has the next tick of its schedules, earliest first', async () => {
+  await plannedRun(made.store)
+  const schedule = { timezone: 'UTC', when: 'source_changed' as const }
+  const schedules = {
+    output: made.store.url,
+    schedules: [
+      { ...schedule, name: 'yearly', cron: '0 3 1 1 *' },
+      { ...schedule, name: 'hourly', cron: '0 * * * *' },
+    ],
+  }
+  shown = await serveConsole({ stores: [made.store], listen: '0', schedules })
+  const page = await text(shown.url)
+  expect(page.match(/schedule <b>\w+/g)).toEqual(['schedule <b>hourly', 'schedule <b>yearly'])
+  expect(page).toContain('0 * * * * UTC, source changed')
+})
+
+test('versions have what their runs scored and cost, as a table and as charts', async () => {
+  for (const [i, run] of [RUN, OTHER].entries()) {
+    const plan = await plannedRun(made.store, { run })
+    await finishedRun(made.store, plan, 0, { tokens: 990, endpointSeconds: 90, dollars: 0.5 + i })
+    await putGateReport(made.store, gatesKey(run, i === 0 ? undefined : RUN), {
+      evaluation: 'e',
+      scores: { 'recall@10': [0.9 - i / 10, 0.7] },
+      results: [],
+    })
+    await putVersion(made.store, {
+      version: i + 1,
+      run,
+      seq: plan.seq,
+      manifestSha256: 'x',
+      action: 'publish',
+    })
+    await wait(5)
+  }
+  const url = await serve()
+  await expect.poll(() => text(`${url}/versions`)).toContain('recall@10')
+  const page = await text(`${url}/versions`)
+  expect(page).toMatch(
+    /<td class="num">2<\/td><td class="num">0.750<\/td>.*\$1.50.*<td class="num">1<\/td><td class="num">0.800/s,
+  )
+  expect(page.match(/<figure class="chart" id="chart-\w+"/g)).toHaveLength(2)
+})
+
+test('a search that failed is shown, and made again after ten seconds', async () => {
+  const reader = createSearchReader(
+    [async () => Promise.reject(new ReembedError('MODEL_MISMATCH', 'another model'))],
+    {},
+    () => nowMs,
+  )
+  let nowMs = 0
+  await finishedRun(made.store, await plannedRun(made.store))
+  expect(reader.read(made.store, RUN, 'owls')).toEqual({ state: 'running' })
+  await expect
+    .poll(() => reader.read(made.store, RUN, 'owls'))
+    .toMatchObject({ state: 'failed', message: 'another model' })
+  nowMs = 11_000
+  expect(reader.read(made.store, RUN, 'owls')).toEqual({ state: 'running' })
+  expect(createSearchReader([], {}).isPossible).toBe(false)
+})
+
+test('a shard whose job is tried again has its attempts and its last error; without Redis it has neither', async () => {
+  await plannedRun(made.store)
+  await putSliceSegment(
+    made.store,
+    RUN,
+    0,
+    Array.from({ length: 4 }, (_, i) => ({ parts: [{ ...PART, start: i, end: i + 1 }] })),
+  )
+  const attempts = { started: 3, counted: 1, lastError: 'HTTP 500 <b>' }
+  const queue = {
+    counts: async () => ({ waiting: 3, active: 0, delayed: 1, failed: 0 }),
+    progress: async () => Promise.reject(new Error('not used')),
+    workers: async () => [],
+    failures: async () => [],
+    planning: async () => [],
+    openShards: async () => new Map<number, number>(),
+    attempts: async ({ shard }: { shard: number }) =>
+      shard === 2 ? attempts : Promise.reject(new Error('connection lost')),
+  }
+  shown = await serveConsole({ stores: [made.store], queue, listen: '0' })
+  const page = await text(`${shown.url}/runs/${RUN}?shard=2`)
+  expect(page).toContain('3 started, 1 counted')
+  expect(page).toContain('HTTP 500 &lt;b&gt;')
+  expect(page).toContain('2 to 3')
+  const other = await text(`${shown.url}/runs/${RUN}?shard=1`)
+  expect(other).toContain('its object is not in the store yet')
+  expect(other).not.toContain('Attempts')
+})
+
+const PART = { key: 'a.jsonl', etag: 'x', size: 10, format: 'jsonl' as const }

@@ -8,7 +8,7 @@ import type { Store } from '@reembed/store'
 import { type Endpoint, type EndpointOptions, openTarget } from './client/endpoint.ts'
 import { openEndpoint } from './client/open.ts'
 import type { ReplicaEvent } from './client/replica-event.ts'
-import { createReplicas, type ReplicaCounts } from './client/replicas.ts'
+import { createReplicas, type ReplicaStatus } from './client/replicas.ts'
 import type { EndpointTarget, EndpointTargets } from './client/targets.ts'
 import { assertSameModel, checkReference, computeReference, ensureReference } from './identity.ts'
 
@@ -28,8 +28,8 @@ export interface Connections extends AsyncDisposable {
    * another model
    */
   use(run: RunModel, name: string): Promise<EndpointHandle>
-  /** Counts of the replicas, if the endpoint addresses them individually. */
-  readonly replicas?: ReplicaCounts | undefined
+  /** The replicas, if the endpoint addresses them individually. */
+  readonly replicas?: readonly ReplicaStatus[] | undefined
 }
 
 /** An endpoint while a job uses it. */
@@ -144,7 +144,7 @@ export function connectToReplicas(
   const known = new Set<boolean>()
   return {
     get replicas() {
-      return replicas.counts
+      return replicas.all
     },
     has: truncate => known.has(truncate),
     async use(run, name) {

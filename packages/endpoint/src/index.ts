@@ -16,7 +16,7 @@ export {
 } from './client/outcome.ts'
 export { probeEndpoint } from './client/probe.ts'
 export type { ReplicaEvent } from './client/replica-event.ts'
-export type { ReplicaCounts } from './client/replicas.ts'
+export { REPLICA_STATES, type ReplicaStatus } from './client/replicas.ts'
 export { type EndpointTarget, parseTargets, type Resolve } from './client/targets.ts'
 export { MAX_BYTES_PER_TOKEN, truncateToBytes } from './client/text-bytes.ts'
 export { connectToReplicas, connectToUrl, type EndpointHandle } from './connections.ts'

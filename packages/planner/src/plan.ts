@@ -112,7 +112,10 @@ export async function planRun(corpus: Corpus, given: PlanRequest): Promise<PlanR
   const [spaceId, recipeId] = [spaceIdOf(recipe.model), recipeIdOf(recipe)]
   const baseRun: BaseRunResult = findBaseRun
     ? await findBaseRun({ spaceId, recipeId, recipe })
-    : { reason: findBaseRun === false ? 'switched off' : 'not searched for', unfinished: [] }
+    : {
+        reason: findBaseRun === false ? 'switched off' : 'no output with earlier vectors was given',
+        unfinished: [],
+      }
   const [newest = baseRun.plan] = baseRun.unfinished
   const slicing = slicingOf(request, sample, recipe.model, newest?.slicing)
   const reuse = findBaseRun === false ? false : undefined

@@ -6,6 +6,7 @@ import {
   continueSuperseded,
   readManifest,
   readRunStateRecord,
+  readVersions,
   requirePlan,
   setRunState,
 } from '@reembed/protocol'
@@ -16,8 +17,8 @@ import { enqueueRun } from './submit.ts'
 
 /**
  * Workers start no more jobs of the run; in-flight jobs finish. Sweepers skip it until it is
- * resumed.
- * @throws ReembedError USAGE for a finished run
+ * resumed. A finished run that was never published can be cancelled: no sweep publishes it then.
+ * @throws ReembedError USAGE for another finished run
  */
 export async function stopRun(
   store: Store,
@@ -25,12 +26,17 @@ export async function stopRun(
   state: 'paused' | 'cancelled',
   actor?: Actor,
 ): Promise<void> {
-  if (await readManifest(store, run)) {
+  if ((await readManifest(store, run)) && !(state === 'cancelled' && (await isUnpublished(store, run)))) {
     throw new ReembedError('USAGE', `run ${run} is finished: there is nothing to stop`, {
       reason: 'run_finished',
     })
   }
   await setRunState(store, run, state, actor)
+}
+
+async function isUnpublished(store: Store, run: string): Promise<boolean> {
+  for await (const version of readVersions(store)) if (version.run === run) return false
+  return true
 }
 
 export interface ResumeOptions {

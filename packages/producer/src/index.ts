@@ -13,6 +13,7 @@ export { pollRunMetrics } from './metrics/runs.ts'
 export { forcePublish, type PublishOutcome, publish, rollback, supersededBy } from './publish.ts'
 export type { RetentionPolicy } from './retention.ts'
 export { planRetry } from './retry.ts'
+export type { Bottleneck } from './run-status/bottleneck.ts'
 export {
   describeRun,
   RUN_STATES,
@@ -42,10 +43,12 @@ export {
 } from './run-status/run-status.ts'
 export {
   checkSchedule,
-  lastTick,
+  describeSchedules,
+  isoOf,
   type Schedule,
   type ScheduleCheck,
   type ScheduleCheckOptions,
+  type ScheduleStatus,
   type ScheduleTrigger,
 } from './schedule/check.ts'
 export { type Calendar, openCalendar } from './schedule/cron.ts'
@@ -54,7 +57,6 @@ export {
   createHookQueue,
   describeCheck,
   type HookQueue,
-  isoOf,
   runHooks,
   runSchedules,
   type ScheduleLoopOptions,

@@ -11,7 +11,7 @@ export {
 } from './consume.ts'
 export { QUEUE_STATES, type QueueCounts, type QueueState } from './counts.ts'
 export { type Disposition, dispositionOf } from './disposition.ts'
-export type { FailedJob } from './failed-jobs.ts'
+export type { FailedJob, JobAttempts } from './failed-jobs.ts'
 export { openQueueReader, type QueueDepth, type QueueReader } from './inspect.ts'
 export { type Job, parseJob, type RunPointer } from './job.ts'
 export {
@@ -44,3 +44,10 @@ export {
 export { withDatabase } from './redis-url.ts'
 export { requireRights } from './rights.ts'
 export { requestWake } from './wake.ts'
+export {
+  JOB_STAGES,
+  type JobStage,
+  type ReplicaFigures,
+  type StageShares,
+  type WorkerActivity,
+} from './worker-activity.ts'

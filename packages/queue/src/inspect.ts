@@ -4,8 +4,8 @@
 
 import type { Redis } from 'ioredis'
 import { countRun, countStates, type QueueCounts, type QueueState } from './counts.ts'
-import { type FailedJob, readFailures } from './failed-jobs.ts'
-import type { RunPointer } from './job.ts'
+import { type FailedJob, type JobAttempts, readAttempts, readFailures } from './failed-jobs.ts'
+import type { Job, RunPointer } from './job.ts'
 import { behindRun, queueKey } from './names.ts'
 import { type PlanningEntry, readPlanning } from './planning.ts'
 import { type RunProgress, readOpenShards, readProgress, readWorkers, type WorkerState } from './progress.ts'
@@ -34,6 +34,8 @@ export interface QueueReader extends AsyncDisposable {
   counts(of: RunPointer): Promise<QueueCounts>
   /** Returns jobs of a run without attempts left, newest first, at most `limit`. */
   failures(of: RunPointer, limit: number): Promise<FailedJob[]>
+  /** The attempts of a job; undefined if the queue does not hold it. */
+  attempts(job: Job): Promise<JobAttempts | undefined>
   progress(of: RunPointer): Promise<RunProgress>
   /** The unfinished shards that workers embed, each with its number of embedded documents. */
   openShards(of: RunPointer): Promise<ReadonlyMap<number, number>>
@@ -55,6 +57,7 @@ export function openQueueReader(target: RedisTarget): QueueReader {
     depth: (nowMs = Date.now()) => readDepth(redis, queue, nowMs),
     counts: of => countRun(redis, queue, of),
     failures: (of, limit) => readFailures(redis, queue, of, limit),
+    attempts: job => readAttempts(redis, queue, job),
     progress: of => readProgress(redis, of),
     openShards: of => readOpenShards(redis, of),
     workers: async () => readWorkers(redis, queue, await readerTime(redis)),

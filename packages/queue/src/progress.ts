@@ -5,10 +5,11 @@
 //   {reembed}:run:<run key>:open hash: shard -> embedded documents of an unfinished shard
 //   {reembed}:<queue>:workers    hash: worker -> JSON WorkerState, stale after 15 s
 
-import { finite, LIMITS, list, messageOf, record, requireShape, text } from '@reembed/shared'
+import { finite, LIMITS, list, messageOf, optional, record, requireShape, text } from '@reembed/shared'
 import type { Redis } from 'ioredis'
 import type { Job, RunPointer } from './job.ts'
 import { normalOutput, queueKey, REDIS_PREFIX, runKey } from './names.ts'
+import { activityShape, type WorkerActivity } from './worker-activity.ts'
 
 /** Counts of a finished shard. */
 export interface ShardCounts {
@@ -37,6 +38,7 @@ export interface WorkerState {
   /** The outputs that it serves, each with what lies below it. */
   readonly outputs: readonly string[]
   readonly atMs: number
+  readonly activity?: WorkerActivity | undefined
 }
 
 /** Whether a worker of `outputs` takes jobs of `output`: one of them, or below one of them. */
@@ -147,6 +149,7 @@ const workerShape = record<WorkerState>({
   endpoint: text,
   outputs: list(text),
   atMs: finite,
+  activity: optional(activityShape),
 })
 
 function parseWorkerState(json: string): WorkerState[] {

@@ -40,6 +40,18 @@ export function s3OptionsOf({ s3Endpoint, s3Region, s3PathStyle, s3Checksums }: 
 /** Makes a local path absolute, so that every process opens the same folder. */
 export const absoluteUrl = (url: string): string => (/^[a-z0-9]+:\/\//i.test(url) ? url : resolve(url))
 
+/** Opens outputs to read them. The stack closes them. */
+export async function openOutputs(
+  { output = [], ...flags }: S3Flags & { readonly output?: readonly string[] | undefined },
+  stack: AsyncDisposableStack,
+  create = false,
+): Promise<Store[]> {
+  const s3 = s3OptionsOf(flags)
+  const stores = await Promise.all(output.map(url => openStore(absoluteUrl(url), { create, s3 })))
+  for (const store of stores) stack.use(store)
+  return stores
+}
+
 /**
  * Opens the output of a run, creates a missing folder, and checks that the store never overwrites.
  */
@@ -104,7 +116,7 @@ export async function openOrStartRedis(
   const { startRedis } = await importLocal('a --redis')
   steps.show('starting a private Redis')
   const server = stack.use(await startRedis())
-  note(`redis     ${redisAddress(server.url)}  (private)`)
+  note(`redis    ${redisAddress(server.url)}  (private)`)
   return { target: server.url, isPrivate: true }
 }
 

@@ -304,6 +304,9 @@ export const consoleOptions: readonly Option[] = [
     .default('9467')
     .argParser(address)
     .env('REEMBED_CONSOLE'),
+  new Option('--endpoint <url...>', 'embed searched texts with these servers, one for each model').env(
+    'REEMBED_ENDPOINT',
+  ),
 ]
 
 export const endpoint: readonly Option[] = [

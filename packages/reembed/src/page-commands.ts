@@ -1,6 +1,7 @@
-// The commands that the pages of the console offer to copy.
+// Serves the pages of the console, with the commands that they offer to copy.
 
-import type { Step } from '@reembed/console'
+import type { ConsoleOptions, Step } from '@reembed/console'
+import { openQueue, openQueueReader, type RedisTarget } from '@reembed/queue'
 import { shellWord } from '@reembed/shared'
 import { shortId } from './output.ts'
 
@@ -17,7 +18,29 @@ const WORDS: Readonly<Record<Step, (run: string) => string>> = {
 }
 
 /** The command for a step about a run; '…' is what only the reader knows. */
-export const pageCommand = (
+const pageCommand = (
   step: Step,
   { output, run }: { readonly output: string; readonly run: string },
 ): string => `reembed ${WORDS[step](shortId(run))} --output ${shellWord(output)}`
+
+/**
+ * Serves the pages until the stack is disposed, and returns their URL.
+ * @throws ReembedError USAGE for a busy port
+ */
+export async function servePages(
+  listen: string,
+  of: Pick<ConsoleOptions, 'stores' | 'endpoints' | 's3' | 'schedules'> & {
+    readonly redis: RedisTarget | undefined
+  },
+  stack: AsyncDisposableStack,
+): Promise<string> {
+  const { serveConsole } = await import('@reembed/console')
+  const { redis, ...shown } = of
+  const { REEMBED_CONSOLE_TOKEN: token, REEMBED_CONSOLE_ACTIONS_TOKEN: acting } = process.env
+  const queue = redis ? stack.use(openQueueReader(redis)) : undefined
+  const actions = acting
+    ? { token: acting, openQueue: redis ? () => openQueue(redis) : undefined }
+    : undefined
+  const options = { ...shown, listen, queue, token: token || undefined, actions, commandOf: pageCommand }
+  return stack.use(await serveConsole(options)).url
+}

@@ -36,6 +36,22 @@ export function describeFinishedRun(manifest: Manifest, outcome: PublishOutcome,
   ]
 }
 
+/** The same as data, for JSON. */
+export const finishedRunData = (manifest: Manifest, outcome: PublishOutcome): object => ({
+  run: manifest.run,
+  status: outcome.status,
+  ...(outcome.status === 'held' && { reason: outcome.reason }),
+  version: 'version' in outcome ? outcome.version.version : null,
+  shards: manifest.shards,
+  totals: manifest.totals,
+  baseRun: manifest.baseRun ?? null,
+  unfinishedBaseRuns: manifest.unfinishedBaseRuns ?? [],
+  rejectReasons: manifest.rejectReasons,
+  model: manifest.model,
+  actualCost: manifest.actualCost,
+  quote: manifest.quote,
+})
+
 function rejectsNote({ rejectReasons }: Manifest): string {
   const reasons = Object.entries(rejectReasons).map(([reason, times]) => `${reason} ${count(times)}`)
   return reasons.length === 0 ? '' : ` (${reasons.join(', ')})`

@@ -31,6 +31,7 @@ export function describeRunStatus(status: RunStatus, nowMs: number): Row[] {
     rows.push(...reuseRow({ ...status, totals }))
   } else rows.push([`${status.unit}s`, progressText(status)])
   rows.push(...costRow(status))
+  if (status.bottleneck) rows.push(['bottleneck', status.bottleneck.sentence])
   if (queue) rows.push(...queueRows(queue))
   return rows
 }

@@ -16,6 +16,7 @@ import {
   truncateVectors,
 } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
+import type { JobTimer } from './activity.ts'
 import type { JobBudget } from './budget.ts'
 import { addTruncation, createTextMeter, NOTHING_TRUNCATED, truncationOf } from './embed/text-meter.ts'
 import { bySource } from './embed.ts'
@@ -36,6 +37,8 @@ export interface ShardInput {
   /** Called after each answered request. Reused vectors prove nothing about the endpoint. */
   readonly onAnswered?: (() => void) | undefined
   readonly ids?: IdWatch | undefined
+  /** Measures what the job waits for. */
+  readonly timer?: JobTimer | undefined
   /** Wall-clock time in milliseconds, for the receipt; the simulation replaces it. */
   readonly now?: (() => number) | undefined
 }
@@ -57,7 +60,19 @@ export interface BuiltShard {
  */
 export async function buildShard(
   embedder: Pick<Embedder, 'embed'>,
-  { job, run, slice, baseRuns, signal, stop, reportDocuments, onAnswered, ids, now = Date.now }: ShardInput,
+  {
+    job,
+    run,
+    slice,
+    baseRuns,
+    signal,
+    stop,
+    reportDocuments,
+    onAnswered,
+    ids,
+    timer,
+    now = Date.now,
+  }: ShardInput,
   budget?: JobBudget,
 ): Promise<BuiltShard> {
   const { plan, store, source } = run
@@ -96,6 +111,7 @@ export async function buildShard(
         signal,
         stop,
         meter,
+        timer,
         onAnswered: progressed,
         metered: budget?.metered,
       }),
@@ -109,6 +125,7 @@ export async function buildShard(
       reportDocuments(reusedDocuments + embedded)
     },
     stop,
+    timer,
     signal,
   })
   const watched = ids?.begin(run, job.shard)

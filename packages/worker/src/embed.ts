@@ -17,6 +17,7 @@ import {
 import type { Document, ModelReference, Reject, RejectRow, SourceRecord } from '@reembed/protocol'
 import type { JobStop } from '@reembed/queue'
 import { type Clock, mapConcurrent, systemClock } from '@reembed/shared'
+import type { JobTimer } from './activity.ts'
 import { createVectorMemory, type VectorMemory } from './embed/memory.ts'
 import { type PreparedText, prepare } from './embed/prepare.ts'
 import { createSender, type Sender } from './embed/send.ts'
@@ -76,6 +77,8 @@ export interface EmbedOptions {
   readonly windowBytes?: number
   readonly maxUnavailableMs?: number
   readonly stop?: JobStop | undefined
+  /** Measures how long windows wait for the endpoint. */
+  readonly timer?: JobTimer | undefined
   /**
    * Called after each answered request with its number of texts: windows are too coarse for
    * progress.
@@ -127,6 +130,7 @@ export async function* embed(
         estimator,
         sender,
         onAnswered: options.onAnswered,
+        timer: options.timer,
         signal: aborted,
       }),
     { concurrency: WINDOWS, signal },
@@ -174,11 +178,12 @@ interface WindowContext {
   readonly sender: Sender
   readonly signal: AbortSignal
   readonly onAnswered: EmbedOptions['onAnswered']
+  readonly timer: JobTimer | undefined
 }
 
 async function embedWindow(
   { texts, rejects }: Window,
-  { dimensions, memory, meter, estimator, sender, onAnswered, signal }: WindowContext,
+  { dimensions, memory, meter, estimator, sender, onAnswered, timer, signal }: WindowContext,
 ): Promise<EmbeddedWindow> {
   const firsts = firstOfEach(texts)
   const different = texts.flatMap((text, row) => (firsts[row] === row ? [{ row, ...text }] : []))
@@ -224,10 +229,10 @@ async function embedWindow(
   }))
   // All requests start here; the limiter bounds those in flight, and the first failure aborts the
   // others.
-  for await (const _ of mapConcurrent(requests, sender.send, {
-    concurrency: Math.max(1, requests.length),
-    signal,
-  }));
+  const sending = ended(
+    mapConcurrent(requests, sender.send, { concurrency: Math.max(1, requests.length), signal }),
+  )
+  await (timer?.during('endpoint', sending) ?? sending)
 
   for (const [row, first] of firsts.entries()) {
     if (first === row) continue
@@ -261,6 +266,10 @@ async function embedWindow(
     omitted: omitted.size,
     release: () => memory.release(vectors),
   }
+}
+
+async function ended(steps: AsyncIterable<unknown>): Promise<void> {
+  for await (const _ of steps);
 }
 
 /**

@@ -13,16 +13,20 @@ import {
   failureBehind,
   initialLimit,
   isUnavailable,
+  type Limiter,
   MODEL_RECHECK_MS,
   type openEndpoint,
   parseTargets,
+  REPLICA_STATES,
   type ReplicaEvent,
+  type ReplicaStatus,
   tracedEndpoint,
   unavailableReason,
 } from '@reembed/endpoint'
 import type { SourceRecord } from '@reembed/protocol'
 import type { LimitCoordinator } from '@reembed/queue'
 import { type Clock, messageOf, ReembedError, systemClock } from '@reembed/shared'
+import type { ActivityMeter } from './activity.ts'
 import { createVectorMemory } from './embed/memory.ts'
 import { createSuspects } from './embed/suspects.ts'
 import { type EmbeddedWindow, type EmbedOptions, embed } from './embed.ts'
@@ -32,6 +36,10 @@ import type { OpenRun } from './run-cache.ts'
 export interface Embedder extends AsyncDisposable {
   /** A short description: 'not used yet', 'ok, limit 480', 'warming, 41 s'. */
   readonly state: string
+  /** The limit of this worker, and its inputs in flight. */
+  readonly limiter: Pick<Limiter, 'limit' | 'inFlight'>
+  /** The replicas, if the endpoint addresses them individually. */
+  readonly replicas: readonly ReplicaStatus[] | undefined
   /** Why the endpoint cannot be reached, and for how long; undefined while it answers or starts. */
   readonly unreachable: { readonly reason: string; readonly ms: number } | undefined
   /**
@@ -45,7 +53,7 @@ export interface Embedder extends AsyncDisposable {
   ): AsyncGenerator<EmbeddedWindow, void, undefined>
 }
 
-export interface EmbedderOptions extends Pick<EmbedOptions, 'meter' | 'stop' | 'onAnswered'> {
+export interface EmbedderOptions extends Pick<EmbedOptions, 'meter' | 'stop' | 'timer' | 'onAnswered'> {
   readonly signal: AbortSignal
   /** Wraps the endpoint for this job. */
   readonly metered?: ((endpoint: Endpoint) => Endpoint) | undefined
@@ -54,6 +62,7 @@ export interface EmbedderOptions extends Pick<EmbedOptions, 'meter' | 'stop' | '
 /** Observers, and the network, time and randomness that the simulation replaces. */
 export interface EmbedderDependencies {
   readonly metrics?: Pick<WorkerMetrics, 'instrument' | 'watchLimiter' | 'watchReplicas'> | undefined
+  readonly activity?: Pick<ActivityMeter, 'instrument'> | undefined
   readonly open?: typeof openEndpoint
   readonly onReplica?: ((event: ReplicaEvent) => void) | undefined
   readonly probe?: EndpointProbe | undefined
@@ -83,12 +92,16 @@ export function createEmbedder(
     clock = systemClock,
     random = Math.random,
     metrics,
+    activity,
     ...fleet
   }: EmbedderDependencies = {},
 ): Embedder {
   const addresses = parseTargets(url, options)
   let used: Endpoint | undefined
-  const instrument = (opened: Endpoint): Endpoint => tracedEndpoint(metrics?.instrument(opened) ?? opened)
+  const instrument = (opened: Endpoint): Endpoint => {
+    const counted = metrics?.instrument(opened) ?? opened
+    return tracedEndpoint(activity?.instrument(counted) ?? counted)
+  }
   const connections = addresses.isReplicated
     ? connectToReplicas(addresses, { options, instrument, onReplica, clock, random })
     : connectToUrl({ url, options, open, instrument })
@@ -110,11 +123,15 @@ export function createEmbedder(
       const { state } = limiter
       return trouble !== '' && state.startsWith('ok') ? trouble : state + replicasState()
     },
+    limiter,
+    get replicas() {
+      return connections.replicas
+    },
     get unreachable() {
       const { unavailable } = limiter
       return unavailable?.reason === 'warming' ? undefined : unavailable
     },
-    async *embed(run, records, { signal, stop, meter, onAnswered, metered = endpoint => endpoint }) {
+    async *embed(run, records, { signal, stop, meter, timer, onAnswered, metered = endpoint => endpoint }) {
       const { prompt, dtype, nativeDimensions } = run.plan.recipe
       const name = `${run.store.url} ${run.plan.run}`
       const block = blocked.get(name)
@@ -122,7 +139,8 @@ export function createEmbedder(
       let use: EndpointHandle | undefined
       let foreign = false
       try {
-        use = await useWhenAvailable(run, name, stop ? AbortSignal.any([signal, stop.begun]) : signal)
+        const opening = useWhenAvailable(run, name, stop ? AbortSignal.any([signal, stop.begun]) : signal)
+        use = await (timer?.during('endpoint', opening) ?? opening)
         const { endpoint, reference } = use
         used = endpoint
         blocked.delete(name)
@@ -137,6 +155,7 @@ export function createEmbedder(
           // Vectors that are cut are normalised again, which needs float32.
           halfPrecision: dtype === 'float16' && nativeDimensions === undefined,
           meter,
+          timer,
           clock,
           random,
           onAnswered,
@@ -195,10 +214,10 @@ export function createEmbedder(
 
   /** ', 1 of 3 replicas quarantined' while not all are in use. */
   function replicasState(): string {
-    const { in_use = 0, ...others } = connections.replicas ?? {}
-    const all = Object.values(others).reduce((sum, count) => sum + count, in_use)
-    return Object.entries(others)
-      .flatMap(([state, count]) => (count > 0 ? `, ${count} of ${all} replicas ${state}` : []))
+    const all = connections.replicas ?? []
+    return REPLICA_STATES.filter(state => state !== 'in_use')
+      .map(state => ({ state, count: all.filter(replica => replica.state === state).length }))
+      .flatMap(({ state, count }) => (count > 0 ? `, ${count} of ${all.length} replicas ${state}` : []))
       .join('')
   }
 }

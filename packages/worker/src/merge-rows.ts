@@ -9,6 +9,7 @@
 import type { CarriedValue, Document, Reject, ShardLayout, SourceRecord } from '@reembed/protocol'
 import type { JobStop } from '@reembed/queue'
 import { contentHashOf, encodeHashes, extraValues, type ReuseIndex } from '@reembed/shard'
+import type { JobTimer } from './activity.ts'
 import { NOTHING_TRUNCATED, type Truncation } from './embed/text-meter.ts'
 import type { EmbeddedWindow } from './embed.ts'
 
@@ -41,6 +42,8 @@ export interface MergeRowsOptions {
   /** Called with documents that have a known vector. */
   readonly onReused?: ((documents: readonly Document[]) => void) | undefined
   readonly stop?: JobStop | undefined
+  /** Measures how long documents are awaited. */
+  readonly timer?: JobTimer | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -58,7 +61,7 @@ const LOOK_UP_CHARACTERS = 8 * 1024 * 1024
 /** Holds the windows of `embed`, and reused rows that wait for an embedded row before them. */
 export async function* mergeRows(
   records: AsyncIterable<SourceRecord>,
-  { reuseIndex, layout, dimensions, embed, truncateVectors, onReused, stop, signal }: MergeRowsOptions,
+  { reuseIndex, layout, dimensions, embed, truncateVectors, onReused, stop, timer, signal }: MergeRowsOptions,
 ): AsyncGenerator<RowBatch, void, undefined> {
   const waiting = createQueue()
   let rejects: Reject[] = []
@@ -66,7 +69,7 @@ export async function* mergeRows(
   let unread = 0
 
   async function* unknown(): AsyncGenerator<Document, void, undefined> {
-    for await (const batch of batches(records)) {
+    for await (const batch of batches(records, timer)) {
       if (stop?.begun.aborted) {
         unread = batch.length
         return
@@ -187,16 +190,25 @@ function merged(entries: readonly Entry[], made: Float32Array, dimensions: numbe
 
 async function* batches(
   records: AsyncIterable<SourceRecord>,
+  timer: JobTimer | undefined,
 ): AsyncGenerator<SourceRecord[], void, undefined> {
   let batch: SourceRecord[] = []
   let characters = 0
-  for await (const record of records) {
-    batch.push(record)
-    if (record.kind === 'document') characters += record.text.length
-    if (batch.length < LOOK_UP_RECORDS && characters < LOOK_UP_CHARACTERS) continue
-    yield batch
-    batch = []
-    characters = 0
+  // One measurement for a batch: a measurement for each record would cost more than many records.
+  let reading = timer?.enter('source')
+  try {
+    for await (const record of records) {
+      batch.push(record)
+      if (record.kind === 'document') characters += record.text.length
+      if (batch.length < LOOK_UP_RECORDS && characters < LOOK_UP_CHARACTERS) continue
+      reading?.[Symbol.dispose]()
+      yield batch
+      reading = timer?.enter('source')
+      batch = []
+      characters = 0
+    }
+  } finally {
+    reading?.[Symbol.dispose]()
   }
   if (batch.length > 0) yield batch
 }

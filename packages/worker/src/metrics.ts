@@ -2,7 +2,7 @@
 // (read at each scrape), the end of each job, events of the queue, and transient errors of the
 // store.
 
-import type { Endpoint, Outcome, ReplicaCounts } from '@reembed/endpoint'
+import { type Endpoint, type Outcome, REPLICA_STATES, type ReplicaStatus } from '@reembed/endpoint'
 import type { ConsumerEvent } from '@reembed/queue'
 import { ERROR_CODES, ReembedError } from '@reembed/shared'
 import { onTransientStoreError, TRANSIENT_STORE_ERRORS } from '@reembed/store'
@@ -15,10 +15,9 @@ export interface WorkerMetrics extends Disposable {
   /** Sets the source of the limit and of the inputs in flight. */
   watchLimiter(read: () => { readonly limit: number; readonly inFlight: number }): void
   /**
-   * Sets the source of the number of replicas by state; undefined where replicas are not addressed
-   * individually.
+   * Sets the source of the replicas; undefined where replicas are not addressed individually.
    */
-  watchReplicas(read: () => ReplicaCounts | undefined): void
+  watchReplicas(read: () => readonly ReplicaStatus[] | undefined): void
   recordJob(made: JobResult, seconds: number): void
   recordEvent(event: ConsumerEvent): void
 }
@@ -46,7 +45,6 @@ const OUTCOMES: readonly Outcome['kind'][] = [
   'wrong_model',
   'unsupported',
 ]
-const REPLICA_STATES = ['in_use', 'ejected', 'quarantined', 'unreachable'] as const
 const JOB_OUTCOMES = ['done', 'delayed', 'requeued', 'failed', 'stalled'] as const
 const REQUEST_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
 const JOB_SECONDS = [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600]
@@ -171,8 +169,10 @@ export function createWorkerMetrics(registry: Registry, concurrency: number): Wo
     },
     watchReplicas(read) {
       registry.collect(() => {
-        const counts = read()
-        if (counts) for (const state of REPLICA_STATES) replicas.set(counts[state], { state })
+        const all = read()
+        if (all === undefined) return
+        for (const state of REPLICA_STATES)
+          replicas.set(all.filter(replica => replica.state === state).length, { state })
       })
     },
     recordJob(made, seconds) {

@@ -22,7 +22,7 @@ import type { OpenRun } from './run-cache.ts'
 
 export interface ProcessJobContext
   extends Pick<JobContext, 'reportDocuments' | 'signal'>,
-    Pick<ShardInput, 'now' | 'stop' | 'ids' | 'onAnswered'> {
+    Pick<ShardInput, 'now' | 'stop' | 'ids' | 'timer' | 'onAnswered'> {
   /** Required for runs with a budget; without it, jobs of such runs end as `stopped`. */
   readonly budgets?: JobBudgets | undefined
 }
@@ -85,7 +85,8 @@ async function embed(
   // it.
   try {
     if (budgets === undefined) return { status: 'stopped' }
-    await using budget = await budgets.reserve(run, runState)
+    const reserving = budgets.reserve(run, runState)
+    await using budget = await (input.timer?.during('redis', reserving) ?? reserving)
     return await keep(input, await build(budget))
   } catch (error) {
     if (!(error instanceof ReembedError) || error.code !== 'RUN_STOPPED') throw error

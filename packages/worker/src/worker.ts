@@ -17,6 +17,7 @@ import {
 import { deadlines, messageOf, type ReembedError, systemClock } from '@reembed/shared'
 import type { S3Options } from '@reembed/store'
 import { type Attributes, type Logger, type Registry, tracing } from '@reembed/telemetry'
+import { createActivityMeter } from './activity.ts'
 import { createJobBudgets } from './budget.ts'
 import { createEmbedder } from './embedder.ts'
 import { createWorkerHealth, unreadyReason } from './health.ts'
@@ -117,9 +118,11 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     redis,
     parseTargets(options.endpoint, options.endpointOptions).name,
   )
+  const activity = createActivityMeter()
   const probe = (stop: AbortSignal) => probeEndpoint(options.endpoint, options.endpointOptions ?? {}, stop)
   const embedder = createEmbedder(options.endpoint, options.endpointOptions, {
     metrics,
+    activity,
     coordinator,
     worker: name,
     onReplica,
@@ -149,12 +152,14 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
 
   async function makeShard(job: Job, context: JobContext): Promise<void> {
     const startedMs = performance.now()
+    using timer = activity.begin()
     const run = await runs.open(job)
     seenOutputs.add(job.output)
     const made = await processJob(job, run, embedder, {
       ...context,
       budgets,
       ids,
+      timer,
       onAnswered() {
         health.answered()
         suspension?.update()
@@ -189,7 +194,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       unreadTokens: unread?.tokens ?? 0,
     }
     // A concurrent writer reports its own shard.
-    if (made.status !== 'already_exists') await context.reportFinished(counts)
+    if (made.status !== 'already_exists') await timer.during('redis', context.reportFinished(counts))
     tracing()?.annotate(inSpan(made.status, counts))
     log.info({ ...facts, ...counts, reused, status: made.status }, 'shard finished')
   }
@@ -245,7 +250,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
 
   const sendHeartbeat = (): void => {
     const endpoint = unreadyReason(health) ?? embedder.state
-    const sent = consumer.heartbeat({ worker: name, endpoint })
+    const sent = consumer.heartbeat({ worker: name, endpoint, activity: activity.read(embedder) })
     sent.then(
       () => {
         heardMs = performance.now()

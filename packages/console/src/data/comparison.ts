@@ -3,7 +3,7 @@
 
 import { compareVersions, type VersionComparison } from '@reembed/evaluate'
 import { type Manifest, readManifest } from '@reembed/protocol'
-import { isRunId, messageOf } from '@reembed/shared'
+import { isRunId, messageOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 
 /** Two finished runs, compared. */
@@ -18,7 +18,7 @@ export type ComparisonState =
   /** The address names no two runs. */
   | { readonly state: 'unset' }
   | { readonly state: 'running'; readonly bytes: number }
-  | { readonly state: 'failed'; readonly message: string }
+  | { readonly state: 'failed'; readonly message: string; readonly untilMs?: number }
   | { readonly state: 'done'; readonly runs: ComparedRuns }
 
 export interface ComparisonReader {
@@ -28,9 +28,13 @@ export interface ComparisonReader {
 
 /** Comparisons that are kept; one holds the worst queries and the changed documents. */
 const KEPT = 5
+/**
+ * A store that does not answer fails a comparison; a reader of its page starts it again after this.
+ */
+const FAILED_MS = 30_000
 
 /** @param signal ends a comparison in progress */
-export function createComparisonReader(signal: AbortSignal): ComparisonReader {
+export function createComparisonReader(signal: AbortSignal, now: () => number = Date.now): ComparisonReader {
   const known = new Map<string, ComparisonState>()
   let last: Promise<void> = Promise.resolve()
 
@@ -46,7 +50,10 @@ export function createComparisonReader(signal: AbortSignal): ComparisonReader {
         const comparison = await compareVersions(store, before, after, { signal })
         known.set(key, { state: 'done', runs: { before, after, comparison } })
       } catch (error) {
-        known.set(key, { state: 'failed', message: messageOf(error) })
+        // Two runs without a common document stay so.
+        const isFinal = error instanceof ReembedError && error.code === 'USAGE'
+        const untilMs = isFinal ? Number.POSITIVE_INFINITY : now() + FAILED_MS
+        known.set(key, { state: 'failed', message: messageOf(error), untilMs })
       }
       for (const oldest of known.keys()) if (known.size > KEPT) known.delete(oldest)
     })
@@ -58,7 +65,9 @@ export function createComparisonReader(signal: AbortSignal): ComparisonReader {
       if (a === null || b === null) return { state: 'unset' }
       if (!isRunId(a) || !isRunId(b)) return { state: 'failed', message: 'name two runs by their whole ids' }
       const key = `${store.url} ${a} ${b}`
-      return known.get(key) ?? start(store, a, b, key)
+      const found = known.get(key)
+      const isOver = found?.state === 'failed' && (found.untilMs ?? 0) <= now()
+      return found === undefined || isOver ? start(store, a, b, key) : found
     },
   }
 }

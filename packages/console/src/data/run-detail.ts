@@ -8,6 +8,7 @@ import { createMemo, shardOfKey, shardPrefix } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { RunEvent } from './samples.ts'
 import { finishedShardStates } from './shard-cells.ts'
+import { readVersionFigures, type VersionFigures } from './version-figures.ts'
 
 /** Documents and tokens of the shards that were put in one stretch of time. */
 export interface RatePoint {
@@ -31,6 +32,8 @@ export interface RunDetails {
   /** The first rejects of each reason. Reads receipts until each reason has its samples. */
   rejectSamples(store: Store, run: string, reasons: readonly string[]): Promise<readonly RejectSample[]>
   versions(store: Store, current: number | undefined): Promise<readonly PublishedVersion[]>
+  /** Scores and cost of the newest versions, oldest first. */
+  versionFigures(store: Store, current: number | undefined): Promise<readonly VersionFigures[]>
 }
 
 const KEPT = 20
@@ -46,6 +49,7 @@ export function createRunDetails(): RunDetails {
   const recorded = createMemo<string, readonly RunEvent[]>({ max: KEPT })
   const rejects = createMemo<string, readonly RejectSample[]>({ max: KEPT })
   const versions = createMemo<string, readonly PublishedVersion[]>({ max: KEPT })
+  const figures = createMemo<string, readonly VersionFigures[]>({ max: KEPT })
 
   const details: RunDetails = {
     shardStates: (store, manifest) =>
@@ -63,6 +67,10 @@ export function createRunDetails(): RunDetails {
       current === undefined
         ? Promise.resolve([])
         : versions.get(`${store.url} ${current}`, () => listVersions(store)),
+    versionFigures: (store, current) =>
+      figures.get(`${store.url} ${current}`, async () =>
+        readVersionFigures(store, await details.versions(store, current)),
+      ),
   }
   return details
 }

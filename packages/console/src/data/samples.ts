@@ -2,6 +2,7 @@
 // saw between two samples.
 
 import type { RunStatus } from '@reembed/producer'
+import type { WorkerActivity, WorkerState } from '@reembed/queue'
 
 /** One sample of a run. */
 export interface Sample {
@@ -13,13 +14,22 @@ export interface Sample {
   readonly delayed: number
   readonly failed: number
   readonly workers: number
+  /** Inputs that the workers may have in flight at the endpoint, and those that they have. */
+  readonly limit: number
+  readonly inFlight: number
+  /** Of the replies in the last ten seconds; null without any. */
+  readonly queueMs: number | null
+  readonly p50Ms: number | null
+  readonly p99Ms: number | null
+  /** Requests that the endpoint refused, per second. */
+  readonly refused: number
 }
 
 /** A change of a run. */
 export interface RunEvent {
   readonly atMs: number
   /** `lost`: a worker without a heartbeat; it left or died. */
-  readonly kind: 'state' | 'worker' | 'lost' | 'endpoint' | 'record' | 'version'
+  readonly kind: 'state' | 'worker' | 'lost' | 'endpoint' | 'replica' | 'record' | 'version'
   readonly text: string
 }
 
@@ -77,12 +87,45 @@ export function createHistoryKeeper(): HistoryKeeper {
 function sampled({ documentsDone, cost, queue }: RunStatus, atMs: number): Sample[] {
   if (queue === undefined) return []
   const { jobs, workers } = queue
-  return [{ atMs, documents: documentsDone, tokens: cost.tokens ?? 0, ...jobs, workers: workers.length }]
+  return [
+    {
+      atMs,
+      documents: documentsDone,
+      tokens: cost.tokens ?? 0,
+      ...jobs,
+      workers: workers.length,
+      ...requestFigures(workers.flatMap(({ activity }) => activity ?? [])),
+    },
+  ]
+}
+
+/** Seconds over which a worker counts its requests. */
+const REQUEST_SECONDS = 10
+
+/** The figures of all workers: sums, means weighted by replies, and the highest p99. */
+function requestFigures(all: readonly WorkerActivity[]) {
+  const sum = (of: (one: WorkerActivity) => number): number => all.reduce((total, one) => total + of(one), 0)
+  const mean = (of: (requests: WorkerActivity['requests']) => number | null): number | null => {
+    const stating = all.filter(({ requests }) => of(requests) !== null && requests.answered > 0)
+    const replies = stating.reduce((total, { requests }) => total + requests.answered, 0)
+    const weighted = stating.map(({ requests }) => (of(requests) ?? 0) * requests.answered)
+    return replies === 0 ? null : weighted.reduce((total, each) => total + each, 0) / replies
+  }
+  const slowest = all.flatMap(({ requests }) => requests.p99Ms ?? [])
+  return {
+    limit: sum(one => one.limit),
+    inFlight: sum(one => one.inFlight),
+    queueMs: mean(({ queueMs }) => queueMs),
+    p50Ms: mean(({ p50Ms }) => p50Ms),
+    p99Ms: slowest.length === 0 ? null : Math.max(...slowest),
+    refused: sum(({ requests }) => requests.refused) / REQUEST_SECONDS,
+  }
 }
 
 function changes(before: RunStatus, after: RunStatus, atMs: number): RunEvent[] {
   const events: RunEvent[] = []
-  if (before.sentence !== after.sentence) events.push({ atMs, kind: 'state', text: after.sentence })
+  if (withoutNumbers(before.sentence) !== withoutNumbers(after.sentence))
+    events.push({ atMs, kind: 'state', text: after.sentence })
   if (before.queue === undefined || after.queue === undefined) return events
   const [then, now] = [before.queue.workers, after.queue.workers].map(
     workers => new Map(workers.map(({ worker, endpoint }) => [worker, endpoint])),
@@ -95,8 +138,46 @@ function changes(before: RunStatus, after: RunStatus, atMs: number): RunEvent[] 
   }
   for (const worker of then.keys())
     if (!now.has(worker)) events.push({ atMs, kind: 'lost', text: `worker ${worker} sends no heartbeat` })
-  return events
+  return [...events, ...replicaChanges(before.queue.workers, after.queue.workers, atMs)]
 }
+
+/** A replica that left the state in which the same worker saw it, or is new, or was removed. */
+function replicaChanges(
+  before: readonly WorkerState[],
+  after: readonly WorkerState[],
+  atMs: number,
+): RunEvent[] {
+  const [then, now] = [replicaStates(before), replicaStates(after)]
+  if (then.size === 0 || now.size === 0) return []
+  const changed = [...now].filter(([replica, { state }]) => then.get(replica)?.state !== state)
+  const gone = [...then.keys()].filter(replica => !now.has(replica))
+  return [
+    ...changed.map(([replica, { state, reason }]): RunEvent => {
+      const text = `replica ${replica} ${state.replace('_', ' ')}${reason === undefined ? '' : `: ${reason}`}`
+      return { atMs, kind: 'replica', text }
+    }),
+    ...gone.map((replica): RunEvent => ({ atMs, kind: 'replica', text: `replica ${replica} removed` })),
+  ]
+}
+
+/** The replicas as the workers see them: the worst state of each. */
+export function replicaStates(
+  workers: readonly WorkerState[],
+): Map<string, { readonly state: string; readonly reason: string | undefined; readonly workers: number }> {
+  const found: ReturnType<typeof replicaStates> = new Map()
+  for (const { activity } of workers) {
+    for (const { replica, state, reason } of activity?.replicas ?? []) {
+      const known = found.get(replica)
+      const same = known?.state === state ? known.workers : 0
+      if (known === undefined || known.state === 'in_use' || known.state === state)
+        found.set(replica, { state, reason, workers: same + 1 })
+    }
+  }
+  return found
+}
+
+/** 'waiting: no connection, 2 s' and 'waiting: no connection, 8 s' are no change. */
+const withoutNumbers = (sentence: string): string => sentence.replace(/\d+/g, '#')
 
 /** The state without its figures: 'warming, 41 s' and 'warming, 42 s' are no change. */
 const stateOf = (endpoint: string): string => endpoint.split(/[,:;(]/, 1)[0] ?? endpoint

@@ -1,6 +1,7 @@
 // One shard: its receipt, or why it has none.
 
 import { type Plan, type Receipt, readSliceSegment, requirePlan } from '@reembed/protocol'
+import type { JobAttempts } from '@reembed/queue'
 import { readReceipt } from '@reembed/shard'
 import { shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
@@ -15,18 +16,20 @@ export interface ShardDetail {
   readonly source: readonly { readonly key: string; readonly start: number; readonly end: number }[]
   /** The last error of its job, if it has no attempts left. */
   readonly failure: string | undefined
+  /** Undefined if Redis holds no job of it. */
+  readonly attempts: JobAttempts | undefined
 }
 
 /**
  * Reads the receipt and the slice of a shard.
- * @param failureOf the last error of the shard's job
+ * @param job what Redis knows about the shard's job
  * @returns undefined for a number that is no shard of the run
  */
 export async function readShardDetail(
   store: Store,
   run: string,
   shard: number,
-  failureOf: (shard: number) => string | undefined,
+  job: Pick<ShardDetail, 'failure' | 'attempts'>,
 ): Promise<ShardDetail | undefined> {
   const plan = await requirePlan(store, run)
   if (!Number.isInteger(shard) || shard < 0 || shard >= plan.shards) return undefined
@@ -39,7 +42,7 @@ export async function readShardDetail(
     receipt: read?.receipt,
     bytes: found?.size,
     source: await sliceOf(store, plan, shard),
-    failure: failureOf(shard),
+    ...job,
   }
 }
 

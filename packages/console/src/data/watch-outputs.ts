@@ -41,11 +41,13 @@ export interface WatchedRun {
 }
 
 /** The part of the queue that the console reads. */
-export type ConsoleQueue = QueueView & Pick<QueueReader, 'openShards'>
+export type ConsoleQueue = QueueView & Pick<QueueReader, 'openShards' | 'attempts'>
 
 export interface OutputsWatch {
   readonly outputs: readonly OutputState[]
   history(output: string, run: string): History
+  /** Reads every output now, after an action. */
+  refresh(): Promise<void>
   /** Calls `listener` after each poll. Returns how to stop. */
   subscribe(listener: () => void): () => void
 }
@@ -162,6 +164,12 @@ export function watchOutputs(
   return {
     outputs,
     history: keeper.of,
+    async refresh() {
+      // The poll in progress may have read before the action.
+      await polling
+      polls = 0
+      await poll()
+    },
     subscribe(listener) {
       listeners.add(listener)
       return () => listeners.delete(listener)

@@ -32,11 +32,13 @@ function queryCard(
 <details id="answers-${query}"${isOpen && html` open`}><summary>Both top ${top}</summary><div class="sides">${side('Before', before.answers, after.answers, 'lost', texts)}${side('After', after.answers, before.answers, 'new', texts)}</div></details></li>`
 }
 
+type ShownAnswer = Pick<Answer, 'id' | 'score' | 'relevant'>
+
 /** One top ten; documents that the other one lacks are marked by a sign and a colour. */
-function side(
+export function side(
   title: string,
-  answers: readonly Answer[],
-  others: readonly Answer[],
+  answers: readonly ShownAnswer[],
+  others: readonly Pick<Answer, 'id'>[],
   mark: 'lost' | 'new',
   texts: ReadonlyMap<string, string>,
 ): Html {

@@ -6,18 +6,35 @@ import type { ComparedRuns, ComparisonState } from '../data/comparison.ts'
 import type { OutputState } from '../data/watch-outputs.ts'
 import { costsAndHealth, decision, neighbourChanges } from './compare-figures.ts'
 import { worstQueries } from './compare-queries.ts'
+import { type ComparedSearch, searchBoth } from './compare-search.ts'
 import { gateTable } from './gates.ts'
 import { type Html, html } from './html.ts'
 import type { Links } from './links.ts'
 import { type Page, type Section, shortId } from './parts.ts'
 import { thresholdTable } from './thresholds.ts'
 
-export function comparePage(output: OutputState, state: ComparisonState, links: Links): Page {
+/**
+ * @param search the text searched in both runs: null if none was given, undefined if the console
+ * has no endpoint
+ */
+export function comparePage(
+  output: OutputState,
+  state: ComparisonState,
+  links: Links,
+  search?: ComparedSearch | null,
+): Page {
   const head = {
     id: 'head',
     body: html`<h1>Compare <small class="url">${output.store.url}</small></h1>${choice(output, state, links)}`,
   }
-  if (state.state === 'done') return { title: 'Compare', sections: [head, ...comparedSections(state.runs)] }
+  if (state.state === 'done') {
+    const { before, after } = state.runs
+    const { url } = output.store
+    const target = { path: pathOf(links, url), output: url, a: before.run, b: after.run }
+    const searched =
+      search === undefined ? [] : [{ id: 'search', body: searchBoth(search ?? undefined, target) }]
+    return { title: 'Compare', sections: [head, ...comparedSections(state.runs), ...searched] }
+  }
   return { title: 'Compare', sections: [head, { id: 'progress', body: progressText(state) }] }
 }
 
@@ -33,6 +50,8 @@ export const comparedSections = (
   { id: 'neighbours', body: neighbourChanges(runs) },
   { id: 'health', body: costsAndHealth(runs) },
 ]
+
+const pathOf = (links: Links, output: string): string => links.compare(output).split('?')[0] ?? ''
 
 function progressText(state: Exclude<ComparisonState, { state: 'done' }>): Html {
   if (state.state === 'unset') return html``
@@ -51,5 +70,5 @@ function choice({ runs, current, store }: OutputState, state: ComparisonState, l
       ({ status: { run, state: runState, version, model } }) =>
         html`<option value="${run}"${run === selected && html` selected`}>${shortId(run)} ${version === undefined ? runState : `version ${version}`} ${model?.id ?? ''}</option>`,
     )
-  return html`<form action="${links.compare(store.url).split('?')[0] ?? ''}" class="inline"><input type="hidden" name="output" value="${store.url}"><label>Old <select name="a">${options(before)}</select></label> <label>New <select name="b">${options(after)}</select></label> <button>Compare</button></form>`
+  return html`<form action="${pathOf(links, store.url)}" class="inline"><input type="hidden" name="output" value="${store.url}"><label>Old <select name="a">${options(before)}</select></label> <label>New <select name="b">${options(after)}</select></label> <button>Compare</button></form>`
 }

@@ -22,13 +22,19 @@ export function documentOf(page: Page, path: string): Html {
 <main id="main" tabindex="-1">${page.sections.map(sectionHtml)}</main></body></html>`
 }
 
-/** Asks for the token. */
-export const signInPage = (wrong: boolean): Page => ({
+/** Asks for a token; the one for actions also needs a name, which is recorded with them. */
+export const signInPage = ({
+  isWrong,
+  hasActions,
+}: {
+  readonly isWrong: boolean
+  readonly hasActions: boolean
+}): Page => ({
   title: 'Sign in',
   sections: [
     {
       id: 'sign-in',
-      body: html`<h1>Sign in</h1>${wrong && html`<p class="problem" role="alert">This is not the token.</p>`}<form method="post" action="/sign-in" class="card"><label>Token <input name="token" type="password" autocomplete="current-password" required autofocus></label> <button>Sign in</button></form>`,
+      body: html`<h1>Sign in</h1>${isWrong && html`<p class="problem" role="alert">This is not the token${hasActions && ', or the name that the token for actions needs is missing'}.</p>`}<form method="post" action="/sign-in" class="card">${hasActions && html`<label>Your name, recorded with what you do <input name="name" autocomplete="name" maxlength="100"></label> `}<label>Token <input name="token" type="password" autocomplete="current-password" required autofocus></label> <button>Sign in</button></form>`,
     },
   ],
 })

@@ -2,21 +2,33 @@
 
 import type { RunStatus } from '@reembed/producer'
 import { count, dollars, modelText } from '@reembed/render'
+import type { NextTick } from '../data/next-ticks.ts'
 import type { OutputState } from '../data/watch-outputs.ts'
 import { type Html, html } from './html.ts'
 import type { Links } from './links.ts'
 import { facts, type Page, pill, type Section, shortId, stateSentence, time } from './parts.ts'
 import { progressBar } from './progress.ts'
 
-export function outputsPage(outputs: readonly OutputState[], links: Links): Page {
-  const cards = outputs.map((output, i): Section => ({ id: `output-${i}`, body: card(output, links) }))
+/** @param ticks the schedules of an output */
+export function outputsPage(
+  outputs: readonly OutputState[],
+  links: Links,
+  ticks: (output: string) => readonly NextTick[] = () => [],
+): Page {
+  const cards = outputs.map(
+    (output, i): Section => ({ id: `output-${i}`, body: card(output, links, ticks(output.store.url)) }),
+  )
   return {
     title: 'Outputs',
     sections: [{ id: 'head', body: html`<h1>Outputs</h1>` }, ...cards],
   }
 }
 
-function card({ store, runs, planning, current, readMs, problem }: OutputState, links: Links): Html {
+function card(
+  { store, runs, planning, current, readMs, problem }: OutputState,
+  links: Links,
+  ticks: readonly NextTick[],
+): Html {
   const published = runs.find(({ status }) => status.run === current?.run)?.status
   const open = runs.map(({ status }) => status).filter(status => isOpen(status))
   return html`<article class="card"><h2>${nameOf(store.url)} <small class="url">${store.url}</small></h2>
@@ -33,6 +45,7 @@ ${
     ['Since', current.at === undefined ? '–' : time(Date.parse(current.at), 'ago')],
   ])
 }
+${ticks.map(({ schedule: { name, cron, timezone, when }, atMs }) => html`<p class="tick">Next run of schedule <b>${name}</b>: ${time(atMs)} <small>${cron} ${timezone}, ${when.replace('_', ' ')}</small></p>`)}
 ${planning.map(({ state, sentence, planner }) => html`<div class="open"><p>${pill(state)} <span class="why">${sentence.slice(state.length + 1)}, by ${planner}</span></p></div>`)}
 ${open.map(
   status =>

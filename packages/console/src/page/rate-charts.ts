@@ -34,7 +34,7 @@ export function rateCharts({ status, history, rates }: RunView): Html {
     const samples = thinned(history.samples)
     const shown = samples.slice(1)
     const markers = history.events
-      .filter(({ kind, text }) => kind === 'lost' || kind === 'endpoint' || isTrouble(kind, text))
+      .filter(({ kind, text }) => /^(lost|worker|endpoint|replica)$/.test(kind) || isTrouble(kind, text))
       .map(({ atMs, text }) => ({ atMs, text }))
     const common = { times: shown.map(({ atMs }) => atMs), markers }
     return html`<h2>Rates</h2><div class="charts">${rateOf(common, name => perSecond(samples, name))}${chart({
@@ -47,7 +47,7 @@ export function rateCharts({ status, history, rates }: RunView): Html {
         { name: 'waiting', colour: 3, values: shown.map(({ waiting }) => waiting) },
         { name: 'workers', colour: 2, values: shown.map(({ workers }) => workers) },
       ],
-    })}</div>`
+    })}${endpointCharts(shown, common)}</div>`
   }
   if (rates.length < 3) return html``
   const times = rates.slice(1).map(({ atMs }) => atMs)
@@ -56,6 +56,41 @@ export function rateCharts({ status, history, rates }: RunView): Html {
   )
   return html`<h2>Rates</h2><p>By the times at which the store got the shards.</p><div class="charts">${charts}</div>`
 }
+
+/** How busy the endpoint is; nothing for workers that do not state it. */
+function endpointCharts(shown: readonly Sample[], common: Pick<Chart, 'times' | 'markers'>): Html {
+  if (!shown.some(({ limit }) => limit > 0)) return html``
+  return html`${chart({
+    ...common,
+    format: short,
+    id: 'chart-limit',
+    title: 'Inputs at the endpoint',
+    series: [
+      { name: 'in flight', colour: 1, values: shown.map(({ inFlight }) => inFlight) },
+      { name: 'limit', colour: 3, values: shown.map(({ limit }) => limit) },
+    ],
+  })}${chart({
+    ...common,
+    format: milliseconds,
+    id: 'chart-requests',
+    title: 'Time of requests',
+    series: [
+      { name: 'p50', colour: 1, values: shown.map(({ p50Ms }) => p50Ms) },
+      { name: 'p99', colour: 2, values: shown.map(({ p99Ms }) => p99Ms) },
+      { name: 'in its queue', colour: 3, values: shown.map(({ queueMs }) => queueMs) },
+    ],
+  })}${chart({
+    ...common,
+    format: short,
+    id: 'chart-refused',
+    title: 'Refusals of the endpoint per second',
+    series: [{ name: 'refusals/s', colour: 2, values: shown.map(({ refused }) => refused) }],
+  })}`
+}
+
+/** '820 ms', '2.5 s' */
+const milliseconds = (ms: number): string =>
+  ms >= 1_000 ? `${(ms / 1000).toFixed(1)} s` : `${ms < 10 ? Number(ms.toFixed(1)) : Math.round(ms)} ms`
 
 const isTrouble = (kind: string, text: string): boolean =>
   kind === 'state' && /^(waiting|paused|held|failed|abandoned|cancelled)/.test(text)

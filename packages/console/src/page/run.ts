@@ -1,10 +1,14 @@
 // The page of a run, in the order in which a reader asks: its state, what to do, how far it is,
 // what limits it, its shards, its rates, its workers, its rejects, its history.
 
+import type { WorkerState } from '@reembed/queue'
 import { count, counted, describeRunStatus, modelText } from '@reembed/render'
-import { limitingFactor } from '../data/bottleneck.ts'
+import { replicaStates } from '../data/samples.ts'
+import type { Viewer } from '../server/session.ts'
+import { actionForms } from './action-forms.ts'
 import { gateTable } from './gates.ts'
 import { type Html, html } from './html.ts'
+import { limits } from './limits.ts'
 import type { Links } from './links.ts'
 import { type CommandOf, nextSteps } from './next-steps.ts'
 import { facts, type Page, type Section, stateSentence, time } from './parts.ts'
@@ -17,14 +21,16 @@ import { shardMap } from './shard-map.ts'
 /**
  * @param links addresses of other pages; a report has none
  * @param commandOf the commands that the page offers to copy
+ * @param viewer the reader, with its rights
  */
-export function runPage(view: RunView, links?: Links, commandOf?: CommandOf): Page {
+export function runPage(view: RunView, links?: Links, commandOf?: CommandOf, viewer?: Viewer): Page {
   const { status } = view
   const sections: Section[] = [
     { id: 'state', body: head(view) },
     nextSteps(view, links, commandOf),
+    ...(viewer ? [actionForms(status, view.output, viewer)] : []),
     { id: 'progress', body: progressBar(status) },
-    { id: 'limit', body: limits(view) },
+    { id: 'limit', body: limits(status) },
     { id: 'shards', body: shards(view, links) },
     { id: 'shard', body: shardDetail(view.shard) },
     { id: 'charts', body: rateCharts(view) },
@@ -44,13 +50,6 @@ function head({ status, output, problem }: RunView): Html {
 ${problem && html`<p class="problem" role="alert">The store does not answer: ${problem.text}. ${problem.readMs === undefined ? 'Nothing was read yet.' : html`Shown is what it held at ${time(problem.readMs)}.`}</p>`}`
 }
 
-function limits({ status }: RunView): Html {
-  const factor = limitingFactor(status)
-  return factor === undefined
-    ? html``
-    : html`<h2>What limits the run</h2><p>${factor.sentence}</p>${factor.figures.length > 0 && facts(factor.figures)}`
-}
-
 function shards({ cells, output, status }: RunView, links: Links | undefined): Html {
   return cells === undefined
     ? html``
@@ -68,7 +67,17 @@ function workers({ status: { queue } }: RunView): Html {
           ({ worker, endpoint, atMs }) =>
             html`<tr><td>${worker}</td><td>${endpoint}</td><td>${time(atMs, 'clock')}</td></tr>`,
         )}</tbody></table></div>${others !== '' && html`<p>${others}</p>`}`
-  }${failures.map(({ shard, reason }) => html`<p class="warnline">Shard ${shard} failed: ${reason}</p>`)}`
+  }${replicas(serving)}${failures.map(({ shard, reason }) => html`<p class="warnline">Shard ${shard} failed: ${reason}</p>`)}`
+}
+
+/** The replicas of the endpoint, as the workers see them. */
+function replicas(serving: readonly WorkerState[]): Html {
+  const found = [...replicaStates(serving)].sort(([a], [b]) => a.localeCompare(b))
+  if (found.length === 0) return html``
+  return html`<h3>Replicas of the endpoint</h3><div class="scroll" tabindex="0" role="region" aria-label="Replicas"><table><thead><tr><th>Replica</th><th>State</th><th>Reason</th></tr></thead><tbody>${found.map(
+    ([replica, { state, reason }]) =>
+      html`<tr><td>${replica}</td><td${state !== 'in_use' && html` class="warnline"`}>${state.replace('_', ' ')}</td><td>${reason ?? '–'}</td></tr>`,
+  )}</tbody></table></div>`
 }
 
 function rejects(

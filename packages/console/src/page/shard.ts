@@ -8,7 +8,7 @@ import { facts, time } from './parts.ts'
 export function shardDetail(shard: ShardDetail | null | undefined): Html {
   if (shard === undefined) return html``
   if (shard === null) return html`<h2>Shard</h2><p class="warnline">The run has no shard of this number.</p>`
-  const { receipt, failure, source, key, bytes: size } = shard
+  const { receipt, failure, attempts, source, key, bytes: size } = shard
   const rows: [Value, Value][] = [['Object', html`<span class="id">${key}</span>`]]
   if (receipt === undefined)
     rows.push(['State', failure === undefined ? 'its object is not in the store yet' : `failed: ${failure}`])
@@ -34,6 +34,11 @@ export function shardDetail(shard: ShardDetail | null | undefined): Html {
               html`<li><span class="id">${id ?? 'without an id'}</span>: ${reason}: ${message}</li>`,
           )}</ul>`,
       ])
+  }
+  if (attempts !== undefined) {
+    const { started, counted: made, lastError } = attempts
+    rows.push(['Attempts', `${count(started)} started, ${count(made)} counted`])
+    if (lastError !== undefined && failure === undefined) rows.push(['Last error', lastError])
   }
   rows.push([
     'Source',

@@ -1,15 +1,18 @@
 // The versions of an output: what was published when, by which actor, why and despite what.
 
 import type { PublishedVersion } from '@reembed/producer'
+import type { VersionFigures } from '../data/version-figures.ts'
 import type { OutputState } from '../data/watch-outputs.ts'
 import { type Html, html } from './html.ts'
 import type { Links } from './links.ts'
 import { type CommandOf, stepLines } from './next-steps.ts'
 import { type Page, shortId, time } from './parts.ts'
+import { versionFigures } from './version-figures.ts'
 
 export function versionsPage(
   { store, problem }: OutputState,
   versions: readonly PublishedVersion[],
+  figures: readonly VersionFigures[],
   links: Links,
   commandOf?: CommandOf,
 ): Page {
@@ -20,6 +23,7 @@ export function versionsPage(
         id: 'head',
         body: html`<h1>Versions <small class="url">${store.url}</small></h1>${problem !== undefined && html`<p class="problem" role="alert">The store does not answer: ${problem}</p>`}`,
       },
+      { id: 'figures', body: versionFigures(figures) },
       {
         id: 'versions',
         body:

@@ -6,8 +6,11 @@ import { messageOf } from '@reembed/shared'
 import { type Page, sectionHtml } from '../page/parts.ts'
 
 export interface EventStreams {
-  /** Sends the page to this reader now, and its changes after each poll, until it disconnects. */
-  open(response: ServerResponse, read: () => Promise<Page | undefined>): void
+  /**
+   * Sends the page to this reader now, and its changes after each poll, until it disconnects.
+   * @param key readers with the same key get the same page, which is made once after each poll
+   */
+  open(response: ServerResponse, read: () => Promise<Page | undefined>, key: string): void
   /** Sends what changed to every reader. */
   publish(): void
   close(): void
@@ -23,9 +26,21 @@ const MAX_READERS = 200
 interface Reader {
   readonly response: ServerResponse
   readonly read: () => Promise<Page | undefined>
+  readonly key: string
   readonly sent: Map<string, string>
   isReading: boolean
 }
+
+interface RenderedPage {
+  readonly title: string
+  readonly sections: readonly { readonly id: string; readonly html: string }[]
+}
+
+const rendered = (page: Page | undefined): RenderedPage | undefined =>
+  page && {
+    title: page.title,
+    sections: page.sections.map(section => ({ id: section.id, html: sectionHtml(section).text })),
+  }
 
 export function createEventStreams(): EventStreams {
   const readers = new Set<Reader>()
@@ -34,15 +49,15 @@ export function createEventStreams(): EventStreams {
   }, BEAT_MS)
   beat.unref()
 
-  async function send(reader: Reader): Promise<void> {
+  async function send(reader: Reader, made: Map<string, Promise<RenderedPage | undefined>>): Promise<void> {
     if (reader.isReading) return
     reader.isReading = true
     try {
-      const page = await reader.read()
+      const rendering = made.get(reader.key) ?? reader.read().then(rendered)
+      made.set(reader.key, rendering)
+      const page = await rendering
       if (page === undefined) return
-      const changed = page.sections
-        .map(section => ({ id: section.id, html: sectionHtml(section).text }))
-        .filter(({ id, html }) => reader.sent.get(id) !== html)
+      const changed = page.sections.filter(({ id, html }) => reader.sent.get(id) !== html)
       for (const { id, html } of changed) reader.sent.set(id, html)
       const ids = page.sections.map(({ id }) => id)
       if (changed.length > 0) write(reader, 'page', { title: page.title, ids, sections: changed })
@@ -63,20 +78,21 @@ export function createEventStreams(): EventStreams {
   }
 
   return {
-    open(response, read) {
+    open(response, read, key) {
       if (readers.size >= MAX_READERS) {
         response.writeHead(503, { 'retry-after': '10' }).end('too many readers\n')
         return
       }
-      const reader: Reader = { response, read, sent: new Map(), isReading: false }
+      const reader: Reader = { response, read, key, sent: new Map(), isReading: false }
       response.writeHead(200, { 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' })
       response.write('retry: 2000\n\n')
       readers.add(reader)
       response.on('close', () => readers.delete(reader))
-      void send(reader)
+      void send(reader, new Map())
     },
     publish() {
-      for (const reader of readers) void send(reader)
+      const made = new Map<string, Promise<RenderedPage | undefined>>()
+      for (const reader of readers) void send(reader, made)
     },
     close() {
       clearInterval(beat)

@@ -1,18 +1,23 @@
-// The HTTP server of the console. It reads and shows; it never changes an output.
+// The HTTP server of the console. It reads and shows; it changes an output only by an action, which
+// needs a token of its own.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Queue } from '@reembed/queue'
 import { createBoundedServer, isLoopback, listenOn, parseListen, ReembedError } from '@reembed/shared'
-import type { Store } from '@reembed/store'
+import type { S3Options, Store } from '@reembed/store'
 import { asset } from '../assets.ts'
 import { createComparisonReader } from '../data/comparison.ts'
+import { createNextTicks, type OutputSchedules } from '../data/next-ticks.ts'
 import { createRunDetails } from '../data/run-detail.ts'
+import { createSearchReader, type SearchEndpoint } from '../data/searches.ts'
 import { type ConsoleQueue, watchOutputs } from '../data/watch-outputs.ts'
 import { documentOf, signInPage } from '../page/document.ts'
 import { createLinks } from '../page/links.ts'
 import type { CommandOf } from '../page/next-steps.ts'
-import { createPageReader, notFoundPage, type PageReader } from '../read-page.ts'
+import { createPageReader, notFoundPage, type PageReader, unavailablePage } from '../read-page.ts'
 import { createEventStreams, type EventStreams } from './events.ts'
-import { type Access, createAccess } from './session.ts'
+import { type ActionsContext, act, signIn } from './forms.ts'
+import { createAccess } from './session.ts'
 
 export interface ConsoleOptions {
   readonly stores: readonly Store[]
@@ -22,6 +27,19 @@ export interface ConsoleOptions {
   readonly listen: string
   /** Required on an address other than loopback. */
   readonly token?: string | undefined
+  /** The token that lets a reader act; without it every page only shows. */
+  readonly actions?:
+    | { readonly token: string; readonly openQueue?: (() => Promise<Queue>) | undefined }
+    | undefined
+  /**
+   * Embed the texts that readers search for, one for each endpoint; without them there is no
+   * search.
+   */
+  readonly endpoints?: readonly SearchEndpoint[] | undefined
+  /** Access to corpora in S3, for the texts of documents. */
+  readonly s3?: S3Options | undefined
+  /** The schedules of one of the outputs: its card states their next ticks. */
+  readonly schedules?: OutputSchedules | undefined
   /** The commands that pages offer to copy; without it they offer none. */
   readonly commandOf?: CommandOf | undefined
   /**
@@ -42,7 +60,7 @@ export interface Console extends AsyncDisposable {
  * @throws ReembedError USAGE if the address is invalid, in use, or not loopback and has no token
  */
 export async function serveConsole(options: ConsoleOptions): Promise<Console> {
-  const { stores, queue, listen, token, pollMs, commandOf } = options
+  const { stores, queue, listen, token, actions, pollMs, commandOf } = options
   const { host, port } = parseListen(listen, 'console')
   const onLoopback = isLoopback(host)
   if (!onLoopback && !token) {
@@ -54,19 +72,23 @@ export async function serveConsole(options: ConsoleOptions): Promise<Console> {
   }
   const stop = new AbortController()
   const watch = watchOutputs(stores, { queue, signal: stop.signal, pollMs })
+  const links = createLinks(stores.length)
   const read = createPageReader({
     watch,
     details: createRunDetails(),
     comparisons: createComparisonReader(stop.signal),
+    searches: createSearchReader(options.endpoints ?? [], options.s3 ?? {}),
     queue,
-    links: createLinks(stores.length),
+    ticks: createNextTicks(options.schedules),
+    links,
     commandOf,
   })
   const streams = createEventStreams()
   watch.subscribe(streams.publish)
-  const access = createAccess({ token, onLoopback })
+  const access = createAccess({ token, actionsToken: actions?.token, onLoopback })
+  const acting = { access, stores, links, openQueue: actions?.openQueue, refresh: watch.refresh }
   const server = createBoundedServer((request, response) => {
-    answer(request, response, { access, read, streams }).catch(() => response.destroy())
+    answer(request, response, { read, streams, acting }).catch(() => response.destroy())
   })
   const url = await listenOn(server, { host, port }, 'console')
   server.unref()
@@ -84,9 +106,9 @@ export async function serveConsole(options: ConsoleOptions): Promise<Console> {
 }
 
 interface Answering {
-  readonly access: Access
   readonly read: PageReader
   readonly streams: EventStreams
+  readonly acting: ActionsContext
 }
 
 /** Only this server's own script, style and data; no frame, no form to elsewhere. */
@@ -104,10 +126,12 @@ async function answer(
   response: ServerResponse,
   answering: Answering,
 ): Promise<void> {
-  const { access, read, streams } = answering
+  const { read, streams, acting } = answering
+  const { access } = acting
   response.setHeader('content-security-policy', POLICY)
   response.setHeader('x-content-type-options', 'nosniff')
-  response.setHeader('referrer-policy', 'no-referrer')
+  // 'no-referrer' would make browsers send `Origin: null` with the forms of these pages.
+  response.setHeader('referrer-policy', 'same-origin')
   response.setHeader('cache-control', 'no-store')
   const reply = (status: number, body: string, type = 'text/plain; charset=utf-8'): void => {
     response.writeHead(status, { 'content-type': type }).end(request.method === 'HEAD' ? '' : body)
@@ -118,20 +142,28 @@ async function answer(
   const found = ASSETS[url.pathname]
   if (found) return reply(200, found.body, found.type)
   if (url.pathname === '/sign-in' && request.method === 'POST') return signIn(request, response, access)
+  if (url.pathname === '/act' && request.method === 'POST' && access.hasActions)
+    return act(request, response, acting)
   if (request.method !== 'GET' && request.method !== 'HEAD') return reply(405, 'use GET\n')
   const page = (status: number, shown: Parameters<typeof documentOf>[0]): void =>
     reply(status, documentOf(shown, url.pathname).text, 'text/html; charset=utf-8')
-  if (!access.permits(request)) {
-    return url.pathname === '/events'
-      ? reply(401, 'sign in\n')
-      : page(401, signInPage(url.searchParams.has('wrong')))
-  }
+  const viewer = access.viewer(request)
+  const form = { isWrong: url.searchParams.has('wrong'), hasActions: access.hasActions }
+  if (viewer === undefined)
+    return url.pathname === '/events' ? reply(401, 'sign in\n') : page(401, signInPage(form))
+  if (url.pathname === '/sign-in') return page(200, signInPage(form))
   if (url.pathname === '/events') {
     const of = addressOf(url.searchParams.get('page'))
-    return of === undefined ? reply(400, 'name a page\n') : streams.open(response, () => read(of))
+    return of === undefined
+      ? reply(400, 'name a page\n')
+      : streams.open(response, () => read(of, viewer), `${of.href} ${viewer.csrf ?? viewer.canSignIn}`)
   }
-  const shown = await read(url)
-  return shown ? page(200, shown) : page(404, notFoundPage)
+  try {
+    const shown = await read(url, viewer)
+    return shown ? page(200, shown) : page(404, notFoundPage)
+  } catch (error) {
+    return page(503, unavailablePage(error))
+  }
 }
 
 const BASE = 'http://console'
@@ -142,20 +174,4 @@ function addressOf(path: string | null): URL | undefined {
   if (path === null || !path.startsWith('/') || !URL.canParse(path, BASE)) return undefined
   const url = new URL(path, BASE)
   return url.origin === BASE ? url : undefined
-}
-
-const MAX_FORM_BYTES = 4_096
-
-async function signIn(request: IncomingMessage, response: ServerResponse, access: Access): Promise<void> {
-  let form = ''
-  for await (const piece of request) {
-    form += piece
-    if (form.length > MAX_FORM_BYTES) {
-      response.writeHead(413).end('the form is too long\n')
-      return
-    }
-  }
-  const cookie = access.exchange(new URLSearchParams(form).get('token') ?? '')
-  const location = cookie === undefined ? '/?wrong' : '/'
-  response.writeHead(303, { location, ...(cookie !== undefined && { 'set-cookie': cookie }) }).end()
 }

@@ -24,6 +24,8 @@ export interface ReplicaPool<Proof> extends AsyncDisposable {
   readonly endpoints: readonly Endpoint[]
   readonly inUse: readonly EndpointTarget[]
   stateOf(target: EndpointTarget): ReplicaState
+  /** Why a replica is, or was last, not in use. */
+  reasonOf(target: EndpointTarget): string | undefined
   /** Opens and verifies replicas that are new or due for a retry, and closes removed ones. */
   reconcile(): void
   /**
@@ -142,6 +144,7 @@ export function createReplicaPool<Proof>({
       return using().map(([target]) => target)
     },
     stateOf: target => replicas.get(target)?.state ?? 'unreachable',
+    reasonOf: target => replicas.get(target)?.failure?.message,
     reconcile,
     ready() {
       reconcile()

@@ -20,21 +20,23 @@ export interface ReplicasOptions {
 type Verify<Proof> = (one: Endpoint, target: EndpointTarget, signal: AbortSignal) => Promise<Proof>
 
 /**
- * Number of replicas in each state. A replica has one state: an ejected replica does not count as
- * in use.
+ * - `in_use`: it answers, with the right model.
+ * - `ejected`: slow or failing; retried automatically.
+ * - `quarantined`: serves another model, or is not an endpoint.
+ * - `unreachable`: not opened yet, or cannot be opened.
  */
-export interface ReplicaCounts {
-  readonly in_use: number
-  /** Slow or failing; retried automatically. */
-  readonly ejected: number
-  /** Serves another model, or is not an endpoint. */
-  readonly quarantined: number
-  /** Not opened yet, or cannot be opened. */
-  readonly unreachable: number
+export const REPLICA_STATES = ['in_use', 'ejected', 'quarantined', 'unreachable'] as const
+
+/** A replica is in one state: an ejected replica does not count as in use. */
+export interface ReplicaStatus {
+  readonly replica: string
+  readonly state: (typeof REPLICA_STATES)[number]
+  /** Why it is not in use. */
+  readonly reason?: string | undefined
 }
 
 export interface Replicas extends AsyncDisposable {
-  readonly counts: ReplicaCounts
+  readonly all: readonly ReplicaStatus[]
   /**
    * The replicas that `verify` accepts, as one endpoint for a run. Resolves when the first one is
    * verified.
@@ -138,14 +140,14 @@ export function createReplicas(
   }
 
   return {
-    get counts() {
-      const counts = { in_use: 0, ejected: 0, quarantined: 0, unreachable: 0 }
-      const newest = [...runs.values()].at(-1)
-      for (const target of targets.values()) {
-        const state = newest?.pool.stateOf(target) ?? 'unreachable'
-        counts[state === 'in_use' && balancer.ejected.includes(target) ? 'ejected' : state]++
-      }
-      return counts
+    get all() {
+      const newest = [...runs.values()].at(-1)?.pool
+      return Array.from(targets.values(), (target): ReplicaStatus => {
+        const [replica, state] = [target.label, newest?.stateOf(target) ?? 'unreachable']
+        if (state !== 'in_use') return { replica, state, reason: newest?.reasonOf(target) }
+        const isEjected = balancer.ejected.includes(target)
+        return isEjected ? { replica, state: 'ejected', reason: 'slow or failing' } : { replica, state }
+      })
     },
     async serve<Proof>(run: string, truncate: boolean, verify: Verify<Proof>) {
       const known = runs.get(run) as { pool: ReplicaPool<Proof>; endpoint: Endpoint } | undefined

@@ -10,7 +10,9 @@ import {
   type Totals,
 } from '@reembed/protocol'
 import type { ErrorCode } from '@reembed/shared'
-import { type QueueFacts, RECENT_MS, type RunFacts } from './facts.ts'
+import { countDocumentsDone } from '../documents-done.ts'
+import { type Bottleneck, bottleneckOf } from './bottleneck.ts'
+import { isWorking, type QueueFacts, RECENT_MS, type RunFacts } from './facts.ts'
 
 /**
  * - `planning`: it has a sequence number and no plan yet; before that, see `PlanningStatus`.
@@ -102,6 +104,8 @@ export interface RunStatus extends RunCondition {
   readonly unfinishedBaseRuns: Manifest['unfinishedBaseRuns']
   readonly speed: RunSpeed
   readonly cost: RunCost
+  /** What limits its speed; undefined unless it is in progress and Redis is known. */
+  readonly bottleneck: Bottleneck | undefined
   /** What Redis knows about an unfinished run; undefined without a queue. */
   readonly queue: QueueFacts | undefined
 }
@@ -151,6 +155,7 @@ export function describeRun(facts: RunFacts, nowMs: number): RunStatus {
     unfinishedBaseRuns: manifest?.unfinishedBaseRuns,
     speed,
     cost: costOf(facts, queue, documents, documentsDone),
+    bottleneck: bottleneckOf(condition.state, queue),
     queue,
   }
 }
@@ -259,7 +264,7 @@ function queueCondition(
     if (idleMs > ABANDONED_MS) return abandoned(idleMs, `no worker serves this output${others}`)
     return { state: 'waiting', reason: 'no_worker', detail: `no worker serves this output${others}` }
   }
-  const impaired = workers.filter(({ endpoint }) => !isWorking(endpoint))
+  const impaired = workers.filter(worker => !isWorking(worker))
   const [worst] = impaired
   if (worst && impaired.length === workers.length) {
     const isFault = impaired.every(({ endpoint }) => isOwnFault(endpoint))
@@ -269,8 +274,7 @@ function queueCondition(
   return { state: 'running' }
 }
 
-/** The texts of a worker's heartbeat: the state of its endpoint, or its own fault. */
-const isWorking = (endpoint: string): boolean => /^(ok|not used yet|idle|overloaded)/.test(endpoint)
+/** The text of a worker's heartbeat that states its own fault. */
 const isOwnFault = (endpoint: string): boolean => /^(takes no jobs|failing): /.test(endpoint)
 
 const abandoned = (idleMs: number, why: string): RunCondition => ({
@@ -280,11 +284,10 @@ const abandoned = (idleMs: number, why: string): RunCondition => ({
 
 function documentsDoneOf({ plan, manifest, shards }: RunFacts, queue: QueueFacts | undefined): number {
   if (manifest) return manifest.totals.documents
-  if (!plan || plan.shards === 0) return 0
-  // Redis counts shards since it started; for earlier ones the plan's mean is taken.
+  if (!plan) return 0
   const { shards: counted = 0, documents = 0, openDocuments = 0 } = queue?.progress ?? {}
-  const earlier = Math.max(0, shards.done - counted) * (estimatedInputs(plan) / plan.shards)
-  return Math.round(earlier + documents + openDocuments)
+  const progress = { shards: counted, documents, openDocuments }
+  return countDocumentsDone({ done: shards.done, total: plan.shards }, progress, estimatedInputs(plan))
 }
 
 function speedOf({ plan, manifest, shards }: RunFacts, documentsLeft: number, nowMs: number): RunSpeed {

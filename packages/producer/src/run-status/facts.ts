@@ -51,6 +51,10 @@ export interface QueueFacts {
   readonly failures: readonly { readonly shard: number; readonly reason: string }[]
 }
 
+/** Whether a worker can embed: its heartbeat has the state of its endpoint, or its own fault. */
+export const isWorking = ({ endpoint }: Pick<WorkerState, 'endpoint'>): boolean =>
+  /^(ok|not used yet|idle|overloaded)/.test(endpoint)
+
 /** A version with the time at which it was published, in Unix milliseconds. */
 export type DatedVersion = Version & { readonly publishedMs?: number | undefined }
 

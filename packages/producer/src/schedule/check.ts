@@ -82,7 +82,7 @@ export async function checkSchedule(
  * The outcome of the last due tick, for display. Undefined if no tick was due yet, or if the
  * outcome of the last one is not recorded.
  */
-export async function lastTick(
+async function lastTick(
   store: Store,
   { name, cron, timezone }: Schedule,
   nowMs: number,
@@ -92,6 +92,38 @@ export async function lastTick(
   const outcome = await readTickOutcome(store, name, tickMs)
   return outcome && { tickMs, outcome }
 }
+
+/** A schedule with its next ticks, and its last one with the outcome if that is recorded. */
+export interface ScheduleStatus extends Schedule {
+  /** ISO dates. */
+  readonly next: readonly string[]
+  readonly last: {
+    readonly tick: string
+    readonly status: TickOutcome['status']
+    readonly run: string
+  } | null
+}
+
+/** Describes schedules, for display. @param store undefined: last ticks are not read */
+export async function describeSchedules(
+  store: Store | undefined,
+  schedules: readonly Schedule[],
+  nowMs: number,
+): Promise<ScheduleStatus[]> {
+  const described: ScheduleStatus[] = []
+  for (const schedule of schedules) {
+    const last = store && (await lastTick(store, schedule, nowMs))
+    described.push({
+      ...schedule,
+      next: openCalendar(schedule.cron, schedule.timezone).next(nowMs, 3).map(isoOf),
+      last: last ? { tick: isoOf(last.tickMs), status: last.outcome.status, run: last.outcome.run } : null,
+    })
+  }
+  return described
+}
+
+/** An instant as text, without milliseconds where they are zero. */
+export const isoOf = (ms: number): string => new Date(ms).toISOString().replace('.000Z', 'Z')
 
 async function readSince(store: Store, { name }: Schedule, nowMs: number): Promise<number> {
   const known = await readTicksSince(store, name)

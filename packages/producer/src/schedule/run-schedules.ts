@@ -11,6 +11,7 @@ import type { HookKind } from '../hooks.ts'
 import type { ProducerMetrics } from '../metrics/producer.ts'
 import {
   checkSchedule,
+  isoOf,
   type Schedule,
   type ScheduleCheck,
   type ScheduleTrigger,
@@ -123,6 +124,3 @@ export function describeCheck(check: ScheduleCheck): string {
   const { status, run } = check.outcome
   return `${tick} ${status === 'planned' ? `planned: run ${run}` : `${status}, newest run ${run}`}`
 }
-
-/** An instant as text, without milliseconds where they are zero. */
-export const isoOf = (ms: number): string => new Date(ms).toISOString().replace('.000Z', 'Z')

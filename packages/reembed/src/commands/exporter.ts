@@ -1,12 +1,13 @@
 import { once } from 'node:events'
 import { pollRunMetrics, registerQueueMetrics } from '@reembed/producer'
 import { openQueueReader, type RedisTarget } from '@reembed/queue'
-import { openStore } from '@reembed/store'
 import { type Logger, openLog } from '@reembed/telemetry'
+import { explain } from '../explain.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { openMetrics } from '../metrics.ts'
-import { absoluteUrl, requireRedis, s3OptionsOf } from '../open-resources.ts'
+import { openOutputs, requireRedis } from '../open-resources.ts'
 import type { MetricsFlags, RedisFlags, S3Flags } from '../options.ts'
+import { servePages } from '../page-commands.ts'
 import { withLoggedWaits } from '../waits.ts'
 
 interface Flags extends MetricsFlags, RedisFlags, S3Flags {
@@ -30,13 +31,16 @@ async function expose(flags: Flags, redis: RedisTarget, log: Logger): Promise<vo
   const { registry, serve } = openMetrics(flags.metrics ?? DEFAULT_PORT, flags, stack, log)
   const watch = stack.use(openQueueReader(redis))
   const queue = registerQueueMetrics(registry, watch)
-  const stores = await Promise.all(
-    (flags.output ?? []).map(url => openStore(absoluteUrl(url), { create: true, s3: s3OptionsOf(flags) })),
-  )
-  for (const store of stores) stack.use(store)
+  const stores = await openOutputs(flags, stack, true)
   // Ends with the signal; a Redis or store that does not answer must not delay the exit.
   void pollRunMetrics(registry, stores, watch, { log, signal })
   // Readiness does not depend on a scrape: an installation waits for it before Prometheus finds it.
   await serve(() => queue.read())
+  const listen = process.env.REEMBED_CONSOLE
+  if (listen)
+    await servePages(listen, { stores, redis }, stack).then(
+      url => log.info({ url }, 'pages served'),
+      (error: unknown) => log.error({}, `no pages: ${explain(error)}`),
+    )
   if (!signal.aborted) await once(signal, 'abort')
 }

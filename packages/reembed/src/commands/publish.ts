@@ -5,9 +5,10 @@ import {
   publish as publishRun,
   rollback as rollBack,
 } from '@reembed/producer'
-import { readManifest, requirePlan } from '@reembed/protocol'
+import { requirePlan } from '@reembed/protocol'
 import { describeWorse, outcomeSentence } from '@reembed/render'
-import { EXIT, ReembedError } from '@reembed/shared'
+import { requireManifest } from '@reembed/shard'
+import { EXIT } from '@reembed/shared'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
 import { facts, print } from '../output.ts'
@@ -27,13 +28,7 @@ export async function publish(name: string, flags: PublishFlags): Promise<void> 
   await using store = await openExistingOutput(flags)
   const run = await findRun(store, name, 'newest')
   const plan = await requirePlan(store, run)
-  const manifest = await readManifest(store, run)
-  if (manifest === undefined) {
-    throw new ReembedError(
-      'RUN_NOT_FOUND',
-      `run ${run} in ${store.url} is not finished: \`reembed status ${run}\` shows its progress`,
-    )
-  }
+  const manifest = await requireManifest(store, run)
   const outcome = flags.force
     ? await forcePublish(store, manifest, plan, actorOf(flags))
     : await publishRun(store, manifest, {

@@ -2,13 +2,14 @@ import { type EndpointResolver, type ResolvedEndpoint, waitForChange } from '@re
 import { type PlannedRun, planCorpus } from '@reembed/planner'
 import { enqueueRun, followRun, type PublishOutcome, publish, recordRun } from '@reembed/producer'
 import { type Manifest, type Plan, type RunBudget, readManifest } from '@reembed/protocol'
-import { openQueue, openQueueReader, type RedisTarget } from '@reembed/queue'
+import { openQueue, type RedisTarget } from '@reembed/queue'
 import {
   createProgressLine,
   describeFinishedRun,
   describePlan,
   describeQuote,
   duration,
+  finishedRunData,
   type Row,
   unreadWarning,
 } from '@reembed/render'
@@ -16,6 +17,7 @@ import { EXIT, faultOf, ReembedError, shellWord, unlessAborted } from '@reembed/
 import type { Store } from '@reembed/store'
 import { openLog } from '@reembed/telemetry'
 import { startWorker, type Worker } from '@reembed/worker'
+import { explain } from '../explain.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { notePlan, remedyOf } from '../notices.ts'
 import {
@@ -127,7 +129,7 @@ export async function executeRun(
   await unlessInterrupted(interrupted, () =>
     enqueueRun(store, queue, recorded, { signal: interrupted, onCarried }),
   )
-  await servePages(redis.target, plan, resources)
+  await servePage(redis.target, plan, resources)
   steps.end()
 
   const line = stack.adopt(createProgressLine(process.stderr), ({ end }) => end())
@@ -157,18 +159,15 @@ export async function executeRun(
  * Serves the page of the run while the command lasts: for a person at a terminal, or at the address
  * in REEMBED_CONSOLE. A log of a scheduler gets no link that is dead when it is read.
  */
-async function servePages(redis: RedisTarget, plan: Plan, { store, stack }: RunResources): Promise<void> {
+async function servePage(redis: RedisTarget, plan: Plan, { store, stack }: RunResources): Promise<void> {
   const listen = process.env.REEMBED_CONSOLE || (process.stderr.isTTY ? '0' : undefined)
   if (listen === undefined) return
-  const [{ serveConsole }, { pageCommand }] = await Promise.all([
-    import('@reembed/console'),
-    import('../page-commands.ts'),
-  ])
-  const queue = stack.use(openQueueReader(redis))
-  const token = process.env.REEMBED_CONSOLE_TOKEN || undefined
-  const pages = await serveConsole({ stores: [store], queue, listen, token, commandOf: pageCommand })
-  stack.use(pages)
-  note(`page      ${pages.url}/runs/${plan.run}`)
+  const { servePages } = await import('../page-commands.ts')
+  // The run needs no page: a busy port must not end it.
+  await servePages(listen, { stores: [store], redis }, stack).then(
+    url => note(`page     ${url}/runs/${plan.run}`),
+    (error: unknown) => note(`warning: this run has no page: ${explain(error)}`),
+  )
 }
 
 /**
@@ -244,24 +243,10 @@ function conclude(
   outcome: PublishOutcome,
   last: readonly [string, string],
 ): void {
-  const { totals, model, shards, run: id, actualCost, quote } = manifest
-  const version = 'version' in outcome ? outcome.version.version : null
+  const { totals, run: id } = manifest
   print(
     flags.json,
-    {
-      run: id,
-      status: outcome.status,
-      ...(outcome.status === 'held' && { reason: outcome.reason }),
-      version,
-      shards,
-      totals,
-      baseRun: manifest.baseRun ?? null,
-      unfinishedBaseRuns: manifest.unfinishedBaseRuns ?? [],
-      rejectReasons: manifest.rejectReasons,
-      model,
-      actualCost,
-      quote,
-    },
+    finishedRunData(manifest, outcome),
     facts([
       ...describeFinishedRun(manifest, outcome, store.url),
       last,

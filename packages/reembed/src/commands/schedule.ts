@@ -1,14 +1,15 @@
 import {
   checkSchedule,
   describeCheck,
+  describeSchedules,
   isoOf,
-  lastTick,
   openCalendar,
   type Schedule,
   type ScheduleCheck,
   type ScheduleTrigger,
 } from '@reembed/producer'
 import { openQueue } from '@reembed/queue'
+import { listSchedules } from '@reembed/render'
 import { printable } from '@reembed/shared'
 import type { Command } from 'commander'
 import { addSchedule, removeSchedule, requireConfigFile, rootOf, schedulesOf } from '../config/schedules.ts'
@@ -47,28 +48,8 @@ export async function ls(flags: Partial<OutputFlags> & JsonFlag, self: Command):
   const { output } = flags
   await using store =
     output === undefined ? undefined : await openExistingOutput({ ...flags, output }).catch(() => undefined)
-  const nowMs = Date.now()
-  const rows = []
-  for (const schedule of schedules) {
-    const last = store && (await lastTick(store, schedule, nowMs))
-    rows.push({
-      ...schedule,
-      next: openCalendar(schedule.cron, schedule.timezone).next(nowMs, 3).map(isoOf),
-      last: last ? { tick: isoOf(last.tickMs), status: last.outcome.status, run: last.outcome.run } : null,
-    })
-  }
-  print(
-    flags.json,
-    rows,
-    rows.length === 0
-      ? 'no schedules'
-      : rows
-          .map(
-            ({ name, cron, timezone, when, next, last }) =>
-              `${name.padEnd(16)}  ${cron}  ${timezone}  ${when}  next ${next[0]}${last ? `, last ${last.tick} ${last.status} ${last.run}` : ''}`,
-          )
-          .join('\n'),
-  )
+  const rows = await describeSchedules(store, schedules, Date.now())
+  print(flags.json, rows, listSchedules(rows))
 }
 
 /**

@@ -130,6 +130,7 @@ export const SECRETS: readonly { readonly key: string; readonly variable: string
   { key: 'producer.hook_secret', variable: 'REEMBED_HOOK_SECRET' },
   { key: 'worker.metrics_token', variable: 'REEMBED_METRICS_TOKEN' },
   { key: 'console.token', variable: 'REEMBED_CONSOLE_TOKEN' },
+  { key: 'console.actions_token', variable: 'REEMBED_CONSOLE_ACTIONS_TOKEN' },
 ]
 
 /** Paths in the file are relative to its folder; URLs are not changed. */

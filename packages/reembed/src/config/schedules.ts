@@ -9,13 +9,16 @@ import { DEFAULT_FILE } from './config-keys.ts'
 import { type ConfigFile, parseConfigFile, readConfigFile } from './file.ts'
 import { schemaOf } from './schema.ts'
 
+/** Reads the file of a command; undefined without one. */
+export const configFileOf = (command: Command): Promise<ConfigFile | undefined> =>
+  readConfigFile(command.getOptionValue('config'), schemaOf(rootOf(command)))
+
 /**
  * Reads the file of a command that needs schedules.
  * @throws ReembedError USAGE without a file
  */
 export async function requireConfigFile(command: Command): Promise<ConfigFile> {
-  const named = command.getOptionValue('config') as string | undefined
-  const file = await readConfigFile(named, schemaOf(rootOf(command)))
+  const file = await configFileOf(command)
   if (file) return file
   throw new ReembedError(
     'USAGE',

@@ -38,12 +38,12 @@ export function addRunCommands(program: Command): void {
     .add(
       command(
         'console',
-        'Serve a page of the outputs: runs, progress, workers, rejects, versions. Reads only.',
+        'Serve pages of the outputs: runs, progress, workers, versions; actions with REEMBED_CONSOLE_ACTIONS_TOKEN.',
         'reembed console --output ./vectors --redis redis://localhost:6379',
       ),
       [...option.consoleOptions, ...option.redis, ...option.s3],
     )
-    .action(async options => (await import('../commands/console.ts')).consoleCommand(options))
+    .action(async (options, self) => (await import('../commands/console.ts')).consoleCommand(options, self))
 
   option
     .add(

@@ -95,7 +95,8 @@ const elasticWith =
         stringBytes: ({ name }) => (name === 'text' ? undefined : ELASTIC_KEYWORD_BYTES),
       },
       sharedFiles: [textFile('mapping.json', `${JSON.stringify(mapping, null, 2)}\n`)],
-      // _bulk answers 200 although documents of it failed. The subshell ends the loop, not the shell.
+      // _bulk answers 200 although documents of it failed. The subshell ends the loop, not the
+      // shell.
       loadCommands(target) {
         const index = `<elasticsearch>/${encodeURIComponent(name)}`
         const bulk = `${index}/_bulk?filter_path=errors,items.*.error`

@@ -1,4 +1,4 @@
-// A whole worker, S3 in and out, against links of a known round trip to the endpoint and to S3, with
+// A whole worker, S3 in and out, behind links of a known round trip to the endpoint and to S3, with
 // and without TLS. The same server of ready bytes, corpus and machine for each row; each row has
 // fresh processes. Every vector of every shard is compared, and the texts that the server counted
 // with the documents.

@@ -1,7 +1,8 @@
 // `reembed doctor --store`: an index that some program wrote, with planted faults, and a clean one.
 // REEMBED_TEST_INDEX_ROWS=100000 for the size of the issue.
 
-import { examineIndex, type IndexReader, type IndexRow, openIndex } from '@reembed/sinks'
+import { examineIndex, type IndexReader, type IndexRow } from '@reembed/evaluate'
+import { openIndex } from '@reembed/sinks'
 import { expect, test } from 'vitest'
 import { reembed } from './parts/cli.ts'
 import { testUnless } from './parts/needs.ts'

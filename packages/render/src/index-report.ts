@@ -1,6 +1,6 @@
 // What an examination of an index found, as text.
 
-import type { FindingKind, IndexReport } from '@reembed/sinks'
+import type { FindingKind, IndexReport } from '@reembed/evaluate'
 import { count, counted } from './numbers.ts'
 
 const FAULTS: Readonly<Record<FindingKind, string>> = {

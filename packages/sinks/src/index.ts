@@ -2,17 +2,6 @@
 
 export { consumerOf } from './consumer.ts'
 export {
-  type ExamineOptions,
-  examineEmbedder,
-  examineIndex,
-  type Finding,
-  type FindingKind,
-  type IndexReader,
-  type IndexReport,
-  type IndexRow,
-} from './doctor/examine.ts'
-export { openIndex } from './doctor/open-index.ts'
-export {
   type ExportRequest,
   type ExportResult,
   exportRun,
@@ -25,3 +14,4 @@ export { openVectorStore } from './load/open.ts'
 export type { LoadOptions, LoadOutcome, LoadProgress } from './load/options.ts'
 export { type SwitchOptions, type SwitchOutcome, switchStore } from './load/switch.ts'
 export type { ShardWrite, Target, VectorStore } from './load/vector-store.ts'
+export { openIndex } from './stores/open-index.ts'

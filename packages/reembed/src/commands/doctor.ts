@@ -6,11 +6,12 @@ import {
   parseTargets,
   probeRequestTokens,
 } from '@reembed/endpoint'
+import { examineEmbedder, examineIndex } from '@reembed/evaluate'
 import { promptMismatch, sampleCorpus, survey } from '@reembed/planner'
 import { inspectRedis, redisAddress, requireNoEviction, requireRights, secureUrlOf } from '@reembed/queue'
 import { bytes, counted, endpointText, indexReportText, memoryText } from '@reembed/render'
 import { EXIT, printable } from '@reembed/shared'
-import { examineEmbedder, examineIndex, openIndex } from '@reembed/sinks'
+import { openIndex } from '@reembed/sinks'
 import { checkStore, openStore, raceStore } from '@reembed/store'
 import { paintFirst } from '../colours.ts'
 import { explain } from '../explain.ts'

@@ -1,9 +1,9 @@
 // Rows of a table of PostgreSQL that any program wrote, in one read-only transaction: both passes
 // read the same rows.
 
+import type { IndexReader, IndexRow, IndexSelection } from '@reembed/evaluate'
 import { deadlines, ReembedError } from '@reembed/shared'
 import type { Client } from 'pg'
-import type { IndexReader, IndexRow, IndexSelection } from '../doctor/examine.ts'
 import { quoted } from '../pg-copy.ts'
 import { importClient } from './import-client.ts'
 import { receivedVector } from './postgres.ts'

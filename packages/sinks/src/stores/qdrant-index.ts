@@ -1,8 +1,8 @@
 // Points of a collection of Qdrant that any program wrote, by `points/scroll`
 // (api.qdrant.tech/api-reference/points/scroll-points).
 
+import type { IndexReader, IndexRow, IndexSelection } from '@reembed/evaluate'
 import { ReembedError } from '@reembed/shared'
-import type { IndexReader, IndexRow, IndexSelection } from '../doctor/examine.ts'
 import { createHttpClient } from './http.ts'
 
 const POINTS_AT_ONCE = 256

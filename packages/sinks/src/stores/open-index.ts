@@ -3,10 +3,10 @@
 //   postgres://user@host/database?table=docs[&id=id][&vector=embedding][&text=body]
 //   qdrant+https://host:6333?collection=docs[&vector=name][&text=body]
 
+import type { IndexReader } from '@reembed/evaluate'
 import { ReembedError } from '@reembed/shared'
-import { openPostgresIndex } from '../stores/postgres-index.ts'
-import { openQdrantIndex } from '../stores/qdrant-index.ts'
-import type { IndexReader } from './examine.ts'
+import { openPostgresIndex } from './postgres-index.ts'
+import { openQdrantIndex } from './qdrant-index.ts'
 
 /**
  * @throws ReembedError USAGE for an invalid URL, or an index that does not exist

@@ -131,6 +131,7 @@ async function planQuietly(
   const step = (name: PlanStep): void => onNotice({ kind: 'progress', step: name, done: 0 })
   step('connecting')
   const resolved = await resolveGiven(given)
+  step('connecting')
   const { url, options: endpointOptions } = resolved
   const price = await resolvePrice(options.spending ?? {}, resolved)
   const budget = budgetOf(options.spending ?? {}, price)

@@ -36,12 +36,20 @@ export async function startMilvus(): Promise<MilvusServer> {
     stdio: ['ignore', 'pipe', 'ignore'],
     env: { ...process.env, PYTHONUNBUFFERED: '1' },
   })
-  for await (const chunk of server.stdout) if (String(chunk).includes('listening')) break
-  server.stdout.resume()
+  const ended = once(server, 'exit')
+  // The stream stays open: a server whose output is closed ends at its next line.
+  const listening = new Promise<void>(resolve => {
+    server.stdout.on('data', chunk => String(chunk).includes('listening') && resolve())
+  })
+  await Promise.race([
+    listening,
+    ended.then(() => {
+      throw new Error('milvus-lite ended before it listened')
+    }),
+  ])
   return {
     host: `127.0.0.1:${port}`,
     async [Symbol.asyncDispose]() {
-      const ended = once(server, 'exit')
       server.kill('SIGKILL')
       await ended
       await rm(folder, { recursive: true, force: true })

@@ -24,6 +24,8 @@ const MIN_ROWS = 5
 const MIN_SHARE = 0.002
 /** Rows of the matrix of similarities. */
 const COMPARED_ROWS = 1_024
+/** The share of a part whose rows are surely in it. */
+const CORE = 0.7
 const ROUNDS = 60
 
 /** Finds two models in a sample of unit vectors, row after row. */
@@ -92,7 +94,12 @@ function parts(sample: Float32Array, dimensions: number): number[][] {
   const second = eigenvector(squares, size, first)
   const rows = Array.from({ length: size }, (_, row) => row)
   const split = [rows.filter(row => (second[row] ?? 0) >= 0), rows.filter(row => (second[row] ?? 0) < 0)]
-  return split.toSorted((a, b) => b.length - a.length)
+  // Rows near the border may be on its wrong side.
+  const core = (part: number[]): number[] =>
+    part
+      .toSorted((a, b) => Math.abs(second[b] ?? 0) - Math.abs(second[a] ?? 0))
+      .slice(0, Math.ceil(CORE * part.length))
+  return split.map(core).toSorted((a, b) => b.length - a.length)
 }
 
 /** Power iteration, orthogonal to `against`. */

@@ -56,7 +56,7 @@ test.each([8, 32])(
     )
     expect(ended.code, ended.stderr).not.toBe(0)
     expect(ended.stderr).toMatch(
-      /shard \d+: (\d+) of its \1 texts have the same vector as most others; check the model of the endpoint/,
+      /shard \d+: (\d+) of its \1 texts have the same vector as most others; remove texts that differ only in case or spaces, use a model of the language of the texts, or repair the model of the endpoint if neither applies/,
     )
     expect(await inProcess(['versions', '--output', output])).toMatchObject({
       stdout: expect.not.stringMatching(/^ *1 /m),
@@ -74,6 +74,6 @@ test('verify fails for a run of which a fifth of the texts have one vector', asy
   const verified = await inProcess(['verify', '--output', output])
   expect(verified.code).toBe(4)
   expect(verified.stderr).toMatch(
-    /run \w+ in \S+ is not usable: 29 of its 120 texts have the vector of at least three other texts; check the model/,
+    /run \w+ in \S+ is not usable: 29 of its 120 texts have the vector of at least three other texts; remove texts that differ only in case or spaces, use a model of the language of the texts, or repair the model/,
   )
 })

@@ -28,6 +28,8 @@ export interface Command {
   readonly args: (places: Places) => readonly string[]
   /** Stays up: only the time to its first line and that of a signal are measured. */
   readonly staysUp?: boolean
+  /** Continues without the dependency after its deadline, and ends with exit code 0. */
+  readonly continues?: boolean
 }
 
 const vectorUrl = (kind: 'elasticsearch' | 'qdrant' | 'postgres', url: string): string => {
@@ -59,6 +61,8 @@ export const COMMANDS: readonly Command[] = [
     name: 'plan --chunk-tokens',
     uses: ['Hub'],
     args: ({ source, endpoint }) => ['plan', ...flags({ source, endpoint, 'chunk-tokens': '16' })],
+    // The endpoint tells what texts cost.
+    continues: true,
   },
   {
     name: 'preview',

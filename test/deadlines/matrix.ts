@@ -31,6 +31,7 @@ export interface Cell {
   readonly firstLineMs: number | null
   readonly endMs: number | null
   readonly code: number | null
+  readonly expectedCode: number
   /** The last line on stderr. */
   readonly line: string
   /** Milliseconds until a SIGTERM, sent while it waits, has ended the process. */
@@ -164,6 +165,7 @@ export async function measureMatrix({
       firstLineMs: untilEnd?.firstLineMs ?? null,
       endMs: untilEnd?.endMs ?? null,
       code: untilEnd?.code ?? null,
+      expectedCode: command.continues ? 0 : 5,
       line: untilEnd?.line ?? '',
       // A process that should have stayed up.
       signalMs: hasEnded ? MOST_MS : signalMs,

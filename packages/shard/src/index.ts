@@ -53,6 +53,7 @@ export {
   canHaveMajority,
   createRepeatedVectors,
   isMostlyRepeated,
+  REPEATED_CAUSES,
   type RepeatedVectors,
 } from './read/repeated-vectors.ts'
 export {

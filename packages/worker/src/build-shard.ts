@@ -10,6 +10,7 @@ import {
   isMostlyRepeated,
   openCheckpoints,
   openShardWriter,
+  REPEATED_CAUSES,
   type ReuseIndex,
   type ShardBuffer,
   searchInOrder,
@@ -174,7 +175,7 @@ export async function buildShard(
 const nonsense = (repeated: number, rows: number, shard: number): ReembedError =>
   new ReembedError(
     'REPLY_INVALID',
-    `shard ${shard}: ${repeated} of its ${rows} texts have the same vector as most others; check the model of the endpoint`,
+    `shard ${shard}: ${repeated} of its ${rows} texts have the same vector as most others; ${REPEATED_CAUSES}`,
     { retry: 'retry' },
   )
 

@@ -17,7 +17,7 @@ import {
   spaceIdOf,
   type Totals,
 } from '@reembed/protocol'
-import { checkShard } from '@reembed/shard'
+import { checkShard, REPEATED_CAUSES } from '@reembed/shard'
 import { canonical, mapConcurrent, ReembedError, sha256, shardOfKey, shardPrefix } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { createDimensionRanges } from '../collapsed-dimensions.ts'
@@ -129,7 +129,7 @@ function requireFewRepeated(store: Store, { run }: Plan, repeated: number, rows:
   if (repeated < MIN_REPEATED || repeated <= MAX_REPEATED * rows) return
   throw new ReembedError(
     'CORRUPT',
-    `run ${run} in ${store.url} is not usable: ${repeated} of its ${rows} texts have the vector of at least three other texts; check the model of the endpoint, then embed the run again`,
+    `run ${run} in ${store.url} is not usable: ${repeated} of its ${rows} texts have the vector of at least three other texts; ${REPEATED_CAUSES}, then embed the run again`,
   )
 }
 

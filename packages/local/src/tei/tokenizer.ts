@@ -30,11 +30,17 @@ export interface Tokenizer {
 /**
  * Ignores truncation and padding of the file, as TEI does: some packaged files truncate to 128
  * tokens and pad to a fixed length.
+ * @param limitMs longest time for one text, beyond which a call throws a TeiError 'Tokenizer'
  */
-export function createTokenizer(file: object, config: object): Tokenizer {
+export function createTokenizer(file: object, config: object, limitMs: number = LIMIT_MS): Tokenizer {
   const unlimited: FastTokenizer = new Fast({ ...file, truncation: null, padding: null }, config)
   const fast: Pick<FastTokenizer, 'encode'> = {
-    encode: (text, options) => interruptAfter(LIMIT_MS, () => unlimited.encode(text, options), tooSlow),
+    encode: (text, options) =>
+      interruptAfter(
+        limitMs,
+        () => unlimited.encode(text, options),
+        () => tooSlow(limitMs),
+      ),
   }
   // The special tokens before and after every text, derived from a sample: [CLS] and [SEP], <s> and
   // </s>, or none.
@@ -80,10 +86,10 @@ export function createTokenizer(file: object, config: object): Tokenizer {
 
 /** A tokenizer takes about a second for a MiB of text. */
 const LIMIT_MS = 30_000
-const tooSlow = (): TeiError =>
+const tooSlow = (ms: number): TeiError =>
   new TeiError(
     'Tokenizer',
-    `Tokenizer error: more than ${LIMIT_MS / 1000} s for one text: the regular expressions of tokenizer.json backtrack without end`,
+    `Tokenizer error: more than ${ms / 1000} s for one text: the regular expressions of tokenizer.json backtrack without end`,
     'tokenization',
   )
 

@@ -6,7 +6,7 @@ import { messageOf, normOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { corruptShard, type ReadShardOptions, readFooter } from './footer.ts'
 import { decodeRowGroup, readRowGroups, type ShardBatch, type ShardReceipt } from './read.ts'
-import { createRepeatedVectors, isMostlyRepeated } from './repeated-vectors.ts'
+import { createRepeatedVectors, isMostlyRepeated, REPEATED_CAUSES } from './repeated-vectors.ts'
 
 /** Values that the receipt must have. */
 export type ShardExpectations = Partial<
@@ -115,7 +115,7 @@ function createVectorCheck({ rows, truncated, model: { dimensions, normalized } 
     end() {
       if (seen !== rows) return `has ${seen} rows, but its receipt states ${rows}`
       if (!isMostlyRepeated(repeated, rows, truncated)) return undefined
-      return `is not usable: ${repeated.majority} of its ${rows} texts have the same vector as most others; check the model of the endpoint, then embed the run again`
+      return `is not usable: ${repeated.majority} of its ${rows} texts have the same vector as most others; ${REPEATED_CAUSES}, then embed the run again`
     },
   }
 }

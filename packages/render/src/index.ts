@@ -7,7 +7,7 @@ export {
   benchmarkRates,
   benchmarkSentence,
 } from './benchmark.ts'
-export { describeComparison, describeModelPreview } from './comparison.ts'
+export { describeComparison, describeModelPreview, modelPreviewData } from './comparison.ts'
 export { describeFinishedRun, describeWorse, finishedRunData, outcomeSentence } from './finished-run.ts'
 export { modelText } from './model.ts'
 export { bytes, count, counted, dollars, duration } from './numbers.ts'

@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { readEmbeddings } from '@reembed/shard'
 
-const MAIN = fileURLToPath(new URL('../packages/reembed/src/main.ts', import.meta.url))
+/** The command. */
+export const MAIN: string = fileURLToPath(new URL('../packages/reembed/src/main.ts', import.meta.url))
 
 export interface Outcome {
   readonly run: string

@@ -2,8 +2,6 @@
 // one long base64 string, chosen by the numbers in the text. All components are
 // +-1/sqrt(dimensions), so every vector has length 1. Speaks just enough HTTP/1.1 for a client that
 // behaves.
-//
-//   node bench/carry/server.ts <dimensions>      prints its URL
 
 import { once } from 'node:events'
 import { createServer } from 'node:net'
@@ -94,5 +92,5 @@ const server = createServer({ noDelay: true }, socket => {
 server.listen(0, '127.0.0.1')
 await once(server, 'listening')
 const address = server.address()
-process.stdout.write(`http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}\n`)
 process.on('disconnect', () => process.exit())
+process.send?.({ url: `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}` })

@@ -33,6 +33,12 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: '(await sliceAt(shard))?.parts[0]?.key === first.key ? shard : undefined',
   },
   {
+    name: 'nothing is enqueued after shards were carried over',
+    file: 'producer/src/enqueue.ts',
+    find: 'if ((await queue.withFinalizeLease(first, carry)) === undefined) return 0',
+    replace: 'await queue.withFinalizeLease(first, carry)\n    return 0',
+  },
+  {
     name: 'puts overwrite',
     file: 'test/simulation/store.ts',
     find: 'if (held && !faults.overwrites) return',

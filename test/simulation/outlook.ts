@@ -118,5 +118,11 @@ export function foreignShardOf(output: Objects, name: string): Uint8Array {
 export function openDirect(objects: Objects): Store {
   const still: World = { ...createWorld(0), turn: async () => {}, chance: () => false }
   const onlooker: Process = { name: 'onlooker', alive: true, stoppedUntil: 0 }
-  return openSimulated(objects, still, onlooker, { failing: 0, losing: 0, stalling: 0, overwrites: false })
+  return openSimulated(objects, still, onlooker, {
+    failing: 0,
+    losing: 0,
+    stalling: 0,
+    refusing: 0,
+    overwrites: false,
+  })
 }

@@ -3,6 +3,7 @@
 // has a few kinds of events only, so that some go far where others never stop the fleet (swarm
 // testing).
 
+import type { StoreFaults } from './store.ts'
 import type { World } from './world.ts'
 
 export type EventName =
@@ -36,7 +37,7 @@ export interface Shape {
    * How often a call to the store fails, is done and its reply lost, or is long on its way; and one
    * to the model server.
    */
-  readonly store: { readonly failing: number; readonly losing: number; readonly stalling: number }
+  readonly store: Omit<StoreFaults, 'overwrites'>
   readonly server: { readonly failing: number; readonly stalling: number }
   /** Longest pause of a process, in turns. */
   readonly stopTurns: number
@@ -84,6 +85,17 @@ const EVENTFUL: readonly EventName[] = [
 /** Sequence numbers guard against a sweep that pauses between its check and its publish. */
 const ORDER: readonly EventName[] = ['zombies', 'zombies', 'edits', 'rollbacks']
 const UPDATES: readonly EventName[] = ['updates', 'updates', 'kills', 'wipes']
+/** Shards are carried over: of files that are not edited, into the next version. */
+const CARRYING: readonly EventName[] = [
+  'edits',
+  'edits',
+  'edits',
+  'kills',
+  'zombies',
+  'wipes',
+  'collections',
+  'pauses',
+]
 /** gc deletes runs that were published and replaced, or cancelled. */
 const GARBAGE: readonly EventName[] = [
   'collections',
@@ -96,7 +108,7 @@ const GARBAGE: readonly EventName[] = [
 ]
 
 const LARGE_CHANCE = 0.03
-const SMALL = ['faults', 'faults', 'updates', 'updates', 'order', 'garbage'] as const
+const SMALL = ['faults', 'faults', 'updates', 'updates', 'order', 'garbage', 'carrying'] as const
 
 export function shapeOf(world: World): Shape {
   if (world.chance(LARGE_CHANCE)) return largeShape(world)
@@ -132,16 +144,27 @@ export function shapeOf(world: World): Shape {
       return {
         ...restless(small),
         chaosTurns: 600,
-        store: { failing: 0, losing: world.pick([0, 0.02]), stalling: world.pick([0, 0.1]) },
+        store: { failing: 0, losing: world.pick([0, 0.02]), stalling: world.pick([0, 0.1]), refusing: 0 },
         stopTurns: 60,
         eventChance: 0.01,
         events: ORDER,
+      }
+    case 'carrying':
+      return {
+        ...restless(small),
+        keys: ['a.jsonl', 'b.jsonl', 'c.jsonl', 'd.jsonl'],
+        chaosTurns: 1_200,
+        store: { ...faultsOf(world).store, refusing: world.pick([0, 0, 0.3, 1]) },
+        stopTurns: 100,
+        eventChance: 0.012,
+        changesModel: false,
+        events: CARRYING,
       }
     case 'garbage':
       return {
         ...restless(small),
         chaosTurns: 1_500,
-        store: { failing: 0, losing: world.pick([0, 0.02]), stalling: world.pick([0.1, 0.3]) },
+        store: { failing: 0, losing: world.pick([0, 0.02]), stalling: world.pick([0.1, 0.3]), refusing: 0 },
         stopTurns: 100,
         eventChance: 0.015,
         events: GARBAGE,
@@ -191,6 +214,7 @@ const faultsOf = (world: World): Pick<Shape, 'store' | 'server'> => ({
     failing: world.pick([0, 0.02, 0.1]),
     losing: world.pick([0, 0.02, 0.1]),
     stalling: world.pick([0, 0.1, 0.3]),
+    refusing: world.pick([0, 0, 0.3]),
   },
   server: { failing: world.pick([0, 0.02, 0.1]), stalling: world.pick([0, 0.1, 0.3]) },
 })

@@ -1,7 +1,7 @@
 // One seed gives one history: a fleet plans, embeds, sweeps and publishes under all kinds of
 // faults. A calm phase without faults follows, in which it must finish.
 
-import { readManifest, readRunState } from '@reembed/protocol'
+import { readManifest, readManifestShards, readRunState } from '@reembed/protocol'
 import { createAuthor } from './author.ts'
 import { createCrew, isWorker } from './crew.ts'
 import { createEvents, NEW, OLD } from './events.ts'
@@ -37,6 +37,8 @@ type Counted =
   | 'versions'
   /** Rows of finished runs that were not embedded. */
   | 'reused'
+  /** Shards of finished runs that were copied from a base run. */
+  | 'carried'
   /** Objects that gc erased. */
   | 'collected'
 
@@ -69,6 +71,7 @@ export async function simulate(seed: number): Promise<History> {
     collected: 0,
     versions: 0,
     reused: 0,
+    carried: 0,
   }
 
   const broken: string[] = []
@@ -212,6 +215,7 @@ export async function simulate(seed: number): Promise<History> {
   faults.failing = 0
   faults.losing = 0
   faults.stalling = 0
+  faults.refusing = 0
   fleet.failing = 0
   fleet.stalling = 0
   // The update is completed, or reverted unless a foreign shard keeps a run of the old model from
@@ -258,7 +262,13 @@ export async function simulate(seed: number): Promise<History> {
   for (const { run, shard } of queue.takenElsewhere)
     broken.push(`a worker took shard ${shard} of run ${run} of an output that it does not serve`)
   counts.versions = [...output.map.keys()].filter(key => key.startsWith('versions/')).length
-  for (const run of runs.keys()) counts.reused += (await readManifest(direct, run))?.totals.reused ?? 0
+  for (const run of runs.keys()) {
+    const manifest = await readManifest(direct, run)
+    if (manifest === undefined) continue
+    counts.reused += manifest.totals.reused ?? 0
+    for await (const { carriedFrom } of readManifestShards(direct, manifest))
+      if (carriedFrom !== undefined) counts.carried += 1
+  }
   return { seed, broken, turns: world.now, counts }
 }
 

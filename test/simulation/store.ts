@@ -43,6 +43,8 @@ export interface StoreFaults {
   losing: number
   /** How often a put is slow: the state that it was based on may have changed when it arrives. */
   stalling: number
+  /** How often it refuses to copy, as a file with too many links does. */
+  refusing: number
   /** Makes the store ignore If-None-Match. */
   overwrites: boolean
 }
@@ -210,6 +212,7 @@ export function openSimulated(
             () => {
               const source = map.get(from)
               if (source === undefined) throw new ObjectNotFound(`${from} in ${url}`)
+              if (world.chance(faults.refusing)) return 'unsupported'
               const held = map.get(to)
               if (held !== undefined && !faults.overwrites) return 'exists'
               if (held !== undefined && held.etag !== source.etag) objects.overwritten.push(to)

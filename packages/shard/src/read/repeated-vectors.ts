@@ -47,8 +47,8 @@ export function canHaveMajority(vectors: Float32Array, dimensions: number): bool
 }
 
 /**
- * Holds one number for each row of a row group, and compares rows only if three of their values
- * agree.
+ * Holds one number for each row of a row group. Compares rows only if three of their values agree;
+ * where vectors have few different values, as binary ones, only if their hashes do.
  */
 export function createRepeatedVectors(dimensions: number): RepeatedVectors {
   let [count, majority] = [0, 0]
@@ -102,8 +102,20 @@ function findOrAdd(
       return row
     }
     if (isEqual(words, first * dimensions, start, dimensions)) return first
-    key += 1
+    key = key < WHOLE_VECTOR ? WHOLE_VECTOR + hashOf(words, start, dimensions) : key + 1
   }
+}
+
+/** Keys from here on are hashes of all values. */
+const WHOLE_VECTOR = 2 ** 32
+
+function hashOf(words: Uint32Array, start: number, length: number): number {
+  let hash = 0x811c9dc5
+  for (let i = 0; i < length; i++) {
+    hash = Math.imul(hash ^ (words[start + i] ?? 0), 0x01000193)
+    hash ^= hash >>> 15
+  }
+  return hash >>> 0
 }
 
 function isEqual(words: Uint32Array, a: number, b: number, length: number): boolean {

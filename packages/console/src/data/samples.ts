@@ -134,7 +134,11 @@ function changes(before: RunStatus, after: RunStatus, atMs: number): RunEvent[] 
     const known = then.get(worker)
     if (known === undefined) events.push({ atMs, kind: 'worker', text: `worker ${worker} serves the output` })
     else if (stateOf(known) !== stateOf(endpoint))
-      events.push({ atMs, kind: 'endpoint', text: `worker ${worker}: ${isOwnFault(endpoint) ? '' : 'endpoint '}${endpoint}` })
+      events.push({
+        atMs,
+        kind: 'endpoint',
+        text: `worker ${worker}: ${isOwnFault(endpoint) ? '' : 'endpoint '}${endpoint}`,
+      })
   }
   for (const worker of then.keys())
     if (!now.has(worker)) events.push({ atMs, kind: 'lost', text: `worker ${worker} sends no heartbeat` })

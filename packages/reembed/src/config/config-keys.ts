@@ -116,6 +116,7 @@ export const FLAG_ONLY_OPTIONS: ReadonlySet<string> = new Set([
   'to',
   'tokens',
   'top',
+  'update',
   'vectors',
   'version',
   'wait',

@@ -174,6 +174,10 @@ async function planQuietly(
   const { chunking } = planned.head.recipe
   const tokenizer = chunking ? await tokenizers.find() : await tokenizers.local()
   noticesOf(planned).forEach(onNotice)
+  for (const consumer of options.consumers ?? []) {
+    const message = consumer.warning(planned.head.recipe.model)
+    if (message !== undefined) onNotice({ kind: 'consumer_warning', message })
+  }
   const { maxInputLength } = endpoint.info
   // A run that was recorded before has its quote.
   if ('seq' in planned.head) return { ...planned, endpoint: resolved, maxInputLength, budget, tokenizer }
@@ -199,7 +203,7 @@ async function planQuietly(
 
 /** The part of a request that the options alone determine. */
 function requestOf(
-  { fields, vectors, reuse, truncate, documentsPerShard, maxRejects }: PlanOptions,
+  { fields, vectors, reuse, truncate, documentsPerShard, maxRejects, consumers }: PlanOptions,
   previous: Store | undefined,
 ): Omit<PlanRequest, 'model'> {
   return {
@@ -212,6 +216,7 @@ function requestOf(
     layout: layoutOf(vectors),
     documentsPerShard,
     maxRejects,
+    consumers,
     findBaseRun: reuse === false ? false : previous && (ids => baseRunOf(previous, reuse?.run, ids)),
   }
 }

@@ -17,7 +17,7 @@ const TOKENIZER = fileURLToPath(
 )
 const DOCS = fileURLToPath(new URL('../../../docs', import.meta.url))
 const LIMIT = 128
-const CHARACTERS = 8_000
+const CHARACTERS = 4_000
 
 let texts: string[]
 let wordPieces: (text: string) => number

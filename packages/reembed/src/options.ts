@@ -41,6 +41,8 @@ export interface CorpusFlags extends EndpointFlags, S3Flags, SpendingFlags {
   readonly chunkTokens?: number
   readonly chunkOverlap?: number
   readonly chunkContext?: boolean
+  /** What will load the run, as reembed.yaml names it: a layout, or URLs of vector stores. */
+  readonly consumers?: readonly string[]
   readonly tokenizer?: string
   readonly prompt: string
   readonly promptName?: string
@@ -514,7 +516,11 @@ export const exported: readonly Option[] = [
     new Option(
       '--layout <layout>',
       'write the files in the layout that this database or library loads',
-    ).choices(['hf', 'pinecone', 'milvus', 'lance', 'pgvector', 'elasticsearch', 'vespa', 'npy', 'arrow']),
+    ).choices(
+      'hf pinecone pinecone-documents milvus lance pgvector elasticsearch elasticsearch-base64 vespa npy arrow'.split(
+        ' ',
+      ),
+    ),
   ),
   new Option(
     '--to <url>',

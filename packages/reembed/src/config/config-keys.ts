@@ -48,6 +48,8 @@ export const CONFIG_KEYS: Readonly<Record<string, string>> = {
   pricePerHour: 'endpoint.price_per_hour',
   replicas: 'endpoint.replicas',
 
+  layout: 'export.layout',
+
   maxRejects: 'limits.max_rejects',
   maxTruncated: 'limits.max_truncated',
   gate: 'gates.hold',
@@ -93,7 +95,6 @@ export const FLAG_ONLY_OPTIONS: ReadonlySet<string> = new Set([
   'instance',
   'json',
   'keep',
-  'layout',
   'max',
   'min',
   'name',

@@ -1,5 +1,5 @@
-// Where the commands serve pages: a run without a free port continues without its page, the exporter
-// serves the outputs.
+// Where the commands serve pages: a run without a free port continues without its page, the
+// exporter serves the outputs.
 
 import { createServer } from 'node:http'
 import { join } from 'node:path'

@@ -541,7 +541,7 @@ export const vectorStore: readonly Option[] = [
   required(
     new Option(
       '--to <url>',
-      'use this vector store: postgres://user@host/database, lancedb:./folder, qdrant+https://host, elasticsearch+https://host, opensearch+https://host',
+      'use this vector store: postgres://user@host/database, lancedb:./folder, qdrant+https://host, milvus+https://host, elasticsearch+https://host, opensearch+https://host',
     ),
   ),
   new Option(
@@ -549,6 +549,11 @@ export const vectorStore: readonly Option[] = [
     "set the name that searches use: a view or an alias (default: 'embeddings'); the run has a table of its own",
   ),
 ]
+
+export const examinedStore: Option = new Option(
+  '--store <url>',
+  'examine the vectors of an index: postgres://user@host/database?table=docs, qdrant+https://host?collection=docs',
+)
 
 export const update: Option = new Option(
   '--update',

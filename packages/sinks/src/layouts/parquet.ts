@@ -163,8 +163,8 @@ export const pinecone: CreateExportLayout = run => {
 }
 
 /** Most bytes of a VARCHAR; the id gets a shorter one. */
-const MILVUS_STRING_BYTES = 65_535
-const MILVUS_ID_BYTES = 1_024
+export const MILVUS_STRING_BYTES = 65_535
+export const MILVUS_ID_BYTES = 1_024
 
 /** One column per field of the collection. Milvus refuses a file with any other column. */
 export const milvus: CreateExportLayout = run => {

@@ -112,6 +112,7 @@ export const FLAG_ONLY_OPTIONS: ReadonlySet<string> = new Set([
   'showText',
   'since',
   'sleepMinutes',
+  'store',
   'texts',
   'timezone',
   'to',

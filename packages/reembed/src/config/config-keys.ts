@@ -149,8 +149,8 @@ export const PATH_KEYS: ReadonlySet<string> = new Set([
 const LISTS: ReadonlySet<string> = new Set(['output'])
 
 /**
- * Every option of all commands, once, by its name in code ('maxRejects'). Where commands differ, the
- * variadic form is taken for `LISTS`, else the single one.
+ * Every option of all commands, once, by its name in code ('maxRejects'). Where commands differ,
+ * the variadic form is taken for `LISTS`, else the single one.
  */
 export function optionsOf(program: Command): Map<string, Option> {
   const found = new Map<string, Option>()

@@ -3,12 +3,15 @@
 // each worker alike.
 
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { extname, join } from 'node:path'
 import { createHashEngine, type LocalRedis, serveTei, startRedis } from '@reembed/local'
+import { openCorpus, type PlanNotice, planCorpus } from '@reembed/planner'
+import { openStore } from '@reembed/store'
 import { startFakeHf } from '@reembed/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { temporaryFolder } from './parts/cli.ts'
 import { inProcess } from './parts/in-process.ts'
+import { writeFormats, writtenDocuments } from './source/writers.ts'
 
 /** The hash engine has a token for each word. */
 const LIMIT = 64
@@ -61,4 +64,31 @@ test('19: nothing of long files is lost, and the next version is cut by the same
     expect.stringMatching(/json$/),
     'measured',
   ])
+})
+
+test('19: records of every format are measured as they are', async () => {
+  await using hub = await startFakeHf({ token: 'none' })
+  await using tei = await serveTei({ engine: createHashEngine({ dimensions: 16, maxInputLength: LIMIT }) })
+  const files = await writeFormats(writtenDocuments(100))
+  const kinds = new Map(Array.from(files, ([name, bytes]) => [extname(name), { name, bytes }]))
+  for (const { name, bytes } of kinds.values()) {
+    const source = join(folder, name)
+    await writeFile(source, bytes)
+    await using corpus = await openCorpus(source)
+    // A plan without an output measures the endpoint for seconds.
+    await using output = await openStore(join(folder, `${name}.vectors`), { create: true })
+    const notices: PlanNotice[] = []
+    const { head, tokenizer } = await planCorpus(
+      corpus,
+      { url: tei.url, options: {} },
+      { chunking: { maxTokens: 20 }, hub: { url: hub.apiUrl } },
+      { output, onNotice: notice => notices.push(notice) },
+    )
+    expect(notices, name).toContainEqual({ kind: 'tokens_measured', url: tei.url })
+    expect(head.recipe.chunking, name).toMatchObject({ maxTokens: 20 })
+    // Three words, and the factor.
+    for (const words of ['the of and', 'größe naïve vector'])
+      expect(tokenizer?.countTokens(words), name).toBeOneOf([3, 4])
+  }
+  expect(kinds.size).toBeGreaterThan(6)
 })

@@ -41,7 +41,7 @@ beforeAll(async () => {
   await writeJsonl(join(folder.path, 'corpus.jsonl'), documents(COUNT))
   const env = { REEMBED_CONSOLE: '0' }
   const { code, stderr } = await reembed(['run', ...of(), ...source(100), ...common()], env)
-  expect(stderr).toContain('page      http://127.0.0.1:')
+  expect(stderr).toContain('page     http://127.0.0.1:')
   expect(code, stderr).toBe(0)
   pages = await serve('0')
 }, 120_000)

@@ -151,6 +151,8 @@ export async function measureMatrix({
         AWS_ENDPOINT_URL_S3: places.s3,
         HF_ENDPOINT: places.hub,
         REEMBED_HF_API: places.api,
+        // What stays up must start first, also on a busy machine.
+        ...(command.staysUp && { REEMBED_TIMEOUT: String(5 * timeoutSeconds) }),
       })
     const untilEnd = command.staysUp ? undefined : await ended(run(), place.used)
     const signalMs = ENDS_BY_ITSELF.has(failure) ? null : await signalled(run(), place.used, timeoutSeconds)

@@ -301,6 +301,28 @@ describe('Arrow', () => {
   })
 })
 
+describe('Pinecone documents', () => {
+  it('are JSON lines with _id, exact vector and fields, in a folder named after the namespace', async () => {
+    const target = await exported('pinecone-documents')
+    const files = filesOf(target, 'data/')
+    expect(files.map(([key]) => key)).toEqual(
+      [0, 1, 2].map(i => `data/${run.manifest.run}/part-0000${i}-of-00003.jsonl`),
+    )
+    const lines = files.flatMap(([, bytes]) => Buffer.from(bytes).toString().trimEnd().split('\n'))
+    expect(lines).toHaveLength(run.ids.length)
+    for (const [row, id] of run.ids.entries()) {
+      const { _id, embedding, ...fields } = JSON.parse(lines[row] ?? '')
+      expect(_id).toBe(id)
+      expect(Float32Array.from(embedding)).toEqual(rowsOf(run.vectors)[row])
+      expect(fields.lang ?? null).toBe(run.extra.lang?.[row])
+    }
+    expect(JSON.parse(text(target, 'schema.json')).fields).toMatchObject({
+      embedding: { type: 'dense_vector', dimension: 16 },
+      text: { type: 'string', full_text_search: {} },
+    })
+  })
+})
+
 describe('Elasticsearch', () => {
   it('gets bulk bodies that restore every float32 exactly, and a mapping', async () => {
     const target = await exported('elasticsearch', [], 'wiki')
@@ -323,6 +345,19 @@ describe('Elasticsearch', () => {
       expect(Float32Array.from(embedding)).toEqual(rowsOf(run.vectors)[row])
       expect(text).toBe(run.extra.text?.[row])
       expect(lang ?? null).toBe(run.extra.lang?.[row])
+    }
+  })
+
+  it('of version 9.3 gets vectors as base64 of big-endian floats, bit by bit', async () => {
+    const target = await exported('elasticsearch-base64')
+    const lines = filesOf(target, 'data/').flatMap(([, bytes]) =>
+      Buffer.from(bytes).toString().trimEnd().split('\n'),
+    )
+    expect(lines).toHaveLength(2 * run.ids.length)
+    for (const row of run.ids.keys()) {
+      const bytes = Buffer.from(JSON.parse(lines[2 * row + 1] ?? '').embedding, 'base64')
+      const vector = Float32Array.from({ length: bytes.length / 4 }, (_, i) => bytes.readFloatBE(4 * i))
+      expect(vector).toEqual(rowsOf(run.vectors)[row])
     }
   })
 

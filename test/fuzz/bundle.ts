@@ -28,7 +28,16 @@ export async function bundleTarget(file: string, outfile: string): Promise<numbe
     target: 'node24',
     format: 'esm',
     conditions: ['@reembed/source'],
-    external: ['*.node', '@reembed/local', '@lancedb/lancedb', 'onnxruntime-node', '@duckdb/*'],
+    // The file that has it is not beside the bundle.
+    define: { REEMBED_VERSION: '"fuzzed"' },
+    external: [
+      '*.node',
+      '@reembed/local',
+      '@lancedb/lancedb',
+      '@zilliz/milvus2-sdk-node',
+      'onnxruntime-node',
+      '@duckdb/*',
+    ],
     banner: {
       js: "import{createRequire as fuzzRequire}from'node:module';const require=fuzzRequire(import.meta.url);const{__hit,__left,__right}=globalThis.__fuzz;",
     },

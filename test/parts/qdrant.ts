@@ -203,6 +203,28 @@ export async function startQdrant(apiKey: string): Promise<QdrantStandIn> {
           }),
         }
       }
+      case 'POST collections/:name/points/scroll': {
+        const {
+          limit,
+          offset = '',
+          with_payload,
+          with_vector,
+        } = strict(body, ['limit', 'offset', 'with_payload', 'with_vector']) as {
+          limit: number
+          offset?: string
+          with_payload: unknown
+          with_vector: unknown
+        }
+        const rest = [...resolve(name).points.values()]
+          .toSorted((a, b) => (a.id < b.id ? -1 : 1))
+          .filter(({ id }) => id >= offset)
+        return {
+          result: {
+            points: rest.slice(0, limit).map(point => shown(point, with_vector, with_payload)),
+            next_page_offset: rest[limit]?.id ?? null,
+          },
+        }
+      }
       case 'POST collections/:name/points/count':
         strict(body, ['exact'])
         return { result: { count: resolve(name).points.size } }

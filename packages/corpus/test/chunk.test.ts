@@ -169,6 +169,29 @@ describe('splitOptionsOf and createTokenizer', () => {
     )
   })
 
+  it('refuse a tokenizer.json whose regular expression backtracks without end, in time', async () => {
+    const pre_tokenizer = { type: 'Split', pattern: { Regex: '(a+)+$' }, behavior: 'Isolated', invert: false }
+    const model = { type: 'WordLevel', vocab: { '[UNK]': 0 }, unk_token: '[UNK]' }
+    const file = JSON.stringify({
+      ...{ version: '1.0', added_tokens: [], normalizer: null, post_processor: null, decoder: null },
+      ...{ pre_tokenizer, model },
+    })
+    const tokenizer = createTokenizer(file, "'x.json'", 50)
+    const text = `${'a'.repeat(60)}!`
+    const slow =
+      /'x\.json' takes more than 0 s for a text of 61 characters, "a{40}": its regular expressions backtrack/
+    expect(() => tokenizer.countTokens(text)).toThrow(slow)
+    const options = splitOptionsOf({ maxTokens: 5, overlapTokens: 0, tokenizer: 'x' }, tokenizer, '')
+    const document = { kind: 'document', id: 'a', text } as SourceRecord
+    const chunks = chunkDocuments(
+      (async function* () {
+        yield document
+      })(),
+      options,
+    )
+    await expect(Array.fromAsync(chunks)).rejects.toThrow(slow)
+  })
+
   it('refuse an invalid tokenizer.json by name', () => {
     expect(() => createTokenizer('{"model": 1}', "'x.json'")).toThrow(
       /^'x\.json' is not a valid tokenizer\.json: /,

@@ -34,6 +34,21 @@ describe('decodeEmbeddings', () => {
     expect(row(to.vectors, 1)).toEqual(new Float32Array(D))
   })
 
+  test('a reply with two members of one name is read as JSON.parse reads it', () => {
+    const text = bytes(reply()).toString()
+    const first = `"embedding":"${base64(vectors[0] ?? new Float32Array(D))}"`
+    const twice = target()
+    decodeEmbeddings(Buffer.from(text.replace(first, `"embedding":"AAAA",${first}`)), twice)
+    expect(row(twice.vectors, 0)).toEqual(vectors[0])
+    const other = `"data":[{"object":"embedding","embedding":"","index":0}]`
+    for (const spoilt of [
+      text.replace('"data":[', '"":[').replace('"model"', `${other},"model"`),
+      text.replace('"model"', `${other},"model"`),
+      text.replace('"model"', `${other.replace('data', 'd\\u0061ta')},"model"`),
+    ])
+      expect(() => decodeEmbeddings(Buffer.from(spoilt), target())).toThrow(InvalidReplyError)
+  })
+
   test.each([1, 2, 3, 4, 5, 7, 384, 768, 1024])(
     '%i dimensions, with and without base64 padding',
     dimensions => {

@@ -9,6 +9,17 @@ export type { Passed, RefittedThreshold } from './compare/thresholds.ts'
 export { compareVersions, type ScorePair, type VersionComparison } from './compare/versions.ts'
 export { type GateOptions, type GateSetup, resolveGates, storeQueries } from './gate-setup.ts'
 export type { Gate } from './gates.ts'
+export {
+  type ExamineOptions,
+  examineEmbedder,
+  examineIndex,
+  type Finding,
+  type FindingKind,
+  type IndexReader,
+  type IndexReport,
+  type IndexRow,
+  type IndexSelection,
+} from './index-doctor/examine.ts'
 export { evaluateGates } from './judge-gates.ts'
 export { type EvaluationQuery, embedQueries, type JudgedQueryFiles, queriesOf } from './judged-queries.ts'
 export { textsOf } from './nearest.ts'

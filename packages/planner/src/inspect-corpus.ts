@@ -2,8 +2,8 @@
 // wrong is refused before an endpoint is started, woken or waited for.
 
 import { createMapper } from '@reembed/corpus'
-import type { ShardLayout } from '@reembed/protocol'
-import { extraColumns } from '@reembed/shard'
+import type { Document, ShardLayout } from '@reembed/protocol'
+import { type Consumer, extraColumns } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { Corpus } from './corpus.ts'
 import { type Sample, type SampleOptions, sampleCorpus } from './sample.ts'
@@ -12,12 +12,16 @@ import { type Survey, survey } from './survey.ts'
 export interface InspectOptions extends SampleOptions {
   /** Columns of shards in addition to id, vector and content hash. */
   readonly layout?: ShardLayout | undefined
+  /** What will load the run: the sampled documents are kept for its limits. */
+  readonly consumers?: readonly Consumer[] | undefined
   readonly onProgress?: ((step: 'listing' | 'sampling', done: number) => void) | undefined
 }
 
 export interface InspectedCorpus {
   readonly found: Survey
   readonly sample: Sample
+  /** The sampled documents, if there are consumers. */
+  readonly documents: readonly Document[]
 }
 
 /**
@@ -27,11 +31,14 @@ export interface InspectedCorpus {
  * columns that cannot be carried
  */
 export async function inspectCorpus(corpus: Corpus, options: InspectOptions): Promise<InspectedCorpus> {
-  const { template, layout, onProgress = () => {}, signal } = options
+  const { template, layout, consumers = [], onProgress = () => {}, signal } = options
   onProgress('listing', 0)
   const found = await survey(corpus, signal, objects => onProgress('listing', objects))
   onProgress('sampling', 0)
-  const sample = await sampleCorpus(corpus, found, options)
+  const documents: Document[] = []
+  const onDocument =
+    consumers.length === 0 ? undefined : (document: Document): void => void documents.push(document)
+  const sample = await sampleCorpus(corpus, found, { ...options, onDocument })
   if (sample.documents === 0) {
     throw new ReembedError(
       'SOURCE_EMPTY',
@@ -41,5 +48,5 @@ export async function inspectCorpus(corpus: Corpus, options: InspectOptions): Pr
   const { fields, carry } = sample
   extraColumns(carry.length === 0 ? layout : { ...layout, carry })
   if (fields) createMapper({ fields, template, carry })
-  return { found, sample }
+  return { found, sample, documents }
 }

@@ -2,6 +2,7 @@
 
 import type { GateOptions } from '@reembed/evaluate'
 import type { CsvTable, Dtype, SourceTable, TextEstimate } from '@reembed/protocol'
+import type { Consumer } from '@reembed/shard'
 import type { PromptMismatch } from './documented-prompts.ts'
 import type { SpendingOptions } from './run-budget.ts'
 import type { ColumnFit } from './sample-fit.ts'
@@ -91,6 +92,11 @@ export interface PlanOptions {
    * from none.
    */
   readonly reuse?: false | { readonly run?: string | undefined } | undefined
+  /**
+   * The databases that will load the run: `consumerOf` of `@reembed/sinks`. Vectors, columns and
+   * sampled documents that one of them cannot hold are refused.
+   */
+  readonly consumers?: readonly Consumer[] | undefined
   /** Gates that the run must pass before it is published. */
   readonly gates?: GateOptions | undefined
   /** Text in front of each query, as the model card asks. */
@@ -148,6 +154,8 @@ export type PlanNotice =
   | { readonly kind: 'files_among_records'; readonly count: number; readonly examples: readonly string[] }
   /** How a CSV or TSV object is read. */
   | { readonly kind: 'csv_dialect'; readonly key: string; readonly table: CsvTable }
+  /** A consumer holds the vectors, but not as well as others. */
+  | { readonly kind: 'consumer_warning'; readonly message: string }
   /** The corpus is a table, of which the current files are read. */
   | { readonly kind: 'table'; readonly table: SourceTable }
   /** Some of the sampled records would be rejected. */

@@ -33,7 +33,7 @@ import { lookUpRun } from './record-plan.ts'
 import { forecastReuse, type ReuseForecast } from './reuse-forecast.ts'
 import { budgetOf } from './run-budget.ts'
 import { sampleTexts } from './sample-texts.ts'
-import { openTokenizerSource } from './tokenizer.ts'
+import { checkTokenizerFile, openTokenizerSource } from './tokenizer.ts'
 
 export interface PlanContext {
   /**
@@ -123,6 +123,7 @@ async function planQuietly(
   // What is wrong with the options or the corpus costs no start of an endpoint.
   const gating = await resolveGates(options)
   if (options.maxTruncated !== undefined) truncationAllowed(options.maxTruncated)
+  await checkTokenizerFile(options)
   const base = options.reuse === false ? undefined : options.reuse?.run
   if (base !== undefined && previousOutput) await findRun(previousOutput, base, 'newest')
   const onProgress: PlanRequest['onProgress'] = (step, done) => onNotice({ kind: 'progress', step, done })
@@ -131,6 +132,7 @@ async function planQuietly(
   const step = (name: PlanStep): void => onNotice({ kind: 'progress', step: name, done: 0 })
   step('connecting')
   const resolved = await resolveGiven(given)
+  step('connecting')
   const { url, options: endpointOptions } = resolved
   const price = await resolvePrice(options.spending ?? {}, resolved)
   const budget = budgetOf(options.spending ?? {}, price)
@@ -174,6 +176,10 @@ async function planQuietly(
   const { chunking } = planned.head.recipe
   const tokenizer = chunking ? await tokenizers.find() : await tokenizers.local()
   noticesOf(planned).forEach(onNotice)
+  for (const consumer of options.consumers ?? []) {
+    const message = consumer.warning(planned.head.recipe.model)
+    if (message !== undefined) onNotice({ kind: 'consumer_warning', message })
+  }
   const { maxInputLength } = endpoint.info
   // A run that was recorded before has its quote.
   if ('seq' in planned.head) return { ...planned, endpoint: resolved, maxInputLength, budget, tokenizer }
@@ -199,7 +205,7 @@ async function planQuietly(
 
 /** The part of a request that the options alone determine. */
 function requestOf(
-  { fields, vectors, reuse, truncate, documentsPerShard, maxRejects }: PlanOptions,
+  { fields, vectors, reuse, truncate, documentsPerShard, maxRejects, consumers }: PlanOptions,
   previous: Store | undefined,
 ): Omit<PlanRequest, 'model'> {
   return {
@@ -212,6 +218,7 @@ function requestOf(
     layout: layoutOf(vectors),
     documentsPerShard,
     maxRejects,
+    consumers,
     findBaseRun: reuse === false ? false : previous && (ids => baseRunOf(previous, reuse?.run, ids)),
   }
 }

@@ -13,9 +13,10 @@ import {
   type Slice,
   spaceIdOf,
 } from '@reembed/protocol'
-import { extraColumns } from '@reembed/shard'
+import { type Consumer, extraColumns } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { BaseRunResult, RecipeIds } from './base-run.ts'
+import { requireConsumers } from './consumers.ts'
 import type { Corpus } from './corpus.ts'
 import { createObjectIndexer } from './index-objects.ts'
 import { type InspectedCorpus, inspectCorpus } from './inspect-corpus.ts'
@@ -53,6 +54,8 @@ export interface PlanRequest {
    * 4,096, fewer for a small corpus and more for one of more than 8 million.
    */
   readonly documentsPerShard?: number | undefined
+  /** What will load the run: its limits are checked against the sample. */
+  readonly consumers?: readonly Consumer[] | undefined
   /** See Plan.maxRejects. */
   readonly maxRejects?: string | undefined
   /**
@@ -98,7 +101,7 @@ const REPORTED = 1_000
  */
 export async function planRun(corpus: Corpus, given: PlanRequest): Promise<PlanResult> {
   const { findBaseRun, lookUpRun = notRecorded, onProgress = () => {}, signal } = given
-  const { found, sample } = given.inspected ?? (await inspectCorpus(corpus, given))
+  const { found, sample, documents } = given.inspected ?? (await inspectCorpus(corpus, given))
   const { chunking } = given
   const request: FixedRequest = {
     ...given,
@@ -108,10 +111,14 @@ export async function planRun(corpus: Corpus, given: PlanRequest): Promise<PlanR
   // Refuses here what every worker would refuse.
   extraColumns(layout)
   const recipe = recipeOf(request, sample)
+  requireConsumers(given.consumers ?? [], { model: recipe.model, layout, documents })
   const [spaceId, recipeId] = [spaceIdOf(recipe.model), recipeIdOf(recipe)]
   const baseRun: BaseRunResult = findBaseRun
     ? await findBaseRun({ spaceId, recipeId, recipe })
-    : { reason: findBaseRun === false ? 'switched off' : 'not searched for', unfinished: [] }
+    : {
+        reason: findBaseRun === false ? 'switched off' : 'no output with earlier vectors was given',
+        unfinished: [],
+      }
   const [newest = baseRun.plan] = baseRun.unfinished
   const slicing = slicingOf(request, { ...sample, objects: found.objects }, recipe.model, newest?.slicing)
   const reuse = findBaseRun === false ? false : undefined

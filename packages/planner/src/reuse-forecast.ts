@@ -74,7 +74,7 @@ export async function forecastReuse(
     return {
       baseRun: null,
       unfinishedBaseRuns: [],
-      reason: baseRun.plan === undefined ? baseRun.reason : 'not searched for',
+      reason: baseRun.plan === undefined ? baseRun.reason : 'no output with earlier vectors was given',
       identical: identical.of(0, 0),
       changed: { ...changed.of(0, 0), reusable: 0 },
       added: added.of(head.estimatedDocuments, 1),

@@ -3,7 +3,7 @@
 
 import { createMapper, type DocumentMapping, readSlice } from '@reembed/corpus'
 import { fieldGetter, fitsColumn, isRowFormat, type ObjectInspection } from '@reembed/formats'
-import type { CarriedColumn, SourceObject, SourceRecord } from '@reembed/protocol'
+import type { CarriedColumn, Document, SourceObject, SourceRecord } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 
@@ -31,6 +31,12 @@ const TABLE_ROWS = 64
 const TABLES = 2
 const EXAMPLE_CHARS = 40
 
+export interface SampleFitOptions {
+  /** Called with each sampled document; then rows of tables are read in any case. */
+  readonly onDocument?: ((document: Document) => void) | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
 /**
  * Maps the records of the probes, and the first rows of a few tables.
  * @throws ReembedError SOURCE_FORMAT if all sampled records would be rejected, USAGE if a column
@@ -43,7 +49,7 @@ export async function fitSample(
     objects,
   }: { readonly probes: readonly ObjectInspection[]; readonly objects: readonly SourceObject[] },
   mapping: DocumentMapping,
-  signal: AbortSignal | undefined,
+  { onDocument, signal }: SampleFitOptions,
 ): Promise<SampleFit> {
   const mapper = createMapper(mapping)
   const fits = createColumnFits(mapping.carry ?? [])
@@ -55,7 +61,8 @@ export async function fitSample(
     }
   }
   // Without columns to carry and without a template, the metadata of a table states its types.
-  const needsRows = mapping.template !== undefined || (mapping.carry ?? []).length > 0
+  const needsRows =
+    onDocument !== undefined || mapping.template !== undefined || (mapping.carry ?? []).length > 0
   const tables = needsRows ? objects.filter(({ format }) => isRowFormat(format)).slice(0, TABLES) : []
   for (const object of tables) {
     const rows = probes.find(({ key }) => key === object.key)?.recordCount ?? 0
@@ -64,6 +71,7 @@ export async function fitSample(
     const reader = readSlice(store, { parts: [part] }, { ...mapping, onRecord: fits.add, signal })
     for await (const record of reader.records) mapped.push(record)
   }
+  for (const record of mapped) if (record.kind === 'document') onDocument?.(record)
   const rejects = mapped.filter(record => record.kind === 'reject')
   const [first] = rejects
   if (first && rejects.length === mapped.length) {

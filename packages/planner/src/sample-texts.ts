@@ -1,9 +1,9 @@
 // Texts of a corpus as they are before they are cut: the beginnings of documents, spread over its
 // objects.
 
-import { readSlice } from '@reembed/corpus'
+import { createMapper, readSlice } from '@reembed/corpus'
 import { inspectObject, isRowFormat, isWholeFile } from '@reembed/formats'
-import type { SlicePart, SourceObject } from '@reembed/protocol'
+import type { FieldMapping, SourceObject, SourceRecord } from '@reembed/protocol'
 import { mapConcurrent } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { InspectedCorpus } from './inspect-corpus.ts'
@@ -25,14 +25,13 @@ export async function sampleTexts(
   for await (const object of found.relist(signal)) {
     if (isWholeFile(object.format) && object.size > 0) files.add(object)
   }
-  const read = mapConcurrent(
+  const mapping = { fields, template, signal }
+  const texts = mapConcurrent(
     [...files.values(), ...found.sampledObjects],
     async object => {
-      const part = await partOf(store, object, signal)
-      const { records } = readSlice(store, { parts: [part] }, { fields, template, signal })
       const texts: string[] = []
       let room = CHARACTERS
-      for await (const record of records) {
+      for await (const record of recordsOf(store, object, mapping)) {
         if (record.kind === 'document') texts.push(record.text.slice(0, room))
         room -= texts.at(-1)?.length ?? 0
         if (texts.length === RECORDS || room <= 0) break
@@ -41,16 +40,34 @@ export async function sampleTexts(
     },
     { concurrency: OBJECTS_AT_ONCE, signal },
   )
-  return (await Array.fromAsync(read)).flat()
+  return (await Array.fromAsync(texts)).flat()
 }
 
-/** The object, or the first rows of a table. */
-async function partOf(
+interface SampleMapping {
+  /** Null for a corpus of files that are one document each. */
+  readonly fields: FieldMapping | null
+  readonly template: string | undefined
+  readonly signal: AbortSignal | undefined
+}
+
+/** The first records of an object. A table is not indexed for them. */
+async function* recordsOf(
   store: Store,
   object: SourceObject,
-  signal: AbortSignal | undefined,
-): Promise<SlicePart> {
-  if (!isRowFormat(object.format)) return { ...object, start: 0, end: object.size }
-  const { recordCount } = await inspectObject(store, object, { maxBytes: INSPECTED_BYTES, signal })
-  return { ...object, start: 0, end: Math.min(recordCount, RECORDS), extent: recordCount }
+  { fields, template, signal }: SampleMapping,
+): AsyncGenerator<SourceRecord, void, undefined> {
+  if (isWholeFile(object.format)) {
+    const whole = { ...object, start: 0, end: object.size }
+    yield* readSlice(store, { parts: [whole] }, { fields, signal }).records
+    return
+  }
+  if (fields === null) return
+  const { records, recordCount } = await inspectObject(store, object, { maxBytes: INSPECTED_BYTES, signal })
+  if (isRowFormat(object.format)) {
+    const rows = { ...object, start: 0, end: Math.min(recordCount, RECORDS), extent: recordCount }
+    yield* readSlice(store, { parts: [rows] }, { fields, template, signal }).records
+    return
+  }
+  const mapper = createMapper({ fields, template })
+  for (const record of records) yield mapper.map(record, { part: 0, offset: 0 })
 }

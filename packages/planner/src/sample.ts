@@ -6,6 +6,7 @@ import { fieldGetter, inspectObject, type ObjectInspection } from '@reembed/form
 import {
   type CarriedColumn,
   type CsvTable,
+  type Document,
   type FieldMapping,
   ID_FIELDS,
   type SourceObject,
@@ -41,6 +42,8 @@ export interface Sample {
 export interface SampleOptions {
   /** Fields that the user named; the others are chosen. */
   readonly fields?: Partial<FieldMapping> | undefined
+  /** See fitSample. */
+  readonly onDocument?: ((document: Document) => void) | undefined
   /** Template that makes the text, instead of one field. */
   readonly template?: string | undefined
   /** Fields to carry: 'lang', or with an explicit type 'year:string'. */
@@ -60,7 +63,7 @@ const PROBE_BYTES = 64 * 1024
 export async function sampleCorpus(
   { store }: Corpus,
   survey: Survey,
-  { fields: named = {}, template, carry = [], signal }: SampleOptions = {},
+  { fields: named = {}, template, carry = [], onDocument, signal }: SampleOptions = {},
 ): Promise<Sample> {
   const places = survey.sampledObjects.flatMap(object => inspectOffsets(object, survey.sampledObjects.length))
   const probed = mapConcurrent(
@@ -96,7 +99,7 @@ export async function sampleCorpus(
           store,
           { probes, objects: survey.sampledObjects },
           { fields, template, carry: columns },
-          signal,
+          { onDocument, signal },
         )
       : undefined,
     tables: tablesOf(probes),

@@ -117,28 +117,45 @@ const tokenizerOf = (bytes: Buffer, sourceName: string): FoundTokenizer => ({
   bytes,
 })
 
+/**
+ * Checks that a tokenizer that is named exists, without reading it.
+ * @throws ReembedError USAGE
+ */
+export async function checkTokenizerFile({ tokenizer, modelFolder }: TokenizerOptions): Promise<void> {
+  const path = await pathOf(tokenizer, modelFolder)
+  if (path !== undefined) await requireReadable(path).catch(unreadable(path))
+}
+
+const unreadable =
+  (path: string) =>
+  (cause: unknown): never => {
+    throw new ReembedError('USAGE', `the tokenizer '${path}' cannot be read: ${messageOf(cause)}`, {
+      option: 'tokenizer',
+      cause,
+    })
+  }
+
 async function localTokenizer(
   { tokenizer, modelFolder }: TokenizerOptions,
   resolved: Pick<ResolvedEndpoint, 'tokenizer'>,
 ): Promise<FoundTokenizer | undefined> {
   const path = (await pathOf(tokenizer, modelFolder)) ?? resolved.tokenizer
   if (path === undefined) return undefined
-  const bytes = await readTokenizer(path).catch((cause: unknown) => {
-    throw new ReembedError('USAGE', `the tokenizer '${path}' cannot be read: ${messageOf(cause)}`, {
-      option: 'tokenizer',
-      cause,
-    })
-  })
+  const bytes = await readTokenizer(path).catch(unreadable(path))
   return tokenizerOf(bytes, `'${path}'`)
 }
 
 /** A device or a pipe may never end, so only a regular file of a bounded size is read. */
 async function readTokenizer(path: string): Promise<Buffer> {
+  await requireReadable(path)
+  return readFile(path)
+}
+
+async function requireReadable(path: string): Promise<void> {
   const stats = await stat(path)
   if (!stats.isFile()) throw new Error('it is not a regular file')
   if (stats.size > LIMITS.tokenizerBytes)
     throw new Error(`it has ${stats.size} bytes, at most ${LIMITS.tokenizerBytes} are read`)
-  return readFile(path)
 }
 
 async function pathOf(

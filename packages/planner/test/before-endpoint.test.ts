@@ -55,6 +55,13 @@ describe('planning refuses without an endpoint', () => {
       'USAGE',
       /queries/,
     ],
+    [
+      'a tokenizer that does not exist',
+      { 'a.jsonl': RECORD },
+      { tokenizer: '/no/file' },
+      'USAGE',
+      /no\/file/,
+    ],
     ['a share that is none', { 'a.jsonl': RECORD }, { maxTruncated: 'much' }, 'USAGE', /much/],
     [
       'a base run that does not exist',

@@ -16,6 +16,7 @@ import {
 import type { Queue, RunPointer } from '@reembed/queue'
 import { ReembedError, unlessAborted } from '@reembed/shared'
 import type { Store } from '@reembed/store'
+import { countDocumentsDone } from './documents-done.ts'
 import type { PublishOutcome } from './publish.ts'
 import { createSweeper, type Sweeper, type SweepOutcome } from './sweep.ts'
 
@@ -85,8 +86,7 @@ async function follow({
     signal.throwIfAborted()
     const [progress, counts] = await Promise.all([queue.progress(of), queue.counts()])
     const shardsDone = Math.min(shards, Math.max(0, before + progress.shards))
-    const perShard = estimated / shards
-    const documentsDone = Math.max(0, before) * perShard + progress.documents + progress.openDocuments
+    const documentsDone = countDocumentsDone({ done: shardsDone, total: shards }, progress, estimated)
     onProgress?.({
       shards,
       shardsDone,

@@ -93,7 +93,7 @@ export async function* deleteRuns(
   for await (const group of batched(runs, RUNS_PER_CHECK)) {
     const marks = new Map<string, NumberedRunState>()
     for (const run of group) {
-      const mark = await markDeleting(store, run)
+      const mark = await recorded(deleter, () => markDeleting(store, run))
       if (mark) marks.set(run, mark)
     }
     const open = [...marks.values()].some(({ state }) => state !== 'deleted')
@@ -103,10 +103,22 @@ export async function* deleteRuns(
       const deleted =
         mark !== undefined &&
         (mark.state === 'deleted' ||
-          (await commitDeletion(store, run, mark, decisions?.get(run), rules, signal)))
+          (await recorded(deleter, () =>
+            commitDeletion(store, run, mark, decisions?.get(run), rules, signal),
+          )))
       if (deleted) await deleteObjects(store, deleter, run, signal)
       yield { run, deleted }
     }
+  }
+}
+
+/** Writes a record of a deletion, on a full disk with the space that is kept for it. */
+async function recorded<T>(deleter: ObjectDeleter, write: () => Promise<T>): Promise<T> {
+  try {
+    return await write()
+  } catch (error) {
+    if (await deleter.makeRoom?.(error)) return write()
+    throw error
   }
 }
 

@@ -130,8 +130,10 @@ export const readPlan = (store: Store, run: string): Promise<Plan | undefined> =
   plans.read(store, planKey(run))
 
 /** Writes the head of a plan, put-if-absent. Its segments must exist before. */
-export const putPlan = (store: Store, plan: Plan): Promise<'created' | 'exists'> =>
-  plans.put(store, planKey(plan.run), plan)
+export async function putPlan(store: Store, plan: Plan): Promise<'created' | 'exists'> {
+  await store.reserve?.()
+  return plans.put(store, planKey(plan.run), plan)
+}
 
 /** Writes one segment of the slices of a plan, put-if-absent. */
 export const putSliceSegment = (

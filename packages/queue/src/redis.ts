@@ -6,7 +6,16 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
-import { codeOf, deadlines, messageOf, ReembedError, startWait, unlessAborted, within } from '@reembed/shared'
+import {
+  codeOf,
+  deadlines,
+  messageOf,
+  openFilesReason,
+  ReembedError,
+  startWait,
+  unlessAborted,
+  within,
+} from '@reembed/shared'
 import type { Cluster, Redis } from 'ioredis'
 import { QUEUE, requireQueueName } from './names.ts'
 import { openClient } from './redis-client.ts'
@@ -188,6 +197,8 @@ const UNTRUSTED = /SELF_SIGNED|UNABLE_TO_(VERIFY|GET_ISSUER)|CERT_UNTRUSTED|CERT
 /** What is wrong permanently; undefined for an error that may be transient. */
 function misconfiguration(error: unknown, { shown, database, primary }: RedisAddress): string | undefined {
   const message = `${codeOf(error) ?? ''} ${messageOf(error)}`
+  const openFiles = openFilesReason(error)
+  if (openFiles) return `cannot connect to Redis at ${shown}: ${openFiles}`
   const command = missingCommand(error)
   if (command !== undefined)
     return `the user of Redis at ${shown} may not run '${command}': grant it with ACL SETUSER`

@@ -33,6 +33,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   sample: '--sample, --top; `reembed plan` shows tokens, time and cost',
   source: '--source',
   'spending.pricePerHour': '--price-per-hour',
+  store: '--store',
   target: '--to',
   timeout: '--timeout',
   tokenizer: '--tokenizer',

@@ -40,6 +40,8 @@ function textOf(notice: Exclude<PreviewNotice, Progress>): string {
       return `note: ${counted(notice.count, 'text or Markdown object')} in a corpus that also has objects of records; each one becomes a document: ${namesOf(notice)}. If they are not documents, give a glob such as '**/*.parquet' as the source`
     case 'csv_dialect':
       return `csv  ${notice.key}: ${describeCsvDialect(notice.table)}. Give --csv to change that`
+    case 'consumer_warning':
+      return `warning: ${notice.message}`
     case 'table':
       return `Delta Lake table, version ${notice.table.version}: ${counted(notice.table.files, 'current file')}`
     case 'sample_rejects':

@@ -116,7 +116,7 @@ export async function openOrStartRedis(
   const { startRedis } = await importLocal('a --redis')
   steps.show('starting a private Redis')
   const server = stack.use(await startRedis())
-  note(`redis     ${redisAddress(server.url)}  (private)`)
+  note(`redis    ${redisAddress(server.url)}  (private)`)
   return { target: server.url, isPrivate: true }
 }
 

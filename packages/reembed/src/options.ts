@@ -41,6 +41,8 @@ export interface CorpusFlags extends EndpointFlags, S3Flags, SpendingFlags {
   readonly chunkTokens?: number
   readonly chunkOverlap?: number
   readonly chunkContext?: boolean
+  /** What will load the run, as reembed.yaml names it: a layout, or URLs of vector stores. */
+  readonly consumers?: readonly string[]
   readonly tokenizer?: string
   readonly prompt: string
   readonly promptName?: string
@@ -514,7 +516,11 @@ export const exported: readonly Option[] = [
     new Option(
       '--layout <layout>',
       'write the files in the layout that this database or library loads',
-    ).choices(['hf', 'pinecone', 'milvus', 'lance', 'pgvector', 'elasticsearch', 'vespa', 'npy', 'arrow']),
+    ).choices(
+      'hf pinecone pinecone-documents milvus lance pgvector elasticsearch elasticsearch-base64 vespa npy arrow'.split(
+        ' ',
+      ),
+    ),
   ),
   new Option(
     '--to <url>',
@@ -535,7 +541,7 @@ export const vectorStore: readonly Option[] = [
   required(
     new Option(
       '--to <url>',
-      'use this vector store: postgres://user@host/database, lancedb:./folder, qdrant+https://host, elasticsearch+https://host, opensearch+https://host',
+      'use this vector store: postgres://user@host/database, lancedb:./folder, qdrant+https://host, milvus+https://host, elasticsearch+https://host, opensearch+https://host',
     ),
   ),
   new Option(
@@ -543,6 +549,11 @@ export const vectorStore: readonly Option[] = [
     "set the name that searches use: a view or an alias (default: 'embeddings'); the run has a table of its own",
   ),
 ]
+
+export const examinedStore: Option = new Option(
+  '--store <url>',
+  'examine the vectors of an index: postgres://user@host/database?table=docs, qdrant+https://host?collection=docs',
+)
 
 export const update: Option = new Option(
   '--update',

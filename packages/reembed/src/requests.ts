@@ -4,6 +4,7 @@ import { hostname } from 'node:os'
 import type { PlanOptions, SpendingOptions } from '@reembed/planner'
 import type { Actor } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
+import { consumerOf } from '@reembed/sinks'
 import { s3OptionsOf } from './open-resources.ts'
 import type { CorpusFlags, SpendingFlags } from './options.ts'
 
@@ -37,6 +38,7 @@ export function planOptionsOf(flags: CorpusFlags): PlanOptions {
         }),
     },
     queryPrompt: flags.queryPrompt,
+    consumers: flags.consumers?.flatMap(name => consumerOf(name) ?? []),
     spending: spendingOf(flags),
   }
 }

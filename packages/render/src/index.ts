@@ -7,8 +7,10 @@ export {
   benchmarkRates,
   benchmarkSentence,
 } from './benchmark.ts'
-export { describeComparison, describeModelPreview } from './comparison.ts'
+export { endpointText, memoryText } from './check.ts'
+export { describeComparison, describeModelPreview, modelPreviewData } from './comparison.ts'
 export { describeFinishedRun, describeWorse, finishedRunData, outcomeSentence } from './finished-run.ts'
+export { indexReportText } from './index-report.ts'
 export { modelText } from './model.ts'
 export { bytes, count, counted, dollars, duration } from './numbers.ts'
 export { describePlan, describePreview, describeQuote, describeReuse } from './plan.ts'

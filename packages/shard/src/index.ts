@@ -1,6 +1,7 @@
 // The public surface of @reembed/shard; every other file is private to the package.
 
 export type { KeyValue } from 'hyparquet'
+export type { ConsumedRow, Consumer } from './consumer.ts'
 export {
   type EmbeddingBatch,
   type ReadEmbeddingsOptions,

@@ -176,6 +176,21 @@ export function messageOf(error: unknown): string {
   return text.replace(/\s+/g, ' ').trim()
 }
 
+const OPEN_FILES: Readonly<Record<string, string>> = {
+  EMFILE: 'this process may not open more files or connections (EMFILE): raise its limit (ulimit -n)',
+  ENFILE: 'this machine may not open more files or connections (ENFILE): raise its limit (fs.file-max)',
+}
+
+/**
+ * Returns the reason and the fix where a file or a connection was not opened because too many are
+ * open; undefined for other errors. The dependency is not at fault then.
+ */
+export function openFilesReason(error: unknown): string | undefined {
+  const reason = OPEN_FILES[codeOf(error) ?? '']
+  const cause = error instanceof Error ? error.cause : undefined
+  return reason ?? (cause === undefined ? undefined : openFilesReason(cause))
+}
+
 /** Returns the `code` of a Node or library error, for example 'ENOENT', or undefined. */
 export function codeOf(error: unknown): string | undefined {
   const code = error instanceof Error ? (error as Error & { code?: unknown }).code : undefined

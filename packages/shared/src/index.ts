@@ -21,10 +21,12 @@ export {
   type Fault,
   faultOf,
   messageOf,
+  openFilesReason,
   ReembedError,
   type Retry,
 } from './errors.ts'
 export { isHuggingFaceHost, type Tokens, tokenFor } from './hugging-face.ts'
+export { interruptAfter } from './interrupt-after.ts'
 export { LIMITS, type Limits } from './limits.ts'
 export { isLinkLocal } from './link-local.ts'
 export { createBoundedServer, isLoopback, type ListenAddress, listenOn, parseListen } from './listen.ts'

@@ -13,48 +13,15 @@ import { type Quantization, type Ranges, rangesOf, readShard, requireWholeBytes 
 import { canonical, manifestKey, mapConcurrent, printable, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { type ExportedShard, exportedRows, exportedShards, writeDeletes } from './delta.ts'
+import { type ExportedRun, type ExportLayout, metadataOf, type RowLimits, textFile } from './layout.ts'
 import {
-  type CreateExportLayout,
-  type ExportedRun,
-  type ExportLayout,
-  metadataOf,
-  type RowLimits,
-  textFile,
-} from './layout.ts'
-import { arrow, npy } from './layouts/files.ts'
-import { elasticsearch, vespa } from './layouts/json.ts'
-import { hf, lance, milvus, pinecone } from './layouts/parquet.ts'
-import { pgvector } from './layouts/pgvector.ts'
+  type ExportLayoutName,
+  IDENTIFIER_NAMES_ONLY,
+  LAYOUTS,
+  QUANTIZED_LAYOUTS,
+} from './layouts/registry.ts'
 import { columnsOf, columnsUnder, type RowsOptions, shardsOf } from './read-run.ts'
 import { createOffenders, problemOf } from './row-limits.ts'
-
-export type ExportLayoutName =
-  | 'hf'
-  | 'pinecone'
-  | 'milvus'
-  | 'lance'
-  | 'pgvector'
-  | 'elasticsearch'
-  | 'vespa'
-  | 'npy'
-  | 'arrow'
-
-const LAYOUTS: Record<ExportLayoutName, CreateExportLayout> = {
-  hf,
-  pinecone,
-  milvus,
-  lance,
-  pgvector,
-  elasticsearch,
-  vespa,
-  npy,
-  arrow,
-}
-
-export const EXPORT_LAYOUT_NAMES: readonly ExportLayoutName[] = Object.keys(LAYOUTS) as ExportLayoutName[]
-
-/** Layouts that can store int8 and binary vectors in addition to the float32 vectors. */
-const QUANTIZED_LAYOUTS: readonly ExportLayoutName[] = ['hf', 'milvus', 'lance', 'npy', 'arrow']
 
 export interface ExportRequest {
   readonly layout: ExportLayoutName
@@ -87,12 +54,6 @@ export interface ExportResult {
   /** Shell commands that load the files, with the URL of the target filled in. */
   readonly loadCommands: string
 }
-
-/**
- * Consumers whose column names must be identifiers: fields of Milvus and Vespa, and the top level
- * of a Lance schema ("cannot contain `.`").
- */
-const IDENTIFIER_NAMES_ONLY: readonly ExportLayoutName[] = ['milvus', 'lance', 'vespa']
 
 /** Shards exported concurrently. Each holds one row group and its output files in memory. */
 const SHARDS_AT_ONCE = 2
@@ -133,7 +94,7 @@ export async function exportRun(
     extra: columnsUnder(columns),
     quantize,
     ranges: undefined,
-    name: name ?? (layoutName === 'pinecone' ? manifest.run : 'embeddings'),
+    name: name ?? (layoutName.startsWith('pinecone') ? manifest.run : 'embeddings'),
   }
   // Creating the layout checks its limits, so an unsupported run is refused before the first write.
   const { rowLimits } = LAYOUTS[layoutName](run)

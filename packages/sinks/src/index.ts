@@ -1,12 +1,12 @@
 // The public surface of @reembed/sinks; every other file is private to the package.
 
+export { consumerOf } from './consumer.ts'
 export {
-  EXPORT_LAYOUT_NAMES,
-  type ExportLayoutName,
   type ExportRequest,
   type ExportResult,
   exportRun,
 } from './export.ts'
+export { EXPORT_LAYOUT_NAMES, type ExportLayoutName } from './layouts/registry.ts'
 export { dropTarget } from './load/drop.ts'
 export { type FollowEvent, type FollowedStore, type FollowOptions, followVersions } from './load/follow.ts'
 export { loadRun } from './load/load.ts'
@@ -14,3 +14,4 @@ export { openVectorStore } from './load/open.ts'
 export type { LoadOptions, LoadOutcome, LoadProgress } from './load/options.ts'
 export { type SwitchOptions, type SwitchOutcome, switchStore } from './load/switch.ts'
 export type { ShardWrite, Target, VectorStore } from './load/vector-store.ts'
+export { openIndex } from './stores/open-index.ts'

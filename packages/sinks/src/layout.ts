@@ -5,9 +5,11 @@ import type { CarriedValue, Manifest } from '@reembed/protocol'
 import type { FlatColumn, Quantization, Ranges, ShardBatch } from '@reembed/shard'
 import { shellWord } from '@reembed/shared'
 
-/** The run to export and the options of the export. */
-export interface ExportedRun {
-  readonly manifest: Manifest
+/** What a layout states of a run: known when the run is planned, but for its rows. */
+export interface LayoutRun {
+  readonly manifest: Pick<Manifest, 'model' | 'run' | 'spaceId' | 'recipeId' | 'prompt' | 'shards'> & {
+    readonly totals: Pick<Manifest['totals'], 'rows'>
+  }
   /** Carried columns, chunk columns and text, in the order of the shards. */
   readonly extra: readonly FlatColumn[]
   readonly quantize: readonly Quantization[]
@@ -15,6 +17,11 @@ export interface ExportedRun {
   readonly ranges: Ranges | undefined
   /** Name of the table, index, namespace or document type in the database. */
   readonly name: string
+}
+
+/** The run to export and the options of the export. */
+export interface ExportedRun extends LayoutRun {
+  readonly manifest: Manifest
 }
 
 /** One shard of the run. */
@@ -66,7 +73,7 @@ export interface ExportLayout {
   loadCommands(target: string, shards: readonly number[]): string
 }
 
-export type CreateExportLayout = (run: ExportedRun) => ExportLayout
+export type CreateExportLayout = (run: LayoutRun) => ExportLayout
 
 /** One record per row with the extra columns that are not null. */
 export function* metadataOf({

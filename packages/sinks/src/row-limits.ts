@@ -2,20 +2,13 @@
 // the first file is written, because a consumer that refuses a row in the middle of a load leaves
 // half a table, and because one offender after the other is no way to clean a corpus.
 
-import type { CarriedValue } from '@reembed/protocol'
-import type { FlatColumn } from '@reembed/shard'
+import type { ConsumedRow, FlatColumn } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import { type RowLimits, toJson } from './layout.ts'
 
-export interface LimitedRow {
-  readonly id: string
-  /** The extra columns that are not null. */
-  readonly record: Readonly<Record<string, CarriedValue>>
-}
-
 /** Why the consumer refuses the row; undefined where it accepts it. */
 export function problemOf(
-  { id, record }: LimitedRow,
+  { id, record }: ConsumedRow,
   columns: readonly FlatColumn[],
   limits: RowLimits,
 ): string | undefined {

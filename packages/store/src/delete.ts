@@ -7,6 +7,7 @@ import { codeOf, ReembedError } from '@reembed/shared'
 import { removeStale } from './folder.ts'
 import { folderError, pathOf, refuseOutside, undefinedIfNotFound } from './folder-path.ts'
 import type { OpenStoreOptions } from './open.ts'
+import { isFull, keepReserve, releaseReserve } from './reserve.ts'
 import { s3PlaceOf } from './s3-url.ts'
 import type { ObjectDeleter } from './store.ts'
 
@@ -40,7 +41,10 @@ async function openFolderEraser(root: string): Promise<ObjectDeleter> {
         throw folderError(error, 'write', path)
       }
     },
-    async [Symbol.asyncDispose]() {},
+    async makeRoom(error) {
+      return isFull(error) && (await releaseReserve(root))
+    },
+    [Symbol.asyncDispose]: () => keepReserve(root),
   }
 }
 

@@ -1,9 +1,9 @@
 // Maps keys to paths. No key and no symbolic link may lead outside the root of the store.
 
-import { realpath, stat } from 'node:fs/promises'
+import { mkdir, realpath, stat } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 
-import { codeOf, messageOf, ReembedError } from '@reembed/shared'
+import { codeOf, messageOf, openFilesReason, ReembedError } from '@reembed/shared'
 
 /**
  * Returns the path of a key. Refuses names that start with a dot, '.' and '..' included: they are
@@ -52,6 +52,24 @@ export async function requireRoot(root: string): Promise<void> {
   })
 }
 
+/**
+ * Creates a folder and its parents; returns the first folder that was created. Node's recursive
+ * mkdir reports ENOENT for each folder that it cannot create on a read-only file system, so the
+ * reason is that of the first missing one.
+ */
+export async function makeFolder(path: string): Promise<string | undefined> {
+  try {
+    return await mkdir(path, { recursive: true })
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error
+    let missing = path
+    while (!(await stat(dirname(missing)).catch(undefinedIfNotFound))) missing = dirname(missing)
+    await mkdir(missing)
+    await mkdir(path, { recursive: true })
+    return missing
+  }
+}
+
 /** Throws if the nearest existing ancestor of a path to be created is outside the root. */
 export async function refuseOutside(root: string, path: string): Promise<void> {
   let at = path
@@ -85,11 +103,10 @@ const UNSUPPORTED: Record<string, string> = {
 export function folderError(error: unknown, verb: 'read' | 'write' | 'list' | 'open', path: string): unknown {
   const code = codeOf(error)
   if (error instanceof ReembedError || code === undefined || !/^E[A-Z0-9]+$/.test(code)) return error
-  const denied = DENIED[code]
-  if (denied)
-    return new ReembedError('STORE_ACCESS_DENIED', `Cannot ${verb} '${path}': ${denied} (${code})`, {
-      cause: error,
-    })
+  const denied = DENIED[code] && `${DENIED[code]} (${code})`
+  const reason = denied ?? openFilesReason(error)
+  if (reason)
+    return new ReembedError('STORE_ACCESS_DENIED', `Cannot ${verb} '${path}': ${reason}`, { cause: error })
   const unsupported = UNSUPPORTED[code]
   if (unsupported)
     return new ReembedError('USAGE', `Cannot ${verb} '${path}': ${unsupported} (${code})`, { cause: error })

@@ -3,13 +3,14 @@
 
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
-import { type FileHandle, link, lstat, mkdir, open, readdir, realpath, stat, unlink } from 'node:fs/promises'
+import { type FileHandle, link, lstat, open, readdir, realpath, stat, unlink } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 
 import { codeOf, ReembedError } from '@reembed/shared'
 import { infoOf, listFolder } from './folder-list.ts'
 import {
   folderError,
+  makeFolder,
   pathOf,
   realPathInside,
   refuseOutside,
@@ -18,6 +19,7 @@ import {
 } from './folder-path.ts'
 import { collect } from './keys.ts'
 import { ObjectNotFound } from './not-found.ts'
+import { keepReserve } from './reserve.ts'
 import type { ObjectInfo, ReadOptions, Store } from './store.ts'
 
 export interface FolderOptions {
@@ -87,7 +89,7 @@ export async function openFolder(path: string, { create = false }: FolderOptions
       await swept
       const folder = dirname(path)
       await refuseOutside(root, folder)
-      const made = await mkdir(folder, { recursive: true })
+      const made = await makeFolder(folder)
       const outcome = (await isTaken(path)) ? 'exists' : await make(path)
       // Also after 'exists': the caller relies on the object even if its writer crashed before the
       // sync.
@@ -131,13 +133,15 @@ export async function openFolder(path: string, { create = false }: FolderOptions
         return linkUnlessRefused(source, path)
       }),
 
+    reserve: () => keepReserve(root),
+
     async [Symbol.asyncDispose]() {},
   }
 }
 
 async function openRoot(path: string, create: boolean): Promise<string> {
   try {
-    if (create) await mkdir(path, { recursive: true })
+    if (create) await makeFolder(path)
     const root = await realpath(path).catch(undefinedIfNotFound)
     if (root === undefined)
       throw new ReembedError('SOURCE_NOT_FOUND', `There is no folder '${path}': check the path`)

@@ -20,6 +20,7 @@ import {
   isLoopback,
   LIMITS,
   messageOf,
+  openFilesReason,
   ReembedError,
   readBounded,
 } from '@reembed/shared'
@@ -175,6 +176,9 @@ export function createHubClient({
 
   function unreachable(subject: string, error: unknown): ReembedError {
     const cause = error instanceof Error ? (error.cause ?? error) : error
+    const openFiles = openFilesReason(error)
+    if (openFiles)
+      return new ReembedError(codes.accessDenied, `Cannot read ${subject} from the Hub: ${openFiles}`)
     const message = `Cannot read ${subject} from the Hub at ${endpoint} (${codeOf(cause) ?? messageOf(cause)})`
     return new ReembedError(
       codes.unreachable,

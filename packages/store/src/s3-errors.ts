@@ -2,7 +2,7 @@
 // and never quote a reply, because a reply can contain a signed request. Transient errors have
 // `retry: 'requeue'`.
 
-import { codeOf, ReembedError } from '@reembed/shared'
+import { codeOf, openFilesReason, ReembedError } from '@reembed/shared'
 import { ObjectNotFound } from './not-found.ts'
 
 /** The call that failed. */
@@ -123,6 +123,8 @@ function replyError(error: Error, status: number, call: S3Call): ReembedError {
 function connectionError(error: Error, { storeName, url }: S3Call): unknown {
   // A redirect is followed by fetch, whose errors have the code in their cause.
   const code = codeOf(error) ?? codeOf(error.cause) ?? ''
+  const openFiles = openFilesReason(error)
+  if (openFiles) return denied(`Cannot connect to ${storeName}: ${openFiles}`)
   if (error.name === 'CredentialsProviderError') return denied(`No credentials for ${url}: ${CREDENTIALS}`)
   if (error.message === 'Region is missing') {
     return new ReembedError('USAGE', `No region for ${url}: set AWS_REGION to the bucket's region`)

@@ -86,10 +86,21 @@ export interface Store extends AsyncDisposable {
     to: string,
     options?: { readonly signal?: AbortSignal | undefined },
   ): Promise<'created' | 'exists' | 'unsupported'>
+
+  /**
+   * Keeps space for the records of deletions, in a store that can be full. Idempotent; without
+   * effect where the space is lacking already.
+   */
+  reserve?(): Promise<void>
 }
 
 /** The interface to delete objects; gc alone uses it. */
 export interface ObjectDeleter extends AsyncDisposable {
   /** Deletes the object. Idempotent: a missing object is not an error. */
   delete(key: string, options?: { signal?: AbortSignal | undefined }): Promise<void>
+  /**
+   * Frees the space of `reserve` if a write failed because the store is full. True if the write may
+   * succeed now.
+   */
+  makeRoom?(error: unknown): Promise<boolean>
 }

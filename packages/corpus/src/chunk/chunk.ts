@@ -15,7 +15,7 @@ import { createTokenizer, type ModelTokenizer } from './tokenizer.ts'
  */
 export function splitOptionsOf(
   { maxTokens, overlapTokens, context }: Chunking,
-  { countTokens, specialTokens }: ModelTokenizer,
+  { countTokens, limited, specialTokens }: ModelTokenizer,
   prompt: string,
 ): SplitOptions {
   const room = maxTokens - specialTokens - countTokens(prompt)
@@ -31,7 +31,7 @@ export function splitOptionsOf(
       `an overlap of ${overlapTokens} tokens is more than half of a chunk's ${room}`,
     )
   }
-  return { maxTokens: room, overlapTokens, countTokens, hasContext: context !== undefined }
+  return { maxTokens: room, overlapTokens, countTokens, limited, hasContext: context !== undefined }
 }
 
 /** A document with such an id has chunk ids always: `a#1` could be chunk 1 of document `a`. */
@@ -53,7 +53,9 @@ export async function* chunkDocuments(
     }
     const { id, text } = record
     const contextOf = options.hasContext ? createContext({ title, text }, options) : undefined
-    const spans = splitText(text, { ...options, maxTokens: maxTokens - (contextOf?.tokens ?? 0) })
+    const split = (): TextSpan[] =>
+      splitText(text, { ...options, maxTokens: maxTokens - (contextOf?.tokens ?? 0) })
+    const spans = options.limited ? options.limited(text, split) : split()
     const [first] = spans
     const isOne = spans.length === 1 && first !== undefined && isWhole(text, first)
     for (const [index, span] of spans.entries()) {

@@ -19,6 +19,8 @@ export interface SplitOptions {
   /** Maximum tokens of a chunk that the next one repeats. At most half of `maxTokens`. */
   readonly overlapTokens: number
   readonly countTokens: CountTokens
+  /** Limits the time of one text, in which tokens are counted many times. */
+  readonly limited?: (<T>(text: string, work: () => T) => T) | undefined
   /** Whether each chunk has its context in front, which counts towards its tokens. */
   readonly hasContext?: boolean
 }

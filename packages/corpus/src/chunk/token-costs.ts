@@ -53,7 +53,7 @@ export const parseTokenCosts = (file: unknown, sourceName: string): TokenCosts =
 const UNSPACED =
   '[\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}\\p{Script=Thai}\\p{Script=Lao}\\p{Script=Khmer}\\p{Script=Myanmar}]+'
 const PARTS = new RegExp(
-  `(${UNSPACED})|([A-Za-z]+)|(\\p{N}+)|(\\s+)|((?:(?!${UNSPACED})[\\p{L}\\p{M}])+)|([^\\s\\p{L}\\p{M}\\p{N}]+)`,
+  `(${UNSPACED})|((?:\\p{Script=Latin}\\p{M}*)+)|(\\p{N}+)|(\\s+)|((?:(?!${UNSPACED})[\\p{L}\\p{M}])+)|([^\\s\\p{L}\\p{M}\\p{N}]+)`,
   'gu',
 )
 const KINDS: readonly PartKind[] = ['ideographs', 'latin', 'digits', 'space', 'letters', 'marks']

@@ -2,7 +2,7 @@
 // 1.8.3 (validation is 413) and 1.9.3 (validation is 422), of the proxy of HF Inference Endpoints,
 // and of OpenAI-compatible servers.
 
-import { codeOf, messageOf } from '@reembed/shared'
+import { codeOf, messageOf, openFilesReason } from '@reembed/shared'
 import type { Failure } from './outcome.ts'
 
 export type Headers = Readonly<Record<string, string | string[] | undefined>>
@@ -82,6 +82,8 @@ const DOWN = new Set([
 export function classifyError(error: unknown, answered: boolean): Failure {
   const code = codeOf(error) ?? ''
   const message = messageOf(error).slice(0, MESSAGE_CHARACTERS)
+  const own = openFilesReason(error)
+  if (own) return { kind: 'access_denied', message: own }
   if (code === 'REPLY_TIMEOUT') return { kind: 'timeout', message }
   if (code === 'REPLY_TOO_LARGE') return { kind: 'corrupt', message }
   if (code === 'UND_ERR_DESTROYED' || code === 'UND_ERR_CLOSED')

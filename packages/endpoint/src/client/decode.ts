@@ -65,19 +65,15 @@ function scan(body: Buffer, { vectors, dimensions, rows }: VectorDestination): R
     // skipped.
     const text = body.toString('latin1', start, end)
     const written = bytes.write(text, rowAt(rows, i) * rowBytes, rowBytes, 'base64')
-    if (written !== rowBytes || !text.endsWith(paddingOf(rowBytes))) {
-      throw new InvalidReplyError(`the vector of input ${i} is not valid base64`)
-    }
+    if (written !== rowBytes || !text.endsWith(paddingOf(rowBytes))) return undefined
     start = end + expected.length
   }
-  const reply = parseJson(head + body.toString('utf8', end))
+  const tail = body.toString('utf8', end)
+  const reply = /"data"|\\/.test(tail) ? undefined : parseJson(head + tail)
   return holdsOnlyFirst(reply) ? factsOf(reply) : undefined
 }
 
-/**
- * Whether `data` holds exactly the first entry, without its vector: otherwise the vectors were not
- * those of `data`.
- */
+/** Whether `data` holds exactly the first entry, without its vector. */
 function holdsOnlyFirst(reply: unknown): boolean {
   const data: unknown = isRecord(reply) ? reply.data : undefined
   return Array.isArray(data) && data.length === 1 && isRecord(data[0]) && data[0].embedding === ''
@@ -93,9 +89,10 @@ interface Framing {
  * Derived from the text around the first vector, which must contain its index once, on one side.
  */
 function framingOf(head: string, rest: string): Framing | undefined {
-  const before = head.slice(head.lastIndexOf('{'))
+  // Of two members of one name, JSON.parse takes the last: the vectors must be those of `data`.
+  const before = /"data":\s*\[(\{[^{]*)$/.exec(head)?.[1]
   const after = rest.slice(0, rest.indexOf('}') + 1)
-  if (!after.startsWith('"') || before.includes(INDEX) === after.includes(INDEX)) return undefined
+  if (!after.startsWith('"') || !before || before.includes(INDEX) === after.includes(INDEX)) return undefined
   return { before: numbered(before), after: numbered(after) }
 }
 

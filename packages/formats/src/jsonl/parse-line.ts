@@ -40,10 +40,13 @@ export function parseLine(
     return { reason: 'invalid_utf8', message: 'the line is not valid UTF-8' }
   }
   let value: unknown
+  /** A line with NaN or Infinity is parsed exactly, and JSON.parse refuses it. */
+  let isExact = false
   try {
     value = JSON.parse(line)
   } catch (error) {
     value = withNonFinite(line)
+    isExact = true
     if (value === undefined)
       return line.trim() === '' ? undefined : { reason: 'invalid_json', message: syntaxMessage(error) }
   }
@@ -53,7 +56,8 @@ export function parseLine(
   if (deeperThan(MAX_DEPTH, value)) {
     return { reason: 'invalid_record', message: `the record is nested deeper than ${MAX_DEPTH} levels` }
   }
-  return { record: needsExactNumbers(value) && mayBeRounded(line) ? (parseExactJson(line) as object) : value }
+  const isRounded = !isExact && needsExactNumbers(value) && mayBeRounded(line)
+  return { record: isRounded ? (parseExactJson(line) as object) : value }
 }
 
 /** A line that Python wrote with NaN or Infinity; undefined for any other invalid line. */

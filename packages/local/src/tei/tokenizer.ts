@@ -2,7 +2,9 @@
 // them.
 
 import { Tokenizer as Fast } from '@huggingface/tokenizers'
+import { interruptAfter } from '@reembed/shared'
 import type { EncodeOptions, Encoding, Token } from './engine.ts'
+import { TeiError } from './errors.ts'
 
 /**
  * Declared here because the type declarations of the library use imports without extensions, which
@@ -30,7 +32,10 @@ export interface Tokenizer {
  * tokens and pad to a fixed length.
  */
 export function createTokenizer(file: object, config: object): Tokenizer {
-  const fast: FastTokenizer = new Fast({ ...file, truncation: null, padding: null }, config)
+  const unlimited: FastTokenizer = new Fast({ ...file, truncation: null, padding: null }, config)
+  const fast: Pick<FastTokenizer, 'encode'> = {
+    encode: (text, options) => interruptAfter(LIMIT_MS, () => unlimited.encode(text, options), tooSlow),
+  }
   // The special tokens before and after every text, derived from a sample: [CLS] and [SEP], <s> and
   // </s>, or none.
   const body = fast.encode('a', { add_special_tokens: false }).ids
@@ -50,11 +55,12 @@ export function createTokenizer(file: object, config: object): Tokenizer {
 
   return {
     encode,
-    decode: (ids, skipSpecialTokens) => fast.decode([...ids], { skip_special_tokens: skipSpecialTokens }),
+    decode: (ids, skipSpecialTokens) =>
+      unlimited.decode([...ids], { skip_special_tokens: skipSpecialTokens }),
     tokenize(text, specialTokens) {
       const special = (id: number): Token => ({
         id,
-        text: fast.id_to_token(id) ?? '',
+        text: unlimited.id_to_token(id) ?? '',
         special: true,
         start: null,
         stop: null,
@@ -71,6 +77,15 @@ export function createTokenizer(file: object, config: object): Tokenizer {
     },
   }
 }
+
+/** A tokenizer takes about a second for a MiB of text. */
+const LIMIT_MS = 30_000
+const tooSlow = (): TeiError =>
+  new TeiError(
+    'Tokenizer',
+    `Tokenizer error: more than ${LIMIT_MS / 1000} s for one text: the regular expressions of tokenizer.json backtrack without end`,
+    'tokenization',
+  )
 
 const NO_SPAN = { start: null, stop: null } as const
 

@@ -10,6 +10,7 @@ import {
   type Totals,
 } from '@reembed/protocol'
 import type { ErrorCode } from '@reembed/shared'
+import { countDocumentsDone } from '../documents-done.ts'
 import { type Bottleneck, bottleneckOf } from './bottleneck.ts'
 import { isWorking, type QueueFacts, RECENT_MS, type RunFacts } from './facts.ts'
 
@@ -283,11 +284,10 @@ const abandoned = (idleMs: number, why: string): RunCondition => ({
 
 function documentsDoneOf({ plan, manifest, shards }: RunFacts, queue: QueueFacts | undefined): number {
   if (manifest) return manifest.totals.documents
-  if (!plan || plan.shards === 0) return 0
-  // Redis counts shards since it started; for earlier ones the plan's mean is taken.
+  if (!plan) return 0
   const { shards: counted = 0, documents = 0, openDocuments = 0 } = queue?.progress ?? {}
-  const earlier = Math.max(0, shards.done - counted) * (estimatedInputs(plan) / plan.shards)
-  return Math.round(earlier + documents + openDocuments)
+  const progress = { shards: counted, documents, openDocuments }
+  return countDocumentsDone({ done: shards.done, total: plan.shards }, progress, estimatedInputs(plan))
 }
 
 function speedOf({ plan, manifest, shards }: RunFacts, documentsLeft: number, nowMs: number): RunSpeed {

@@ -6,10 +6,12 @@ import {
   parseTargets,
   probeRequestTokens,
 } from '@reembed/endpoint'
+import { examineEmbedder, examineIndex } from '@reembed/evaluate'
 import { promptMismatch, sampleCorpus, survey } from '@reembed/planner'
 import { inspectRedis, redisAddress, requireNoEviction, requireRights, secureUrlOf } from '@reembed/queue'
-import { bytes, counted } from '@reembed/render'
+import { bytes, counted, endpointText, indexReportText, memoryText } from '@reembed/render'
 import { EXIT, printable } from '@reembed/shared'
+import { openIndex } from '@reembed/sinks'
 import { checkStore, openStore, raceStore } from '@reembed/store'
 import { paintFirst } from '../colours.ts'
 import { explain } from '../explain.ts'
@@ -23,7 +25,7 @@ type Flags = Omit<CorpusFlags, 'source'> &
   Partial<Pick<CorpusFlags, 'source'>> &
   Partial<OutputFlags> &
   RedisFlags &
-  JsonFlag
+  JsonFlag & { readonly store?: string }
 
 interface Check {
   readonly name: string
@@ -57,6 +59,7 @@ export async function doctor(flags: Flags): Promise<void> {
   await check('source', flags.source, '--source', source => inspectSource({ ...flags, source }))
   await check('output', flags.output, '--output', url => inspectOutput(url, flags))
   await check('redis', flags.redis, '--redis', () => inspectRedisOf(flags))
+  if (flags.store !== undefined) await check('store', flags.store, '--store', url => inspectIndex(url, flags))
   for (const { shown, open } of await endpointsOf(flags)) {
     await check('endpoint', shown, '--endpoint', () => inspectEndpoint(open, flags))
   }
@@ -75,16 +78,25 @@ export async function doctor(flags: Flags): Promise<void> {
     note('next: `reembed plan` with the same options shows tokens, time and cost; `reembed run` embeds')
 }
 
+/** An index with faults fails the check. */
+async function inspectIndex(url: string, { endpoint: at, ...flags }: Flags): Promise<string> {
+  await using index = await openIndex(url)
+  await using endpoint = at === undefined ? null : await openEndpoint(at, endpointOptionsOf(flags))
+  const report = await examineIndex(index, {
+    embed: endpoint ? examineEmbedder(endpoint, flags.prompt) : undefined,
+    onProgress: (rows, pass) => steps.show(`pass ${pass} of 2: ${counted(rows, 'row')} read`),
+  })
+  const text = indexReportText(report)
+  if (report.findings.length > 0) throw new Error(text)
+  return text
+}
+
 async function inspectRedisOf(flags: RedisFlags): Promise<string> {
   const url = secureUrlOf(requireRedis(flags))
   const facts = await inspectRedis(url)
   requireNoEviction(facts, url)
   await requireRights(url)
-  const memory =
-    facts.maxBytes === 0
-      ? `${bytes(facts.usedBytes)} used, no limit`
-      : `${bytes(facts.usedBytes)} of ${bytes(facts.maxBytes)} used`
-  return `${redisAddress(url)}  version ${facts.version}, ${facts.evictionPolicy}, ${memory}; every command of a worker is permitted`
+  return `${redisAddress(url)}  version ${facts.version}, ${facts.evictionPolicy}, ${memoryText(facts)}; every command of a worker is permitted`
 }
 
 /** What a run would read: the objects, the fields and a sample of the records. */
@@ -139,29 +151,13 @@ async function endpointsOf(
 async function inspectEndpoint(open: () => Promise<Endpoint>, flags: Flags): Promise<string> {
   await using endpoint = await open()
   const requestTokens = await requestTokensOf(endpoint)
-  const {
-    modelId,
-    revision,
-    dimensions,
-    pooling,
-    maxInputLength,
-    maxClientBatchSize,
-    maxConcurrentRequests,
-    version,
-  } = endpoint.info
   const applied = await endpoint.appliedPrompt()
   const mismatch = promptMismatch(
-    { id: modelId },
+    { id: endpoint.info.modelId },
     { prompt: flags.prompt, template: flags.template, applied },
   )
-  return [
-    `${endpoint.url}  ${modelId}@${revision ?? 'unstated'}`,
-    `${dimensions} dimensions, ${pooling ?? 'unknown'} pooling`,
-    `${version ?? 'version unknown'}, ${endpoint.route}`,
-    promptOf(applied),
-    ...(mismatch ? [`warning: ${describePromptMismatch(mismatch)}`] : []),
-    `at most ${maxInputLength ?? '?'} tokens per text, ${maxClientBatchSize} texts per request${requestTokens}, ${maxConcurrentRequests} concurrent requests`,
-  ].join('; ')
+  const warning = mismatch && describePromptMismatch(mismatch)
+  return endpointText(endpoint, { applied, requestTokens, warning })
 }
 
 /** A server with OpenAI's route alone shows its limit of tokens by what it refuses. */
@@ -171,15 +167,4 @@ async function requestTokensOf(endpoint: Endpoint): Promise<string> {
   return refused === null
     ? `, ${accepted} tokens per request or more`
     : `, ${accepted} to ${refused} tokens per request`
-}
-
-/**
- * `/info` does not state the prompt that a server adds to each text. It is found by counting
- * tokens.
- */
-function promptOf(applied: string | null): string {
-  if (applied === null) return 'unknown whether the server adds a prompt'
-  return applied === ''
-    ? 'the server adds no prompt'
-    : `the server adds ${JSON.stringify(applied)} before every text`
 }

@@ -165,7 +165,7 @@ async function servePage(redis: RedisTarget, plan: Plan, { store, stack }: RunRe
   const { servePages } = await import('../page-commands.ts')
   // The run needs no page: a busy port must not end it.
   await servePages(listen, { stores: [store], redis }, stack).then(
-    url => note(`page      ${url}/runs/${plan.run}`),
+    url => note(`page     ${url}/runs/${plan.run}`),
     (error: unknown) => note(`warning: this run has no page: ${explain(error)}`),
   )
 }

@@ -34,6 +34,9 @@ export async function applyConfig(
     if (value === undefined || (option.isBoolean() && typeof value !== 'boolean')) continue
     command.setOptionValueWithSource(name, parse(option, value, file, key, env), 'config')
   }
+  const sinks = (file.content.sinks ?? []) as readonly { readonly url: string }[]
+  const consumers = [valueAt(file, 'export.layout') ?? [], sinks.map(({ url }) => url)].flat()
+  if (consumers.length > 0) command.setOptionValueWithSource('consumers', consumers, 'config')
   for (const { key, variable } of SECRETS) {
     const value = valueAt(file, key)
     if (typeof value !== 'string' || env[variable]) continue

@@ -12,7 +12,7 @@ export function addEndpointCommands(program: Command): void {
     .add(
       command(
         'doctor',
-        'Check the source, the output, Redis and the endpoint, and show how to fix each fault; takes the options of run.',
+        'Check the source, the output, Redis, the endpoint and an index, and show how to fix each fault; takes the options of run.',
         'reembed doctor --source ./docs --output s3://vectors/wiki --endpoint http://tei:8080 --redis rediss://redis:6379',
       ),
       [
@@ -28,6 +28,7 @@ export function addEndpointCommands(program: Command): void {
         ...option.spending,
         ...option.gates,
         option.whenDone,
+        option.examinedStore,
         option.json,
       ],
     )

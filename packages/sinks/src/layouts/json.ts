@@ -3,7 +3,16 @@
 import type { CarriedValue } from '@reembed/protocol'
 import { createShardBuffer, type FlatColumn, type ShardBatch } from '@reembed/shard'
 import { ReembedError, shellWord } from '@reembed/shared'
-import { type CreateExportLayout, type ExportShard, metadataOf, textFile, toJson } from '../layout.ts'
+import {
+  type CreateExportLayout,
+  type ExportShard,
+  metadataOf,
+  pythonCommand,
+  pythonText,
+  type RowLimits,
+  textFile,
+  toJson,
+} from '../layout.ts'
 
 /** The bulk request size that Elasticsearch recommends. It refuses requests above 100 MiB. */
 const BULK_BYTES = 10 * 2 ** 20
@@ -26,71 +35,132 @@ export const elasticProperties = (extra: readonly FlatColumn[]): Record<string, 
     extra.map(({ name, type }) => [name, { type: name === 'text' ? 'text' : ELASTIC_TYPE[type] }]),
   )
 
-/**
- * Request bodies for `_bulk`, each small enough for one request. Vectors are JSON arrays of
- * numbers, which every version accepts.
- */
-export const elasticsearch: CreateExportLayout = ({ manifest, extra, name }) => {
-  const { dimensions } = manifest.model
-  if (dimensions > ELASTIC_DIMENSIONS) {
-    throw new ReembedError(
-      'USAGE',
-      `Elasticsearch supports at most ${ELASTIC_DIMENSIONS} dimensions, these vectors have ${dimensions}: embed with fewer dimensions, or export to another layout`,
-    )
-  }
-  const rowsPerFile = Math.max(1, Math.floor(BULK_BYTES / (12 * dimensions + 1_024)))
-  const fileNames = ({ rows, stem }: ExportShard): string[] =>
-    Array.from(
-      { length: Math.max(1, Math.ceil(rows / rowsPerFile)) },
-      (_, file) => `data/${stem}-${String(file).padStart(4, '0')}.ndjson`,
-    )
-  const mapping = {
-    mappings: {
-      properties: {
-        // dot_product is faster, but requires unit length, and Elasticsearch refuses the rounding
-        // error that half precision leaves.
-        embedding: { type: 'dense_vector', dims: dimensions, index: true, similarity: 'cosine' },
-        ...elasticProperties(extra),
+/** How vectors are written, and how many bytes a dimension takes at most. */
+interface VectorText {
+  readonly bytes: number
+  text(vector: Float32Array): string
+}
+
+/** Request bodies for `_bulk`, each small enough for one request. */
+const elasticWith =
+  (vectorText: VectorText): CreateExportLayout =>
+  ({ manifest, extra, name }) => {
+    const { dimensions } = manifest.model
+    if (dimensions > ELASTIC_DIMENSIONS) {
+      throw new ReembedError(
+        'USAGE',
+        `Elasticsearch supports at most ${ELASTIC_DIMENSIONS} dimensions, these vectors have ${dimensions}: embed with fewer dimensions, or export to another layout`,
+      )
+    }
+    const rowsPerFile = Math.max(1, Math.floor(BULK_BYTES / (vectorText.bytes * dimensions + 1_024)))
+    const fileNames = ({ rows, stem }: ExportShard): string[] =>
+      Array.from(
+        { length: Math.max(1, Math.ceil(rows / rowsPerFile)) },
+        (_, file) => `data/${stem}-${String(file).padStart(4, '0')}.ndjson`,
+      )
+    const mapping = {
+      mappings: {
+        properties: {
+          // dot_product is faster, but requires unit length, and Elasticsearch refuses the rounding
+          // error that half precision leaves.
+          embedding: { type: 'dense_vector', dims: dimensions, index: true, similarity: 'cosine' },
+          ...elasticProperties(extra),
+        },
       },
-    },
-  }
-  return {
-    fileNames,
-    async *write(part, batches) {
-      const left = fileNames(part)[Symbol.iterator]()
-      let lines: string[] = []
-      for await (const batch of batches) {
-        const vectors = vectorsOf(batch, dimensions)
-        for (const [row, record] of [...metadataOf(batch)].entries()) {
-          const embedding = vectors.next().value ?? new Float32Array()
-          lines.push(
-            `{"index":{"_id":${JSON.stringify(batch.ids[row])}}}\n{"embedding":${floatArray(embedding)}${members(record)}}\n`,
-          )
-          if (lines.length === rowsPerFile) {
-            yield textFile(left.next().value ?? '', lines.join(''))
-            lines = []
+    }
+    return {
+      fileNames,
+      async *write(part, batches) {
+        const left = fileNames(part)[Symbol.iterator]()
+        let lines: string[] = []
+        for await (const batch of batches) {
+          const vectors = vectorsOf(batch, dimensions)
+          for (const [row, record] of [...metadataOf(batch)].entries()) {
+            const embedding = vectors.next().value ?? new Float32Array()
+            lines.push(
+              `{"index":{"_id":${JSON.stringify(batch.ids[row])}}}\n{"embedding":${vectorText.text(embedding)}${members(record)}}\n`,
+            )
+            if (lines.length === rowsPerFile) {
+              yield textFile(left.next().value ?? '', lines.join(''))
+              lines = []
+            }
           }
         }
-      }
-      const name = left.next().value
-      if (name !== undefined) yield textFile(name, lines.join(''))
-    },
-    rowLimits: {
-      consumer: 'Elasticsearch',
-      idBytes: ELASTIC_ID_BYTES,
-      stringBytes: ({ name }) => (name === 'text' ? undefined : ELASTIC_KEYWORD_BYTES),
-    },
-    sharedFiles: [textFile('mapping.json', `${JSON.stringify(mapping, null, 2)}\n`)],
-    // _bulk answers 200 although documents of it failed. The subshell ends the loop, not the shell.
-    loadCommands(target) {
-      const index = `<elasticsearch>/${encodeURIComponent(name)}`
-      const bulk = `${index}/_bulk?filter_path=errors,items.*.error`
-      return `curl -sS --fail-with-body -X PUT ${shellWord(index)} -H 'content-type: application/json' --data-binary ${shellWord(`@${target}/mapping.json`)}
+        const name = left.next().value
+        if (name !== undefined) yield textFile(name, lines.join(''))
+      },
+      rowLimits: {
+        consumer: 'Elasticsearch',
+        idBytes: ELASTIC_ID_BYTES,
+        stringBytes: ({ name }) => (name === 'text' ? undefined : ELASTIC_KEYWORD_BYTES),
+      },
+      sharedFiles: [textFile('mapping.json', `${JSON.stringify(mapping, null, 2)}\n`)],
+      // _bulk answers 200 although documents of it failed. The subshell ends the loop, not the
+      // shell.
+      loadCommands(target) {
+        const index = `<elasticsearch>/${encodeURIComponent(name)}`
+        const bulk = `${index}/_bulk?filter_path=errors,items.*.error`
+        return `curl -sS --fail-with-body -X PUT ${shellWord(index)} -H 'content-type: application/json' --data-binary ${shellWord(`@${target}/mapping.json`)}
 (for file in ${shellWord(target)}/data/*.ndjson; do
   reply=$(curl -sS --fail-with-body ${shellWord(bulk)} -H 'content-type: application/x-ndjson' --data-binary "@$file")
   case "$reply" in *'"errors":false'*) ;; *) echo "$file: $reply" >&2; exit 1 ;; esac
 done)`
+      },
+    }
+  }
+
+/** Vectors as JSON arrays of numbers, which every version accepts. */
+export const elasticsearch: CreateExportLayout = elasticWith({ bytes: 12, text: floatArray })
+
+/**
+ * Vectors as base64 of big-endian floats, which Elasticsearch reads in bulk requests from 9.3 on
+ * (elastic/elasticsearch#137072).
+ */
+export const elasticsearchBase64: CreateExportLayout = elasticWith({
+  bytes: 16 / 3,
+  text: vector => `"${bigEndian(vector).toString('base64')}"`,
+})
+
+/** Pinecone's limits of a record; those of a document are not stated to be higher. */
+export const PINECONE_LIMITS: RowLimits = { consumer: 'Pinecone', idLength: 512, metadataBytes: 40 * 1024 }
+
+/**
+ * JSON Lines for a document index of Pinecone, whose bulk import reads no Parquet
+ * (docs.pinecone.io/guides/data/import-data). One folder per namespace.
+ */
+export const pineconeDocuments: CreateExportLayout = ({ manifest, extra, name }) => {
+  const { dimensions, normalized } = manifest.model
+  const schema = {
+    fields: {
+      embedding: {
+        type: 'dense_vector',
+        dimension: dimensions,
+        metric: normalized ? 'dotproduct' : 'cosine',
+      },
+      ...(extra.some(column => column.name === 'text') && { text: { type: 'string', full_text_search: {} } }),
     },
+  }
+  const nameOf = ({ stem }: ExportShard): string => `data/${name}/${stem}.jsonl`
+  return {
+    fileNames: part => [nameOf(part)],
+    async *write(part, batches) {
+      const { sink, bytes } = createShardBuffer()
+      for await (const batch of batches) {
+        const vectors = vectorsOf(batch, dimensions)
+        for (const [row, record] of [...metadataOf(batch)].entries()) {
+          const vector = floatArray(vectors.next().value ?? new Float32Array())
+          const id = JSON.stringify(batch.ids[row])
+          sink(Buffer.from(`{"_id":${id},"embedding":${vector}${members(record)}}\n`))
+        }
+      }
+      yield { name: nameOf(part), bytes: bytes() }
+    },
+    rowLimits: PINECONE_LIMITS,
+    sharedFiles: [textFile('schema.json', `${JSON.stringify(schema, null, 2)}\n`)],
+    loadCommands: target =>
+      `# first create a document index with the schema of schema.json, and copy data/ into a bucket that Pinecone reads\n${pythonCommand(
+        `from pinecone import Pinecone; print(Pinecone().Index("<index>").start_import(${pythonText(`${target}/data/`)}))`,
+      )}`,
   }
 }
 
@@ -141,7 +211,7 @@ export const vespa: CreateExportLayout = ({ manifest, extra, name }) => {
         for (const [row, record] of [...metadataOf(batch)].entries()) {
           const id = batch.ids[row] ?? ''
           const put = JSON.stringify(`id:${name}:${name}::${id}`)
-          const hex = bigEndianHex(vectors.next().value ?? new Float32Array())
+          const hex = bigEndian(vectors.next().value ?? new Float32Array()).toString('hex')
           const line = `{"put":${put},"fields":{"id":${JSON.stringify(id)},"embedding":{"values":"${hex}"}${members(record)}}}\n`
           sink(Buffer.from(line))
         }
@@ -189,8 +259,8 @@ function floatText(value: number): string {
   return String(Number(value.toPrecision(9)))
 }
 
-function bigEndianHex(vector: Float32Array): string {
+function bigEndian(vector: Float32Array): Buffer {
   const bytes = Buffer.alloc(4 * vector.length)
   for (let i = 0; i < vector.length; i++) bytes.writeFloatBE(vector[i] ?? 0, 4 * i)
-  return bytes.toString('hex')
+  return bytes
 }

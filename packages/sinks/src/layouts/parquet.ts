@@ -16,15 +16,16 @@ import {
 import { printable, shellWord } from '@reembed/shared'
 import {
   type CreateExportLayout,
-  type ExportedRun,
   type ExportLayout,
   type ExportShard,
+  type LayoutRun,
   metadataOf,
   pythonCommand,
   pythonText,
   textFile,
   toJson,
 } from '../layout.ts'
+import { PINECONE_LIMITS } from './json.ts'
 
 /** One Parquet file per shard. */
 interface ParquetLayout {
@@ -55,7 +56,7 @@ function parquetLayout({
 const ID: FlatColumn = { kind: 'flat', name: 'id', type: 'string', nullable: false }
 
 /** Columns: id, float32 vector, quantized vectors, then the extra columns of the shards. */
-export function plainColumns({ manifest, extra, quantize }: ExportedRun): ParquetColumn[] {
+export function plainColumns({ manifest, extra, quantize }: LayoutRun): ParquetColumn[] {
   const { dimensions } = manifest.model
   return [
     ID,
@@ -71,7 +72,7 @@ export function plainColumns({ manifest, extra, quantize }: ExportedRun): Parque
 }
 
 /** The values of a batch in the order of `plainColumns`. */
-export function plainValues({ extra, quantize, ranges }: ExportedRun, batch: ShardBatch): ColumnValues[] {
+export function plainValues({ extra, quantize, ranges }: LayoutRun, batch: ShardBatch): ColumnValues[] {
   return [
     batch.ids,
     batch.vectors,
@@ -130,9 +131,6 @@ hf upload '<org>/<name>' ${shellWord(target)} --repo-type dataset`,
 /** Code in a line of Markdown, which a name cannot end. */
 const codeOf = (text: string): string => `\`${printable(text).replaceAll('`', "'")}\``
 
-const PINECONE_ID_CHARACTERS = 512
-const PINECONE_METADATA_BYTES = 40 * 1024
-
 /**
  * Columns `id`, `values` and `metadata`, and no other. One folder per namespace. Pinecone imports
  * only into a new namespace.
@@ -155,11 +153,7 @@ export const pinecone: CreateExportLayout = run => {
       keyValues: () => [],
       name: ({ stem }) => `data/${run.name}/${stem}.parquet`,
     }),
-    rowLimits: {
-      consumer: 'Pinecone',
-      idLength: PINECONE_ID_CHARACTERS,
-      metadataBytes: PINECONE_METADATA_BYTES,
-    },
+    rowLimits: PINECONE_LIMITS,
     sharedFiles: [],
     loadCommands: target =>
       pythonCommand(
@@ -169,8 +163,8 @@ export const pinecone: CreateExportLayout = run => {
 }
 
 /** Most bytes of a VARCHAR; the id gets a shorter one. */
-const MILVUS_STRING_BYTES = 65_535
-const MILVUS_ID_BYTES = 1_024
+export const MILVUS_STRING_BYTES = 65_535
+export const MILVUS_ID_BYTES = 1_024
 
 /** One column per field of the collection. Milvus refuses a file with any other column. */
 export const milvus: CreateExportLayout = run => {

@@ -3,6 +3,7 @@
 import { ReembedError } from '@reembed/shared'
 import { openElasticsearch } from '../stores/elasticsearch.ts'
 import { openLance } from '../stores/lancedb.ts'
+import { openMilvus } from '../stores/milvus.ts'
 import { openPostgres } from '../stores/postgres.ts'
 import { openQdrant } from '../stores/qdrant.ts'
 import type { VectorStore } from './vector-store.ts'
@@ -12,6 +13,8 @@ const OPEN: Readonly<Record<string, (url: string) => Promise<VectorStore>>> = {
   'elasticsearch+https:': openElasticsearch,
   'lancedb:': openLance,
   'lancedb+s3:': openLance,
+  'milvus+http:': openMilvus,
+  'milvus+https:': openMilvus,
   'postgres:': openPostgres,
   'postgresql:': openPostgres,
   'opensearch+http:': openElasticsearch,

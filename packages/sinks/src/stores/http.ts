@@ -1,7 +1,15 @@
 // JSON over HTTP to a vector store. Each request is idempotent, and repeated while the server is
 // overloaded or does not answer. Proxies are those of Node's fetch.
 
-import { deadlines, LIMITS, messageOf, ReembedError, readBounded, startWait } from '@reembed/shared'
+import {
+  deadlines,
+  LIMITS,
+  messageOf,
+  openFilesReason,
+  ReembedError,
+  readBounded,
+  startWait,
+} from '@reembed/shared'
 import { type RetryOptions, withRetries } from '../load/retries.ts'
 
 export interface HttpReply {
@@ -79,6 +87,8 @@ export function createHttpClient(url: string, headers: Readonly<Record<string, s
       reply = (await readBounded(response.body, LIMITS.sinkReplyBytes)).toString()
     } catch (cause) {
       signal?.throwIfAborted()
+      const openFiles = openFilesReason(cause)
+      if (openFiles) throw new ReembedError('STORE_ACCESS_DENIED', `cannot connect to ${base}: ${openFiles}`)
       wait.gaveUp()
       const seconds = (hasAnswered ? replyMs : answerMs) / 1_000
       const reason = limit.aborted ? `no complete reply within ${seconds} s` : causeOf(cause)

@@ -1,7 +1,7 @@
 // Failures of PostgreSQL as errors of reembed. The codes are those of the PostgreSQL manual,
 // Appendix A, "PostgreSQL Error Codes".
 
-import { codeOf, messageOf, ReembedError } from '@reembed/shared'
+import { codeOf, messageOf, openFilesReason, ReembedError } from '@reembed/shared'
 
 /** Classes and codes of failures that pass by themselves. */
 const TRANSIENT = /^(08...|40001|40P01|53300|55P03|57P0[123]|57014)$/
@@ -12,6 +12,8 @@ const NETWORK = /^E[A-Z_]+$/
 /** The failure of a statement or a connection; any other error unchanged. */
 export function postgresError(cause: unknown, address: string): unknown {
   if (cause instanceof ReembedError) return cause
+  const openFiles = openFilesReason(cause)
+  if (openFiles) return new ReembedError('STORE_ACCESS_DENIED', `cannot connect to ${address}: ${openFiles}`)
   const code = codeOf(cause) ?? ''
   const message = messageOf(cause)
   if (DENIED.test(code)) {

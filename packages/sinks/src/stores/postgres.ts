@@ -325,7 +325,7 @@ function indexesOf({ target, manifest: { model } }: Target): string[] {
 /**
  * A vector as `vector_send` writes it: dimensions as int16, 0 as int16, float32, all big-endian.
  */
-function receivedVector(bytes: Buffer): Float32Array {
+export function receivedVector(bytes: Buffer): Float32Array {
   const values = Buffer.from(bytes.subarray(4)).swap32()
   return new Float32Array(values.buffer.slice(values.byteOffset, values.byteOffset + values.length))
 }

@@ -1,0 +1,376 @@
+// Milvus and Zilliz Cloud by their client for Node. Rows are upserted into a collection without an
+// index; the index is built, and the collection loaded into memory, afterwards.
+//
+//   reembed_loads   a collection with one row for each target: its load, run and the hash of the run
+//   <name>_<run>    the target
+//   <name>          an alias (milvus.io/docs/manage-aliases.md)
+//
+// The primary key is the id of the document, so a shard that is written again replaces its rows.
+
+import { randomUUID } from 'node:crypto'
+import type { CarriedValue, RefusedRow } from '@reembed/protocol'
+import type { FlatColumn, ShardBatch } from '@reembed/shard'
+import { deadlines, messageOf, ReembedError, startWait } from '@reembed/shared'
+import { metadataOf } from '../layout.ts'
+import { MILVUS_ID_BYTES, MILVUS_STRING_BYTES } from '../layouts/parquet.ts'
+import { type RetryOptions, withRetries } from '../load/retries.ts'
+import {
+  notHeld,
+  type RefusedByShard,
+  type ShardWrite,
+  type Target,
+  type TargetUpdate,
+  type VectorStore,
+} from '../load/vector-store.ts'
+import { problemOf } from '../row-limits.ts'
+import { importClient } from './import-client.ts'
+
+interface Status {
+  readonly code?: number
+  readonly error_code: number | string
+  readonly reason: string
+}
+
+type Row = Readonly<Record<string, unknown>>
+
+/**
+ * The part of the client that a load uses; the package is optional, so its types are not imported.
+ * A method rejects, or resolves with a status that is not Success.
+ */
+interface MilvusClient {
+  readonly connectPromise: Promise<unknown>
+  listCollections(): Promise<{ readonly data: readonly { readonly name: string }[] }>
+  createCollection(data: object): Promise<Status>
+  dropCollection(data: object): Promise<Status>
+  createIndex(data: object): Promise<Status>
+  describeIndex(data: object): Promise<{ readonly index_descriptions: readonly unknown[] }>
+  loadCollectionSync(data: object): Promise<Status>
+  flushSync(data: object): Promise<unknown>
+  upsert(data: object): Promise<unknown>
+  delete(data: object): Promise<unknown>
+  get(data: object): Promise<{ readonly data: readonly Row[] }>
+  query(data: object): Promise<{ readonly data: readonly Row[] }>
+  describeAlias(data: object): Promise<{ readonly collection: string }>
+  createAlias(data: object): Promise<Status>
+  alterAlias(data: object): Promise<Status>
+  closeConnection(): Promise<unknown>
+}
+
+interface MilvusPackage {
+  readonly MilvusClient: new (config: object) => MilvusClient
+}
+
+/** What a target holds. */
+interface Load {
+  readonly load: string
+  readonly run: string
+  readonly shards_sha256: string
+}
+
+const PACKAGES = '@zilliz/milvus2-sdk-node'
+const LOADS = 'reembed_loads'
+/** Milvus accepts gRPC messages up to 64 MiB (proxy.grpc.serverMaxRecvSize). */
+const UPSERT_BYTES = 8 * 2 ** 20
+/** Ids in one request, each up to 1 KiB. */
+const IDS_AT_ONCE = 1_000
+const MAX_DIMENSIONS = 32_768
+const DATA_TYPE = { string: 'VarChar', int32: 'Int32', int64: 'Int64', double: 'Double', boolean: 'Bool' }
+/** Error codes of Milvus (pkg/util/merr): a collection or an alias that does not exist. */
+const NOT_FOUND: ReadonlySet<number> = new Set([100, 1_600])
+/** Not ready, timeout, over a quota or rate limit. */
+const PASSING: ReadonlySet<number> = new Set([1, 2, 3, 5, 8, 9])
+const LIMITS = {
+  consumer: 'Milvus',
+  idBytes: MILVUS_ID_BYTES,
+  stringBytes: () => MILVUS_STRING_BYTES,
+}
+
+/**
+ * Opens a server: `milvus+https://host:19530/database`. The variable MILVUS_TOKEN, or user and
+ * password in the URL, has the key.
+ */
+export async function openMilvus(url: string): Promise<VectorStore> {
+  const { MilvusClient } = await importClient<MilvusPackage>(
+    PACKAGES,
+    () => import('@zilliz/milvus2-sdk-node' as string) as Promise<MilvusPackage>,
+  )
+  const { protocol, host, username, password, pathname } = new URL(url.replace(/^milvus\+/, ''))
+  const { MILVUS_TOKEN: token } = process.env
+  const address = `milvus+${protocol}//${host}${pathname.replace(/\/$/, '')}`
+  const { replyMs } = deadlines().sink
+  const client = new MilvusClient({
+    address: host,
+    ssl: protocol === 'https:',
+    token: username === '' ? token : `${decodeURIComponent(username)}:${decodeURIComponent(password)}`,
+    database: pathname.replace(/^\/|\/$/g, '') || undefined,
+    timeout: replyMs,
+    // `withRetries` repeats.
+    maxRetries: 0,
+    logLevel: 'error',
+  })
+  // Reported by the first call.
+  client.connectPromise.catch(() => {})
+
+  /** The reply of a call; an error of reembed for one that fails. */
+  async function call<T>(work: () => Promise<T>): Promise<T> {
+    using wait = startWait(`the vector store at ${address}`)
+    try {
+      const reply = await work()
+      const { status = reply } = reply as { readonly status?: unknown }
+      const { error_code: code = 'Success' } = status as Status
+      if (code !== 'Success' && code !== 0) throw status
+      return reply
+    } catch (error) {
+      wait.gaveUp()
+      throw milvusError(error, address)
+    }
+  }
+
+  const has = async (collection_name: string): Promise<boolean> =>
+    (await call(() => client.listCollections())).data.some(({ name }) => name === collection_name)
+
+  async function createLoads(): Promise<void> {
+    const fields = [
+      { name: 'target', data_type: 'VarChar', max_length: MILVUS_ID_BYTES, is_primary_key: true },
+      ...['load', 'run', 'shards_sha256'].map(name => ({ name, data_type: 'VarChar', max_length: 100 })),
+      // A collection needs a vector.
+      { name: 'none', data_type: 'FloatVector', dim: 2 },
+    ]
+    await call(() => client.createCollection({ collection_name: LOADS, fields }))
+    await index(LOADS, 'none', 'L2')
+  }
+
+  async function index(collection_name: string, field_name: string, metric_type: string): Promise<void> {
+    const found = await client.describeIndex({ collection_name }).catch(() => undefined)
+    if ((found?.index_descriptions ?? []).length === 0)
+      await call(() =>
+        client.createIndex({ collection_name, field_name, index_type: 'AUTOINDEX', metric_type }),
+      )
+    await call(() => client.loadCollectionSync({ collection_name }))
+  }
+
+  async function readLoad(target: string): Promise<Load | undefined> {
+    const { data } = await call(() =>
+      client.get({
+        collection_name: LOADS,
+        ids: [target],
+        output_fields: ['load', 'run', 'shards_sha256'],
+        consistency_level: 'Strong',
+      }),
+    )
+    return data[0] as Load | undefined
+  }
+
+  const putLoad = (target: string, load: Load) =>
+    call(() => client.upsert({ collection_name: LOADS, data: [{ target, ...load, none: [0, 0] }] }))
+
+  async function prepare({ name, target, manifest, extra }: Target): Promise<string> {
+    const { run, shardsSha256: shards_sha256, model } = manifest
+    if (model.dimensions > MAX_DIMENSIONS || model.dimensions < 2) {
+      throw new ReembedError(
+        'USAGE',
+        `Milvus supports 2 to ${MAX_DIMENSIONS} dimensions, these vectors have ${model.dimensions}: use another vector store`,
+      )
+    }
+    if (await has(name)) {
+      throw new ReembedError(
+        'USAGE',
+        `'${name}' at ${address} is a collection, and searches need an alias of that name: choose another name`,
+        { option: 'name' },
+      )
+    }
+    if (!(await has(LOADS))) await createLoads()
+    const known = await readLoad(target)
+    if (await has(target)) {
+      if (known?.run === run && known.shards_sha256 === shards_sha256) return known.load
+      throw new ReembedError(
+        'USAGE',
+        `'${target}' at ${address} holds ${known ? `other vectors, of run ${known.run}` : 'rows that reembed did not load'}: drop it, or choose another name`,
+        { option: 'name' },
+      )
+    }
+    const load = randomUUID()
+    // The record first: a collection without a record is not reembed's.
+    await putLoad(target, { load, run, shards_sha256 })
+    const fields = [
+      { name: 'id', data_type: 'VarChar', max_length: MILVUS_ID_BYTES, is_primary_key: true },
+      { name: 'embedding', data_type: 'FloatVector', dim: model.dimensions },
+      ...extra.map(fieldOf),
+    ]
+    await call(() => client.createCollection({ collection_name: target, fields }))
+    return load
+  }
+
+  async function write(
+    { target, manifest, extra }: Target,
+    { rows }: Pick<ShardWrite, 'rows'>,
+    options?: RetryOptions,
+  ): Promise<readonly RefusedRow[]> {
+    const refused: RefusedRow[] = []
+    const size = Math.max(1, Math.floor(UPSERT_BYTES / (4 * manifest.model.dimensions + 1_024)))
+    for await (const batch of rows()) {
+      const data: Row[] = []
+      for (const row of rowsOf(batch, extra, manifest.model.dimensions)) {
+        if (typeof row.problem === 'string') refused.push({ id: row.id, reason: row.problem })
+        else data.push(row.values)
+      }
+      for (let from = 0; from < data.length; from += size) {
+        const part = data.slice(from, from + size)
+        const upsert = () => call(() => client.upsert({ collection_name: target, data: part }))
+        await withRetries(upsert, options)
+      }
+    }
+    return refused
+  }
+
+  async function remove(target: string, ids: readonly string[], options?: RetryOptions): Promise<void> {
+    const kept = ids.filter(id => Buffer.byteLength(id) <= MILVUS_ID_BYTES)
+    if (kept.length === 0) return
+    await withRetries(() => call(() => client.delete({ collection_name: target, ids: kept })), options)
+  }
+
+  async function update(
+    target: Target,
+    { load, shards, removed }: TargetUpdate,
+    options?: RetryOptions,
+  ): Promise<RefusedByShard> {
+    const { run, shardsSha256: shards_sha256 } = target.manifest
+    if ((await readLoad(target.target))?.load !== load) throw notHeld(target.target, load, address)
+    await putLoad(target.target, { load, run, shards_sha256 })
+    const refused = new Map<number, readonly RefusedRow[]>()
+    for await (const { shard, rows } of shards()) {
+      const rejected = await write(target, { rows }, options)
+      if (rejected.length === 0) continue
+      refused.set(shard, rejected)
+      await remove(
+        target.target,
+        Array.from(rejected, ({ id }) => id),
+        options,
+      )
+    }
+    for await (const ids of removed()) await remove(target.target, ids, options)
+    return refused
+  }
+
+  async function current(name: string): Promise<string | undefined> {
+    try {
+      // The client checks for a collection name that the request does not have.
+      return (await call(() => client.describeAlias({ alias: name, collection_name: name }))).collection
+    } catch (error) {
+      if (isNotFound(error)) return undefined
+      throw error
+    }
+  }
+
+  return {
+    kind: 'milvus',
+    address,
+    identifiers: true,
+    compared: () => 'bits',
+    prepare,
+    write,
+    update,
+    async finish({ target, manifest: { model } }) {
+      await call(() => client.flushSync({ collection_names: [target] }))
+      await index(target, 'embedding', model.normalized ? 'IP' : 'COSINE')
+    },
+    async count(target) {
+      if (!(await has(target))) return undefined
+      const { data } = await call(() =>
+        client.query({
+          collection_name: target,
+          output_fields: ['count(*)'],
+          consistency_level: 'Strong',
+        }),
+      )
+      return Number(data[0]?.['count(*)'])
+    },
+    async read(target, ids) {
+      const found = new Map<string, Float32Array>()
+      for (let from = 0; from < ids.length; from += IDS_AT_ONCE) {
+        const { data } = await call(() =>
+          client.get({
+            collection_name: target,
+            ids: ids.slice(from, from + IDS_AT_ONCE),
+            output_fields: ['id', 'embedding'],
+            consistency_level: 'Strong',
+          }),
+        )
+        for (const { id, embedding } of data)
+          found.set(String(id), Float32Array.from(embedding as readonly number[]))
+      }
+      return found
+    },
+    current,
+    async switchTo(name, target) {
+      // Every search of an alias fails whose collection is not in memory.
+      await call(() => client.loadCollectionSync({ collection_name: target }))
+      const alias = { alias: name, collection_name: target }
+      const exists = (await current(name)) !== undefined
+      await call(() => (exists ? client.alterAlias(alias) : client.createAlias(alias)))
+    },
+    async drop(target) {
+      if (await has(target)) await call(() => client.dropCollection({ collection_name: target }))
+      if (await has(LOADS)) await call(() => client.delete({ collection_name: LOADS, ids: [target] }))
+    },
+    async [Symbol.asyncDispose]() {
+      await client.closeConnection()
+    },
+  }
+}
+
+const fieldOf = ({ name, type, nullable }: FlatColumn): object => ({
+  name,
+  data_type: DATA_TYPE[type],
+  nullable,
+  ...(type === 'string' && { max_length: MILVUS_STRING_BYTES }),
+})
+
+function* rowsOf(
+  batch: ShardBatch,
+  extra: readonly FlatColumn[],
+  dimensions: number,
+): Generator<{ readonly id: string; readonly problem?: string; readonly values: Row }, void, undefined> {
+  for (const [row, record] of [...metadataOf(batch)].entries()) {
+    const id = batch.ids[row] ?? ''
+    const problem = problemOf({ id, record }, extra, LIMITS)
+    const values = Object.fromEntries(extra.map(({ name }) => [name, exactly(record[name] ?? null)]))
+    const embedding = Array.from(batch.vectors.subarray(row * dimensions, (row + 1) * dimensions))
+    yield {
+      id,
+      values: { id, embedding, ...values },
+      ...(problem && { problem: `Milvus cannot store ${problem}` }),
+    }
+  }
+}
+
+/** An int64 is sent as its digits, so that the client does not round it. */
+const exactly = (value: CarriedValue): unknown => (typeof value === 'bigint' ? String(value) : value)
+
+const codeOfStatus = (error: unknown): number | undefined => (error as Status | undefined)?.code
+
+const isNotFound = (error: unknown): boolean =>
+  error instanceof ReembedError && NOT_FOUND.has(codeOfStatus(error.cause) ?? -1)
+
+function milvusError(cause: unknown, address: string): unknown {
+  if (cause instanceof ReembedError) return cause
+  const { reason } = cause as Partial<Status>
+  const message = reason ?? messageOf(cause)
+  const code = codeOfStatus(cause) ?? -1
+  if (/UNAUTHENTICATED|permission.denied|auth check failure|privilege/i.test(message)) {
+    return new ReembedError(
+      'STORE_ACCESS_DENIED',
+      `${address} denies access: ${message}; check the token or the password, and its rights`,
+      { cause },
+    )
+  }
+  const isStatus = reason !== undefined
+  const passes = isStatus ? PASSING.has(code) && /not ready|timeout|rate|limit|quota/i.test(message) : true
+  if (passes) {
+    return new ReembedError('STORE_UNREACHABLE', `${address} did not take a request: ${message}`, {
+      retry: 'requeue',
+      cause,
+    })
+  }
+  return new ReembedError('USAGE', `${address} refuses a request: ${message}`, { cause })
+}

@@ -1,0 +1,119 @@
+// Rows of a table of PostgreSQL that any program wrote, in one read-only transaction: both passes
+// read the same rows.
+
+import type { IndexReader, IndexRow, IndexSelection } from '@reembed/evaluate'
+import { deadlines, ReembedError } from '@reembed/shared'
+import type { Client } from 'pg'
+import { quoted } from '../pg-copy.ts'
+import { importClient } from './import-client.ts'
+import { receivedVector } from './postgres.ts'
+import { postgresError } from './postgres-error.ts'
+
+const ROWS_AT_ONCE = 1_000
+const ID_NAMES = ['id', 'uuid', 'doc_id', 'document_id']
+const TEXT_NAMES = ['text', 'content', 'body', 'document', 'chunk', 'passage']
+
+interface Columns {
+  readonly id: string
+  readonly vector: string
+  readonly text: string | undefined
+}
+
+export async function openPostgresIndex({ server, of }: IndexSelection): Promise<IndexReader> {
+  const { default: pg } = await importClient('pg', () => import('pg'))
+  const { answerMs } = deadlines().sink
+  const { hostname, port, pathname } = new URL(server)
+  const address = `postgres://${hostname || 'localhost'}:${port || '5432'}${pathname}`
+  const client: Client = new pg.Client({
+    connectionString: server,
+    connectionTimeoutMillis: answerMs,
+    keepAlive: true,
+    application_name: 'reembed',
+  })
+  client.on('error', () => {})
+  const guarded = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work()
+    } catch (error) {
+      throw postgresError(error, address)
+    }
+  }
+  const table = of.table ?? ''
+  const columns = await guarded(async () => {
+    await client.connect()
+    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
+    return columnsOf(client, table, of, address)
+  }).catch(async (error: unknown) => {
+    await client.end().catch(() => {})
+    throw error
+  })
+  const { id, vector, text } = columns
+  return {
+    address: `${address} table ${table}`,
+    async *rows(signal) {
+      const select = `SELECT ${quoted(id)}::text AS id, vector_send(${quoted(vector)}::vector) AS sent${
+        text === undefined ? '' : `, ${quoted(text)}::text AS text`
+      } FROM ${qualified(table)}`
+      await guarded(() => client.query(`DECLARE rows NO SCROLL CURSOR FOR ${select}`))
+      while (true) {
+        signal?.throwIfAborted()
+        const { rows } = await guarded(() => client.query(`FETCH ${ROWS_AT_ONCE} FROM rows`))
+        if (rows.length === 0) break
+        yield rows.map(
+          (row): IndexRow => ({
+            id: String(row.id),
+            vector: row.sent === null ? null : receivedVector(row.sent),
+            ...(text !== undefined && { text: row.text }),
+          }),
+        )
+      }
+      await guarded(() => client.query('CLOSE rows'))
+    },
+    async [Symbol.asyncDispose]() {
+      await client.end()
+    },
+  }
+}
+
+/** A name, or a schema and a name. */
+const qualified = (table: string): string => table.split('.').map(quoted).join('.')
+
+async function columnsOf(
+  client: Client,
+  table: string,
+  of: IndexSelection['of'],
+  address: string,
+): Promise<Columns> {
+  const { rows } = await client.query<{ name: string; type: string; isKey: boolean }>(
+    `SELECT a.attname AS name, t.typname AS type,
+       EXISTS (SELECT FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisprimary
+               AND i.indnatts = 1 AND a.attnum = i.indkey[0]) AS "isKey"
+     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+     WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`,
+    [qualified(table)],
+  )
+  const refuse = (what: string, parameter: string): never => {
+    const names = rows.map(({ name }) => name).join(', ')
+    throw new ReembedError(
+      'USAGE',
+      `the table '${table}' at ${address} ${what}; its columns are ${names}: add &${parameter}=<column>`,
+      { option: 'store' },
+    )
+  }
+  if (rows.length === 0) {
+    throw new ReembedError('USAGE', `${address} has no table or view '${table}'`, { option: 'store' })
+  }
+  const has = (name: string | undefined): boolean => rows.some(column => column.name === name)
+  for (const parameter of ['id', 'vector', 'text'] as const)
+    if (of[parameter] !== undefined && !has(of[parameter]))
+      refuse(`has no column '${of[parameter]}'`, parameter)
+  const vectors = rows.filter(({ type }) => type === 'vector' || type === 'halfvec')
+  if (of.vector === undefined && vectors.length !== 1)
+    refuse(`has ${vectors.length} vector columns`, 'vector')
+  const id = of.id ?? rows.find(({ isKey }) => isKey)?.name ?? ID_NAMES.find(has)
+  return {
+    id: id ?? refuse('has no primary key of one column', 'id'),
+    vector: of.vector ?? vectors[0]?.name ?? '',
+    text: of.text ?? TEXT_NAMES.find(has),
+  }
+}

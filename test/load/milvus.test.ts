@@ -1,0 +1,97 @@
+// Loads into Milvus Lite, the real server for one machine. The client is an optional package, so
+// the test runs where both are: `npm install --no-save @zilliz/milvus2-sdk-node`.
+
+import { lackOfMilvus, startMilvus } from '../parts/milvus.ts'
+import { proveLoads } from './conformance.ts'
+
+type Row = Record<string, unknown> & { readonly id: string; readonly embedding: readonly number[] }
+interface Client {
+  query(request: object): Promise<{ readonly data: readonly Row[] }>
+  get(request: object): Promise<{ readonly data: readonly Row[] }>
+  search(
+    request: object,
+  ): Promise<{ readonly results: readonly Row[]; readonly status: { readonly reason: string } }>
+  delete(request: object): Promise<unknown>
+  upsert(request: object): Promise<unknown>
+  closeConnection(): Promise<unknown>
+}
+
+const client: { readonly MilvusClient: new (config: object) => Client } | undefined = await import(
+  '@zilliz/milvus2-sdk-node' as string
+).catch(() => undefined)
+
+proveLoads(
+  'Milvus Lite',
+  client === undefined ? 'the package @zilliz/milvus2-sdk-node is not installed' : lackOfMilvus,
+  async () => {
+    const server = await startMilvus()
+    if (client === undefined) throw new Error('no client')
+    const milvus = new client.MilvusClient({ address: server.host, logLevel: 'error' })
+    const strong = { consistency_level: 'Strong' }
+    return {
+      url: `milvus+http://${server.host}`,
+      async rows(target) {
+        const found: Row[] = []
+        let after = ''
+        while (true) {
+          const { data } = await milvus.query({
+            collection_name: target,
+            filter: `id > ${JSON.stringify(after)}`,
+            output_fields: ['*'],
+            limit: 16_384,
+            ...strong,
+          })
+          found.push(...data)
+          if (data.length < 16_384) break
+          after = [after, ...data.map(({ id }) => id)].toSorted().at(-1) ?? ''
+        }
+        return found.map(({ id, embedding, ...columns }) => ({
+          id,
+          vector: Float32Array.from(embedding),
+          columns,
+        }))
+      },
+      async search(name) {
+        const { data } = await milvus.query({
+          collection_name: name,
+          filter: 'id > ""',
+          limit: 1,
+          output_fields: ['embedding'],
+          ...strong,
+        })
+        const { results, status } = await milvus.search({
+          collection_name: name,
+          data: data[0]?.embedding,
+          limit: 10,
+          output_fields: ['embedding'],
+          ...strong,
+        })
+        if (status.reason !== '') throw new Error(status.reason)
+        return results.map(({ embedding }) => embedding.length)
+      },
+      remove: async (target, id) => {
+        await milvus.delete({ collection_name: target, ids: [id] })
+      },
+      async change(target, id, vector) {
+        const { data } = await milvus.get({
+          collection_name: target,
+          ids: [id],
+          output_fields: ['*'],
+          ...strong,
+        })
+        await milvus.upsert({ collection_name: target, data: [{ ...data[0], embedding: [...vector] }] })
+      },
+      async [Symbol.asyncDispose]() {
+        await milvus.closeConnection()
+        await server[Symbol.asyncDispose]()
+      },
+    }
+  },
+  {
+    bits: true,
+    refused: {
+      text: 'x'.repeat(70_000),
+      reason: /Milvus cannot store 70000 bytes in the column text, at most 65535 are possible/,
+    },
+  },
+)

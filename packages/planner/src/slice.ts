@@ -175,7 +175,7 @@ export function chooseSlicing(options: ChooseSlicingOptions): Slicing {
   const { documents, bytesPerRecord, objects, dimensions, chunksPerDocument = 1, documentsPerShard } = options
   const fits = Math.floor(MAX_SHARD_BYTES / (dimensions * Float32Array.BYTES_PER_ELEMENT * chunksPerDocument))
   const fine = Math.max(MIN_DOCUMENTS_PER_SHARD, Math.ceil(documents / SHARDS_WANTED))
-  // The receipt of a shard names each of its objects, so a shard of small files has no more of them.
+  // The receipt of a shard names each of its objects: a shard of small files has no more of them.
   const coarse = Math.min(documents / LARGE_CORPUS_SHARDS, (DOCUMENTS_PER_SHARD * documents) / objects)
   const wanted = Math.min(Math.max(DOCUMENTS_PER_SHARD, Math.ceil(coarse)), fine)
   const perShard = Math.max(1, Math.min(fits, documentsPerShard ?? Math.ceil(wanted / chunksPerDocument)))

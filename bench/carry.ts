@@ -91,11 +91,10 @@ async function version(name: string): Promise<string> {
   const { run, totals, seconds, cpuSeconds } = await timedRun()
   if (totals.rows !== perFile * FILES) throw new Error(`${name}: ${totals.rows} rows`)
   const embedded = totals.rows - (totals.reused ?? 0)
+  const fresh = [...(await inodes())].filter(([inode]) => !known.has(inode))
   const figures = s3
     ? requestsOf(s3.requests.slice(seen))
-    : [
-        `${mib([...(await inodes())].filter(([inode]) => !known.has(inode)).reduce((sum, [, size]) => sum + size, 0))} MiB written`,
-      ]
+    : [`${mib(fresh.reduce((sum, [, size]) => sum + size, 0))} MiB written`]
   print(
     [
       name,
@@ -108,7 +107,9 @@ async function version(name: string): Promise<string> {
   return run
 }
 
-const mib = (bytes: number): string => (bytes / MIB).toFixed(1)
+function mib(bytes: number): string {
+  return (bytes / MIB).toFixed(1)
+}
 
 /** The command in a shell that reports the CPU seconds of its children. */
 async function timedRun(): Promise<Outcome & { seconds: number; cpuSeconds: number }> {

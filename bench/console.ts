@@ -1,7 +1,7 @@
 // What the console costs: requests to the store and to Redis with 0, 1 and 10 pages open, the bytes
 // of pages, and the heap before and after a day of polls with ten readers.
 //
-//   node --expose-gc --conditions=@reembed/source bench/console.ts [minutes of counting]
+//   node --expose-gc --conditions=@reembed/source bench/console.ts [requests | day]     both without a name
 //
 // The day is simulated: the clock is 5 s later at each poll, and every poll has other figures, so
 // that every region of the page is sent to every reader. Not measured: the latency of a bucket.
@@ -91,7 +91,7 @@ async function commandsOf(redis: { readonly url: string }): Promise<number> {
   throw new Error('Redis closed the connection')
 }
 
-async function countRequests(store: Store, minutes: number): Promise<void> {
+async function countRequests(store: Store): Promise<void> {
   await using redis = await startRedis()
   await using queue = openQueueReader(redis.url)
   const bucket = counted(store, 's3://bucket/vectors')
@@ -99,11 +99,11 @@ async function countRequests(store: Store, minutes: number): Promise<void> {
   for (const readers of READERS) {
     const open = await openReaders(pages.url, readers)
     const before = [bucket.calls.count, await commandsOf(redis)] as const
-    await wait(60_000 * minutes)
+    await wait(60_000)
     const after = [bucket.calls.count, await commandsOf(redis)] as const
     open.stop()
     // Asking for the count is a command too.
-    const [calls, commands] = after.map((count, i) => (count - (before[i] ?? 0)) / minutes)
+    const [calls, commands] = after.map((count, i) => count - (before[i] ?? 0))
     console.log(`${readers} pages: ${calls} store calls and ${commands} Redis commands a minute`)
   }
 }
@@ -183,6 +183,7 @@ async function simulateDay(store: Store): Promise<void> {
     await wait(100)
     if (polls.count < (hour * DAY_POLLS) / 24) continue
     most = Math.max(most, heap())
+    console.log(`${hour} h: heap ${heap().toFixed(1)} MiB`)
     hour += 2
   }
   const seconds = (performance.now() - startedMs) / 1000
@@ -207,8 +208,8 @@ try {
   await planned(store)
   console.log(`one run of ${SHARDS} shards, 200 of them made`)
   await printBytes(store)
-  await simulateDay(store)
-  await countRequests(store, Number(process.argv[2] ?? 1))
+  if (process.argv[2] !== 'requests') await simulateDay(store)
+  if (process.argv[2] !== 'day') await countRequests(store)
 } finally {
   await rm(folder, { recursive: true, force: true })
 }

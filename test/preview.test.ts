@@ -1,6 +1,6 @@
 // `reembed preview`: compares a new model with the current version on a sample, before a whole run.
 
-import { appendFile, mkdir, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openStore } from '@reembed/store'
 import { type FakeTei, startFakeTei } from '@reembed/testing'
@@ -159,4 +159,19 @@ test('documents of the qrels that are not in the corpus are counted', async () =
   expect(code, stderr).toBe(0)
   expect(stdout).toMatch(/qrels +2 of 3 judged documents are not in the current version/)
   expect(stdout).toMatch(/recall@10 +0\.333 over 3 queries .*run \w+ was planned without these queries/)
+})
+
+test('a preview is written as one HTML file or as Markdown, and prints the same figures', async () => {
+  await serve({ sha: 'one' })
+  for (const name of ['preview.html', 'preview.md']) {
+    const to = join(folder.path, name)
+    const shown = await preview('--sample', '600', ...judged, '--to', to)
+    expect(shown.code, shown.stderr).toBe(0)
+    expect(shown.stderr).toContain(`report    ${to}`)
+    const report = await readFile(to, 'utf8')
+    expect(report).toContain('Preview of reembed/hash@one')
+    expect(report).toMatch(/recall@10/)
+    expect(report).toMatch(/Compared with run \w+/)
+    expect(report).not.toMatch(/<script|speak of/)
+  }
 })

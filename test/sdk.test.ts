@@ -258,13 +258,6 @@ const REFUSED: readonly Refused[] = [
     flags: () => ['--gate', 'speed min 3'],
   },
   {
-    what: 'chunks without a tokenizer',
-    code: 'ENDPOINT_UNREACHABLE',
-    exit: 5,
-    request: { chunking: { maxTokens: 64 } },
-    flags: () => ['--chunk-tokens', '64'],
-  },
-  {
     what: 'chunks longer than the model reads',
     code: 'USAGE',
     request: { chunking: { maxTokens: 100_000 } },

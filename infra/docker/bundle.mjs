@@ -31,7 +31,7 @@ const { outputFiles } = await build({
   format: 'esm',
   conditions: ['@reembed/source'],
   // Native and optional packages. The command has a fallback for each.
-  external: ['@reembed/local', '@lancedb/lancedb', '*.node'],
+  external: ['@reembed/local', '@lancedb/lancedb', '@zilliz/milvus2-sdk-node', '*.node'],
   define: {
     REEMBED_VERSION: JSON.stringify(version),
     REEMBED_CONSOLE_ASSETS: JSON.stringify(consoleAssets),

@@ -30,7 +30,14 @@ export async function bundleTarget(file: string, outfile: string): Promise<numbe
     conditions: ['@reembed/source'],
     // The file that has it is not beside the bundle.
     define: { REEMBED_VERSION: '"fuzzed"' },
-    external: ['*.node', '@reembed/local', '@lancedb/lancedb', 'onnxruntime-node', '@duckdb/*'],
+    external: [
+      '*.node',
+      '@reembed/local',
+      '@lancedb/lancedb',
+      '@zilliz/milvus2-sdk-node',
+      'onnxruntime-node',
+      '@duckdb/*',
+    ],
     banner: {
       js: "import{createRequire as fuzzRequire}from'node:module';const require=fuzzRequire(import.meta.url);const{__hit,__left,__right}=globalThis.__fuzz;",
     },

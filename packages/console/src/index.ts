@@ -3,6 +3,7 @@
 export type { SearchEndpoint } from './data/searches.ts'
 export type { ConsoleQueue } from './data/watch-outputs.ts'
 export type { CommandOf, Step } from './page/next-steps.ts'
+export { reportPreview } from './report/preview.ts'
 export {
   type Report,
   type ReportComparisonOptions,

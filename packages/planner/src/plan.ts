@@ -49,7 +49,10 @@ export interface PlanRequest {
   readonly dtype?: Dtype | undefined
   /** Columns of shards in addition to id, vector and content hash. */
   readonly layout?: ShardLayout | undefined
-  /** About how many documents a shard holds; fewer if their vectors would exceed 64 MiB. */
+  /**
+   * About how many documents a shard holds; fewer if their vectors would exceed 64 MiB. Default:
+   * 4,096, fewer for a small corpus and more for one of more than 8 million.
+   */
   readonly documentsPerShard?: number | undefined
   /** What will load the run: its limits are checked against the sample. */
   readonly consumers?: readonly Consumer[] | undefined
@@ -117,7 +120,7 @@ export async function planRun(corpus: Corpus, given: PlanRequest): Promise<PlanR
         unfinished: [],
       }
   const [newest = baseRun.plan] = baseRun.unfinished
-  const slicing = slicingOf(request, sample, recipe.model, newest?.slicing)
+  const slicing = slicingOf(request, { ...sample, objects: found.objects }, recipe.model, newest?.slicing)
   const reuse = findBaseRun === false ? false : undefined
   const { run, plan: recorded } = await lookUpRun(
     runIdOf({ snapshotSha256: found.snapshotSha256, recipeId, layout, slicing, reuse }),
@@ -196,7 +199,7 @@ function recipeOf(request: FixedRequest, { fields }: Sample): Recipe {
 
 function slicingOf(
   { chunking, documentsPerShard }: FixedRequest,
-  sample: Sample,
+  sample: Sample & Pick<Survey, 'objects'>,
   { dimensions }: ModelIdentity,
   previous: Slicing | undefined,
 ): Slicing {

@@ -142,6 +142,8 @@ export interface ChooseSlicingOptions {
   /** Estimated from the sample. */
   readonly documents: number
   readonly bytesPerRecord: number
+  /** The number of objects that hold them. */
+  readonly objects: number
   readonly dimensions: number
   /** Estimated number of chunks of a document. */
   readonly chunksPerDocument?: number | undefined
@@ -150,6 +152,11 @@ export interface ChooseSlicingOptions {
 }
 
 const DOCUMENTS_PER_SHARD = 4096
+/**
+ * A large corpus is cut into about this many larger shards, until they are as large as a shard may
+ * be: finalizing, verifying and the next version send a few requests for each.
+ */
+const LARGE_CORPUS_SHARDS = 2048
 /**
  * A small corpus is cut into about this many shards, so that several workers share it and progress
  * is visible ...
@@ -165,12 +172,12 @@ const MAX_SHARD_BYTES = 64 * 1024 * 1024
  * cut by bytes, so records of uneven size make uneven shards.
  */
 export function chooseSlicing(options: ChooseSlicingOptions): Slicing {
-  const { documents, bytesPerRecord, dimensions, chunksPerDocument = 1, documentsPerShard } = options
+  const { documents, bytesPerRecord, objects, dimensions, chunksPerDocument = 1, documentsPerShard } = options
   const fits = Math.floor(MAX_SHARD_BYTES / (dimensions * Float32Array.BYTES_PER_ELEMENT * chunksPerDocument))
   const fine = Math.max(MIN_DOCUMENTS_PER_SHARD, Math.ceil(documents / SHARDS_WANTED))
-  const perShard = Math.max(
-    1,
-    Math.min(fits, documentsPerShard ?? Math.ceil(Math.min(DOCUMENTS_PER_SHARD, fine) / chunksPerDocument)),
-  )
+  // The receipt of a shard names each of its objects: a shard of small files has no more of them.
+  const coarse = Math.min(documents / LARGE_CORPUS_SHARDS, (DOCUMENTS_PER_SHARD * documents) / objects)
+  const wanted = Math.min(Math.max(DOCUMENTS_PER_SHARD, Math.ceil(coarse)), fine)
+  const perShard = Math.max(1, Math.min(fits, documentsPerShard ?? Math.ceil(wanted / chunksPerDocument)))
   return { sliceBytes: Math.max(perShard, Math.round(perShard * bytesPerRecord)), maxParts: perShard }
 }

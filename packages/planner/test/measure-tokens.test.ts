@@ -84,7 +84,5 @@ test.each<[string, object]>([
     { format: 'token-costs', model: 'm', specialTokens: 2, factor: 1, parts: [['a', 'x']] },
   ],
 ])('a file of costs with %s is refused', (_, file) => {
-  expect(() => createTokenizer(JSON.stringify(file), 'x.json')).toThrow(
-    'x.json is not a valid tokenizer.json: x.json: parts',
-  )
+  expect(() => createTokenizer(JSON.stringify(file), 'x.json')).toThrow('x.json: parts')
 })

@@ -83,10 +83,22 @@ describe('slices', () => {
 })
 
 describe('the slicing chosen', () => {
-  const base = { documents: 1_000_000, bytesPerRecord: 500, dimensions: 384 }
+  const base = { documents: 1_000_000, bytesPerRecord: 500, objects: 20, dimensions: 384 }
 
   it('aims at 4,096 documents a shard', () => {
     expect(chooseSlicing(base)).toEqual({ sliceBytes: 4_096 * 500, maxParts: 4_096 })
+  })
+
+  it('cuts a large corpus into about 2,048 shards, then into shards of 64 MiB', () => {
+    const documentsPerShard = (documents: number): number => chooseSlicing({ ...base, documents }).maxParts
+    expect([8_388_608, 20_480_000, 81_920_000, 1e9].map(documentsPerShard)).toEqual([
+      4_096, 10_000, 40_000, 43_690,
+    ])
+  })
+
+  it('does not put more small files into a shard of a large corpus', () => {
+    expect(chooseSlicing({ ...base, documents: 1e8, objects: 1e8 }).maxParts).toBe(4_096)
+    expect(chooseSlicing({ ...base, documents: 1e8, objects: 5e7 }).maxParts).toBe(8_192)
   })
 
   it('keeps the vectors of a shard within 64 MiB, also against a larger documentsPerShard', () => {

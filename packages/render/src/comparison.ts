@@ -74,6 +74,26 @@ export function describeModelPreview(shown: ModelPreview): Row[] {
   ]
 }
 
+/** The same as data, for JSON. */
+export function modelPreviewData(shown: ModelPreview): object {
+  const { current, planned, sampled, unknown, refused, tokens, compared, health, scores, missing } = shown
+  const pairs = Object.entries(scores ?? {}).map(([metric, { before, after }]) => [metric, { before, after }])
+  return {
+    current: current.run,
+    model: planned.head.recipe.model,
+    sampled,
+    unknown,
+    refused,
+    tokens,
+    ...compared,
+    health,
+    scores: scores === undefined ? null : Object.fromEntries(pairs),
+    missingAnswers: missing,
+    reuse: planned.reuse,
+    quote: planned.head.quote,
+  }
+}
+
 function describeScore({ before, after, queries, drop }: PreviewScore, run: string): string {
   const over = `over ${count(queries)} queries within the sample`
   if (before === null || drop === null)

@@ -8,7 +8,7 @@ export {
   benchmarkSentence,
 } from './benchmark.ts'
 export { endpointText, memoryText } from './check.ts'
-export { describeComparison, describeModelPreview } from './comparison.ts'
+export { describeComparison, describeModelPreview, modelPreviewData } from './comparison.ts'
 export { describeFinishedRun, describeWorse, finishedRunData, outcomeSentence } from './finished-run.ts'
 export { indexReportText } from './index-report.ts'
 export { modelText } from './model.ts'

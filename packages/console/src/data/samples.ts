@@ -134,7 +134,11 @@ function changes(before: RunStatus, after: RunStatus, atMs: number): RunEvent[] 
     const known = then.get(worker)
     if (known === undefined) events.push({ atMs, kind: 'worker', text: `worker ${worker} serves the output` })
     else if (stateOf(known) !== stateOf(endpoint))
-      events.push({ atMs, kind: 'endpoint', text: `worker ${worker}: endpoint ${endpoint}` })
+      events.push({
+        atMs,
+        kind: 'endpoint',
+        text: `worker ${worker}: ${isOwnFault(endpoint) ? '' : 'endpoint '}${endpoint}`,
+      })
   }
   for (const worker of then.keys())
     if (!now.has(worker)) events.push({ atMs, kind: 'lost', text: `worker ${worker} sends no heartbeat` })
@@ -175,6 +179,9 @@ export function replicaStates(
   }
   return found
 }
+
+/** A heartbeat that states a fault of the worker instead of the state of its endpoint. */
+const isOwnFault = (endpoint: string): boolean => /^(takes no jobs|failing): /.test(endpoint)
 
 /** 'waiting: no connection, 2 s' and 'waiting: no connection, 8 s' are no change. */
 const withoutNumbers = (sentence: string): string => sentence.replace(/\d+/g, '#')

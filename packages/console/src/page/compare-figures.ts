@@ -1,6 +1,6 @@
 // The figures of a comparison: the decision, changed neighbours, health, cost.
 
-import type { ScorePair } from '@reembed/evaluate'
+import type { RowComparison, ScorePair } from '@reembed/evaluate'
 import type { Manifest } from '@reembed/protocol'
 import { count, describeComparison, dollars, modelText } from '@reembed/render'
 import type { ComparedRuns } from '../data/comparison.ts'
@@ -38,7 +38,7 @@ export function decision(runs: ComparedRuns): Html {
   }`
 }
 
-export function neighbourChanges({ comparison }: ComparedRuns): Html {
+export function neighbourChanges({ comparison }: { readonly comparison: RowComparison }): Html {
   const { overlap, overlapCounts, leastOverlap, top, queries, documents } = comparison
   const most = Math.max(1, ...overlapCounts)
   return html`<h2>Neighbours</h2><p>${percent(overlap)} of the ${top} nearest documents are the same, for ${count(queries)} of ${count(documents)} documents.</p>

@@ -10,17 +10,17 @@ import type { RunView } from '../page/run-view.ts'
 import { thresholdSentence } from '../page/thresholds.ts'
 
 /** Text without meaning for Markdown or HTML. */
-const plain = (text: string): string =>
+export const plain = (text: string): string =>
   visible(text)
     .replaceAll('\n', ' ')
     .replace(/[\\`*_[\]<>|#~&]/g, char => `\\${char}`)
 
 type Cells = readonly string[]
 
-const table = (head: Cells, rows: readonly Cells[]): string =>
+export const table = (head: Cells, rows: readonly Cells[]): string =>
   [head, head.map(() => '---'), ...rows].map(cells => `| ${cells.join(' | ')} |`).join('\n')
 
-const blocks = (...parts: readonly (string | undefined)[]): string =>
+export const blocks = (...parts: readonly (string | undefined)[]): string =>
   `${parts.filter(part => part !== undefined && part !== '').join('\n\n')}\n`
 
 export function runMarkdown({ status, facts, gates, output }: RunView, nowMs: number): string {

@@ -1,5 +1,6 @@
-import { type ModelPreview, previewModel } from '@reembed/planner'
-import { describeModelPreview } from '@reembed/render'
+import { reportPreview } from '@reembed/console'
+import { previewModel } from '@reembed/planner'
+import { describeModelPreview, modelPreviewData } from '@reembed/render'
 import { ReembedError } from '@reembed/shared'
 import { embedDocuments } from '@reembed/worker'
 import { notePlan } from '../notices.ts'
@@ -7,10 +8,12 @@ import { openExistingOutput, openOrStartEndpoint, openSource, s3OptionsOf } from
 import type { CorpusFlags, JsonFlag, OutputFlags } from '../options.ts'
 import { facts, print } from '../output.ts'
 import { planOptionsOf } from '../requests.ts'
+import { writeReport } from './report.ts'
 
 interface Flags extends CorpusFlags, OutputFlags, JsonFlag {
   readonly sample: string
   readonly top: number
+  readonly to?: string
 }
 
 /**
@@ -36,29 +39,6 @@ export async function preview(flags: Flags): Promise<void> {
     s3: s3OptionsOf(flags),
     onNotice: notePlan,
   })
-  print(flags.json, summaryOf(shown), facts(describeModelPreview(shown)))
-}
-
-/** The shape of --json. */
-function summaryOf(shown: ModelPreview) {
-  const { current, planned, sampled, unknown, refused, tokens, compared, health, scores, missing } = shown
-  return {
-    current: current.run,
-    model: planned.head.recipe.model,
-    sampled,
-    unknown,
-    refused,
-    tokens,
-    ...compared,
-    health,
-    scores:
-      scores === undefined
-        ? null
-        : Object.fromEntries(
-            Object.entries(scores).map(([metric, { before, after }]) => [metric, { before, after }]),
-          ),
-    missingAnswers: missing,
-    reuse: planned.reuse,
-    quote: planned.head.quote,
-  }
+  print(flags.json, modelPreviewData(shown), facts(describeModelPreview(shown)))
+  if (flags.to !== undefined) await writeReport(reportPreview(shown), flags.to)
 }

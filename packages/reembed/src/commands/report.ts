@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises'
-import { reportComparison, reportRun } from '@reembed/console'
+import { type Report, reportComparison, reportRun } from '@reembed/console'
 import { findRun, findVersion } from '@reembed/planner'
 import { count, counted } from '@reembed/render'
 import { messageOf, ReembedError } from '@reembed/shared'
@@ -21,7 +21,7 @@ export async function report(a: string | undefined, b: string | undefined, flags
   await using store = await openExistingOutput(flags)
   const first = await (a === undefined ? findRun(store, undefined, 'newest') : findVersion(store, a))
   const second = b === undefined ? undefined : await findVersion(store, b)
-  const { html, markdown } =
+  const made =
     second === undefined
       ? await reportRun(store, first)
       : await reportComparison(store, first, second, {
@@ -33,8 +33,13 @@ export async function report(a: string | undefined, b: string | undefined, flags
         })
   const name = [first, second].flatMap(run => (run ? shortId(run) : [])).join('-')
   const { to = `reembed-report-${name}.html` } = flags
+  await writeReport(made, to)
+}
+
+/** Writes HTML, or Markdown to a name that ends in .md; `-` prints Markdown. */
+export async function writeReport({ html, markdown }: Report, to: string): Promise<void> {
+  steps.end()
   if (to === '-') {
-    steps.end()
     process.stdout.write(markdown)
     return
   }

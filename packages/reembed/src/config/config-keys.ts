@@ -112,11 +112,13 @@ export const FLAG_ONLY_OPTIONS: ReadonlySet<string> = new Set([
   'showText',
   'since',
   'sleepMinutes',
+  'store',
   'texts',
   'timezone',
   'to',
   'tokens',
   'top',
+  'update',
   'vectors',
   'version',
   'wait',
@@ -143,16 +145,19 @@ export const PATH_KEYS: ReadonlySet<string> = new Set([
   'worker.sources',
 ])
 
+/** Options that some commands take once and others several times. The file may have a list. */
+const LISTS: ReadonlySet<string> = new Set(['output'])
+
 /**
- * Every option of all commands, once, by its name in code ('maxRejects'). A variadic form replaces
- * a single one.
+ * Every option of all commands, once, by its name in code ('maxRejects'). Where commands differ,
+ * the variadic form is taken for `LISTS`, else the single one.
  */
 export function optionsOf(program: Command): Map<string, Option> {
   const found = new Map<string, Option>()
   const walk = (command: Command): void => {
     for (const option of command.options) {
       const name = option.attributeName()
-      if (!found.has(name) || option.variadic) found.set(name, option)
+      if (!found.has(name) || option.variadic === LISTS.has(name)) found.set(name, option)
     }
     for (const inner of command.commands) walk(inner)
   }

@@ -63,6 +63,7 @@ export function addEmbeddingCommands(program: Command): void {
           .default('1%')
           .argParser(option.sampleSize),
         new Option('-k, --top <n>', 'compare the n nearest documents').default(10).argParser(option.positive),
+        new Option('--to <file>', 'also write a report: HTML, Markdown if it ends in .md, - prints Markdown'),
         option.json,
       ],
     )

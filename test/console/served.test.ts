@@ -1,0 +1,71 @@
+// Where the commands serve pages: a run without a free port continues without its page, the
+// exporter serves the outputs.
+
+import { createServer } from 'node:http'
+import { join } from 'node:path'
+import { type LocalRedis, startRedis } from '@reembed/local'
+import { findRun } from '@reembed/planner'
+import { openStore } from '@reembed/store'
+import { type FakeTei, startFakeTei } from '@reembed/testing'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { documents, flags, reembed, start, temporaryFolder, writeJsonl } from '../parts/cli.ts'
+
+const READING = 'opens-the-pages'
+const ACTING = 'lets-a-person-act'
+
+let folder: Awaited<ReturnType<typeof temporaryFolder>>
+let redis: LocalRedis
+let tei: FakeTei
+let output: string
+
+beforeAll(async () => {
+  folder = await temporaryFolder()
+  ;[tei, redis] = await Promise.all([startFakeTei({ dimensions: 8 }), startRedis()])
+  output = join(folder.path, 'vectors')
+  await writeJsonl(join(folder.path, 'corpus.jsonl'), documents(40))
+})
+afterAll(async () => {
+  for (const part of [tei, redis, folder]) await part[Symbol.asyncDispose]()
+})
+
+const run = (...more: string[]): string[] => [
+  'run',
+  ...flags({ output, endpoint: tei.url, redis: redis.url, source: join(folder.path, 'corpus.jsonl') }),
+  ...more,
+]
+
+test('a run whose page has no free port warns, and is published', async () => {
+  await using busy = createServer().listen(0, '127.0.0.1')
+  await new Promise(resolve => busy.once('listening', resolve))
+  const { port } = busy.address() as { port: number }
+  const { code, stderr } = await reembed(run(), { REEMBED_CONSOLE: String(port) })
+  expect(stderr).toMatch(new RegExp(`warning: this run has no page: cannot listen on 127.0.0.1:${port}`))
+  expect(code, stderr).toBe(0)
+})
+
+test('the exporter serves the pages with their token, and refuses what the commands refuse', async () => {
+  const env = {
+    REEMBED_CONSOLE: '127.0.0.1:0',
+    REEMBED_CONSOLE_TOKEN: READING,
+    REEMBED_CONSOLE_ACTIONS_TOKEN: ACTING,
+  }
+  const exporter = start(['exporter', ...flags({ output, redis: redis.url, metrics: '0' })], env)
+  try {
+    const url = /http:[^"]+/.exec(await exporter.line(/pages served/))?.[0] ?? ''
+    await using store = await openStore(output)
+    const id = await findRun(store, undefined, 'newest')
+    expect((await fetch(`${url}/runs/${id}`)).status).toBe(401)
+    const headers = { authorization: `Bearer ${READING}` }
+    expect(await (await fetch(`${url}/runs/${id}`, { headers })).text()).toContain('as version 1')
+    const act = (action: string): Promise<Response> =>
+      fetch(`${url}/act`, {
+        method: 'POST',
+        body: new URLSearchParams({ action, run: id, output: store.url }),
+        headers: { authorization: `Bearer ${ACTING}` },
+      })
+    expect(await (await act('retry_rejects')).text()).toContain(`run ${id} has no rejects`)
+    expect(await (await act('pause')).text()).toContain('is finished: there is nothing to stop')
+  } finally {
+    exporter.child.kill('SIGKILL')
+  }
+})

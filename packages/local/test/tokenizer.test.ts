@@ -5,7 +5,7 @@ test('a tokenizer whose regular expression backtracks without end refuses the te
   const file = {
     ...{ version: '1.0', added_tokens: [], normalizer: null, post_processor: null, decoder: null },
     pre_tokenizer: { type: 'Split', pattern: { Regex: '(a+)+$' }, behavior: 'Isolated', invert: false },
-    model: { type: 'WordLevel', vocab: { '[UNK]': 0 }, unk_token: '[UNK]' },
+    model: { type: 'WordLevel', vocab: { '[UNK]': 0, a: 1, b: 2 }, unk_token: '[UNK]' },
   }
   const tokenizer = createTokenizer(file, {}, 50)
   const options = { specialTokens: false }
@@ -14,5 +14,5 @@ test('a tokenizer whose regular expression backtracks without end refuses the te
     'Tokenizer error: more than 0.05 s for one text: the regular expressions of tokenizer.json backtrack without end'
   expect(() => tokenizer.encode(slow, options)).toThrow(message)
   expect(() => tokenizer.tokenize(slow, true)).toThrow(message)
-  expect(tokenizer.encode('b', options).ids).toContain(0)
+  expect(tokenizer.encode('b', options).ids).toEqual([2])
 })

@@ -15,7 +15,7 @@ export interface RepeatedVectors {
   add(rows: { readonly hashes: Uint8Array; readonly vectors: Float32Array }): void
 }
 
-/** The causes of repeated vectors with their fixes, for messages: an honest model gives them, too. */
+/** Causes of repeated vectors, with their fixes, for messages: an honest model gives them, too. */
 export const REPEATED_CAUSES =
   'remove texts that differ only in case or spaces, use a model of the language of the texts, or repair the model of the endpoint if neither applies'
 

@@ -82,6 +82,14 @@ test('a consumer waits at its start for an unavailable Redis longer than a comma
   stack.use(await started)
 })
 
+test('a lease that is held for a moment leaves no delayed job, so that its shard can be enqueued', async () => {
+  const [job] = jobs(1)
+  if (job === undefined) throw new Error('no job')
+  for (let i = 0; i < 20; i++) expect(await queue.withFinalizeLease(job, async () => i)).toBe(i)
+  expect(await queue.add([job])).toBe(1)
+  expect(await queue.counts()).toMatchObject({ waiting: 1, delayed: 0 })
+})
+
 test('rights that a lost connection did not prove are not granted', async () => {
   const port = await freePort()
   await expect(

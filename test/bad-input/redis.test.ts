@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
+import { requirePlan } from '@reembed/protocol'
 import { inspectRedis, openQueue, QUEUE, REDIS_PREFIX } from '@reembed/queue'
 import { shardPrefix } from '@reembed/shared'
 import { openStore } from '@reembed/store'
@@ -116,7 +117,10 @@ bad(73, async input => {
   await toRedis('CONFIG', 'SET', 'maxmemory', '0')
   const { code, run } = await enqueued()
   await using queue = await openQueue(redis.url)
-  expect({ code, counts: await queue.counts(), run }).toMatchObject({ code: 0, counts: { waiting: 4 } })
+  await using store = await openStore(join(folder.path, 'vectors'))
+  const { shards } = await requirePlan(store, run)
+  const none = { active: 0, delayed: 0, failed: 0 }
+  expect({ code, shards, ...(await queue.counts()) }).toEqual({ code: 0, shards: 4, waiting: 4, ...none })
   expectSaid(input, full)
 })
 

@@ -156,15 +156,18 @@ export async function openQueue(
     isFinalizing: of => leases.isHeld(of),
     async withFinalizeLease(job, finalize) {
       const id = jobId(job)
+      let adding: Promise<unknown> = Promise.resolve()
       await using lease = await leases.acquire(job, () => {
         const addDelayed = async (): Promise<unknown> =>
           queue.add(name, job, { jobId: id, delay: RECHECK_MS, timestamp: await redisTime(redis) })
-        addDelayed().catch(() => {})
+        adding = addDelayed().catch(() => {})
       })
       if (lease === undefined) return undefined
       const ended = await finalize()
-      // The delayed job may be due, and ready.
-      const removed = Promise.allSettled([queue.remove(id), redis.zrem(key('ready'), id)])
+      // A delayed job that is added after its removal would stand in the way of a job that embeds the
+      // shard. It may also be due, and ready.
+      const remove = () => Promise.allSettled([queue.remove(id), redis.zrem(key('ready'), id)])
+      const removed = adding.then(remove)
       await Promise.race([removed, wait(replyMs, undefined, { ref: false })])
       return ended
     },

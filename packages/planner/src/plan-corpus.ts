@@ -154,11 +154,11 @@ async function planQuietly(
   const tokenizers = openTokenizerSource(options, resolved, model, {
     outputs: [output, previousOutput],
     output,
-    async measure() {
+    async measure(reason) {
       step('measuring_tokens')
       const texts = await sampleTexts(corpus.store, inspected, { template: options.fields?.template, signal })
       const costs = await measureTokenCosts(texts, model.id, some => endpoint.countTokens(some, { signal }))
-      if (costs) onNotice({ kind: 'tokens_measured', url: endpoint.url })
+      if (costs) onNotice({ kind: 'tokens_measured', url: endpoint.url, reason })
       return costs
     },
   })

@@ -47,8 +47,11 @@ export interface TokenMeasurement {
   readonly outputs: readonly (Store | undefined)[]
   /** Receives the costs; nothing is written without it. */
   readonly output: Store | undefined
-  /** Undefined where the endpoint cannot count. */
-  measure(): Promise<TokenCosts | undefined>
+  /**
+   * Undefined where the endpoint cannot count.
+   * @param reason why the tokenizer was not found
+   */
+  measure(reason: string): Promise<TokenCosts | undefined>
 }
 
 /** Each place is read once. */
@@ -66,19 +69,23 @@ export function openTokenizerSource(
   async function findAny(): Promise<FoundTokenizer> {
     const known = (await local()) ?? (measurement && (await storedCosts(measurement.outputs, model)))
     if (known) return known
-    let failure = new ReembedError(
-      'USAGE',
-      `the Hub has no ${FILE} of model ${model.id}, and the endpoint does not count tokens: give the path of the file`,
-      { option: 'tokenizer' },
-    )
+    let reason = `the Hub has no ${FILE} of model ${model.id}`
+    let failure: ReembedError | undefined
     const ofHub = await hubTokenizer(model, options.hub).catch((error: unknown) => {
       if (!(error instanceof ReembedError)) throw error
-      failure = error
+      ;[failure, reason] = [error, error.message]
       return undefined
     })
-    const tokenizer = ofHub ?? (measurement && (await measuredTokenizer(measurement, model)))
+    const tokenizer = ofHub ?? (measurement && (await measuredTokenizer(measurement, model, reason)))
     if (tokenizer) return tokenizer
-    throw failure
+    throw (
+      failure ??
+      new ReembedError(
+        'USAGE',
+        `${reason}, and the endpoint does not count tokens: give the path of the file`,
+        { option: 'tokenizer' },
+      )
+    )
   }
 
   return { local, find: () => ofAll.get('any', findAny) }
@@ -101,8 +108,9 @@ async function storedCosts(
 async function measuredTokenizer(
   { output, measure }: TokenMeasurement,
   model: ModelIdentity,
+  reason: string,
 ): Promise<FoundTokenizer | undefined> {
-  const costs = await measure()
+  const costs = await measure(reason)
   if (costs === undefined) return undefined
   const bytes = Buffer.from(canonical(costs))
   await output?.putIfAbsent(measuredTokenizerKey(model.id, model.revision), bytes, {

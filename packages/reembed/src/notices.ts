@@ -21,7 +21,7 @@ function textOf(notice: Exclude<PreviewNotice, Progress>): string {
     case 'tokenizer_not_found':
       return `warning: some files exceed the ${count(notice.limit)} tokens that the model reads, and cannot be split into chunks: ${notice.reason} (--tokenizer)`
     case 'tokens_measured':
-      return `note: the model's tokenizer was not found, so chunks are cut by what texts cost at ${notice.url}/tokenize. Give the model's with --tokenizer`
+      return `note: the model's tokenizer was not found (${notice.reason}), so chunks are cut by what texts cost at ${notice.url}/tokenize. Give the model's with --tokenizer`
     case 'text_unread':
       return `${unreadForecast(notice.texts)}. ${remedyOf(notice.texts)}`
     case 'endpoint_state':

@@ -131,7 +131,7 @@ export type PlanNotice =
   | { readonly kind: 'chunked_by_default'; readonly limit: number }
   /** Files exceed the model's limit, and are not cut because the tokenizer was not found. */
   | { readonly kind: 'tokenizer_not_found'; readonly limit: number; readonly reason: string }
-  /** The tokenizer was not found, for `reason`: the endpoint's `/tokenize` shows what texts cost. */
+  /** The tokenizer was not found: the endpoint's `/tokenize` shows what texts cost. */
   | { readonly kind: 'tokens_measured'; readonly url: string; readonly reason: string }
   /** The model will not read a part of the text, by estimate. */
   | { readonly kind: 'text_unread'; readonly texts: TextEstimate }

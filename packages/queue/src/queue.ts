@@ -164,8 +164,8 @@ export async function openQueue(
       })
       if (lease === undefined) return undefined
       const ended = await finalize()
-      // A delayed job that is added after its removal would stand in the way of a job that embeds the
-      // shard. It may also be due, and ready.
+      // A delayed job that is added after its removal would keep the shard from being enqueued. It
+      // may also be due, and ready.
       const remove = () => Promise.allSettled([queue.remove(id), redis.zrem(key('ready'), id)])
       const removed = adding.then(remove)
       await Promise.race([removed, wait(replyMs, undefined, { ref: false })])

@@ -318,6 +318,9 @@ describe('decodeBytes', () => {
     ['a repeated index', { data: data.map(entry => ({ ...entry, index: 0 })) }],
     ['an index of no input', { data: data.map(entry => ({ ...entry, index: entry.index + 1 })) }],
     ['a place between two vectors', { data: data.map(entry => ({ ...entry, start: entry.start + 4 })) }],
+    ['one place for all', { data: data.map(({ index }) => place(index, 0)) }],
+    ['a place after the body', { data: data.map(({ index, start }) => place(index, start + size)) }],
+    ['a place before the body', { data: data.map(({ index, start }) => place(index, start - size)) }],
     ['a place of another size', { data: data.map(entry => ({ ...entry, end: entry.end + 4 })) }],
     ['no entry', { data: [null, null, null] }],
   ])('%s is not a valid reply', (_, metadata, content) => {

@@ -42,19 +42,20 @@ export function decodeBytes(
     )
   }
   const target = bytesOf(vectors)
-  const seen = new Set<number>()
+  // As many places as vectors: without a repetition, they cover the body.
+  const [indexes, starts] = [new Set<number>(), new Set<number>()]
   for (const [place, entry] of data.entries()) {
     const { index, start } = placeOf(entry, place, { dtype, size })
-    if (rows[index] === undefined || seen.has(index))
+    if (rows[index] === undefined || indexes.has(index))
       throw new InvalidReplyError(`entry ${place} of the reply has an invalid or repeated index`)
-    seen.add(index)
+    if (start < 0 || start >= body.length || starts.has(start))
+      throw new InvalidReplyError(`entry ${place} of the reply has an invalid or repeated place`)
+    indexes.add(index)
+    starts.add(start)
     const row = rowAt(rows, index)
-    if (dtype === 'float32') body.copy(target, row * size, start, start + size)
-    else
-      vectors.set(
-        new Float16Array(new Uint8Array(body.subarray(start, start + size)).buffer),
-        row * dimensions,
-      )
+    const vector = body.subarray(start, start + size)
+    if (dtype === 'float32') target.set(vector, row * size)
+    else vectors.set(new Float16Array(new Uint8Array(vector).buffer), row * dimensions)
   }
   return factsOf(reply)
 }

@@ -63,6 +63,7 @@ test.each<[string, object, string]>([
   ['pinecone', { id: 'x'.repeat(513) }, 'an id of 513 characters'],
   ['pinecone-documents', { text: long }, 'bytes of metadata'],
   ['milvus', { text: long }, '70000 bytes in the column text'],
+  ['milvus+https://milvus/wiki', { text: long }, '70000 bytes in the column text'],
   ['pgvector', { text: 'a\0b' }, 'the character U+0000 in the column text'],
   ['vespa', { lang: '\u0001' }, 'a control character in the column lang'],
 ])('%s refuses a plan whose sample has a row that it cannot store: %j', async (consumer, row, problem) => {

@@ -19,6 +19,8 @@ const LAYOUT_OF_STORE: Readonly<Record<string, ExportLayoutName>> = {
   'elasticsearch+https:': 'elasticsearch',
   'lancedb:': 'lance',
   'lancedb+s3:': 'lance',
+  'milvus+http:': 'milvus',
+  'milvus+https:': 'milvus',
   'opensearch+http:': 'elasticsearch',
   'opensearch+https:': 'elasticsearch',
   'postgres:': 'pgvector',

@@ -22,6 +22,7 @@ import {
   metadataOf,
   pythonCommand,
   pythonText,
+  type RowLimits,
   textFile,
   toJson,
 } from '../layout.ts'
@@ -165,6 +166,11 @@ export const pinecone: CreateExportLayout = run => {
 /** Most bytes of a VARCHAR; the id gets a shorter one. */
 export const MILVUS_STRING_BYTES = 65_535
 export const MILVUS_ID_BYTES = 1_024
+export const MILVUS_LIMITS: RowLimits = {
+  consumer: 'Milvus',
+  idBytes: MILVUS_ID_BYTES,
+  stringBytes: () => MILVUS_STRING_BYTES,
+}
 
 /** One column per field of the collection. Milvus refuses a file with any other column. */
 export const milvus: CreateExportLayout = run => {
@@ -200,11 +206,7 @@ export const milvus: CreateExportLayout = run => {
       keyValues: () => [],
       name: ({ stem }) => `data/${stem}.parquet`,
     }),
-    rowLimits: {
-      consumer: 'Milvus',
-      idBytes: MILVUS_ID_BYTES,
-      stringBytes: () => MILVUS_STRING_BYTES,
-    },
+    rowLimits: MILVUS_LIMITS,
     sharedFiles: [textFile('fields.json', `${JSON.stringify({ collection: run.name, fields }, null, 2)}\n`)],
     loadCommands: (
       _,

@@ -12,7 +12,7 @@ import type { CarriedValue, RefusedRow } from '@reembed/protocol'
 import type { FlatColumn, ShardBatch } from '@reembed/shard'
 import { deadlines, messageOf, ReembedError, startWait } from '@reembed/shared'
 import { metadataOf } from '../layout.ts'
-import { MILVUS_ID_BYTES, MILVUS_STRING_BYTES } from '../layouts/parquet.ts'
+import { MILVUS_ID_BYTES, MILVUS_LIMITS, MILVUS_STRING_BYTES } from '../layouts/parquet.ts'
 import { type RetryOptions, withRetries } from '../load/retries.ts'
 import {
   notHeld,
@@ -79,11 +79,6 @@ const DATA_TYPE = { string: 'VarChar', int32: 'Int32', int64: 'Int64', double: '
 const NOT_FOUND: ReadonlySet<number> = new Set([100, 1_600])
 /** Not ready, timeout, over a quota or rate limit. */
 const PASSING: ReadonlySet<number> = new Set([1, 2, 3, 5, 8, 9])
-const LIMITS = {
-  consumer: 'Milvus',
-  idBytes: MILVUS_ID_BYTES,
-  stringBytes: () => MILVUS_STRING_BYTES,
-}
 
 /**
  * Opens a server: `milvus+https://host:19530/database`. The variable MILVUS_TOKEN, or user and
@@ -333,7 +328,7 @@ function* rowsOf(
 ): Generator<{ readonly id: string; readonly problem?: string; readonly values: Row }, void, undefined> {
   for (const [row, record] of [...metadataOf(batch)].entries()) {
     const id = batch.ids[row] ?? ''
-    const problem = problemOf({ id, record }, extra, LIMITS)
+    const problem = problemOf({ id, record }, extra, MILVUS_LIMITS)
     const values = Object.fromEntries(extra.map(({ name }) => [name, exactly(record[name] ?? null)]))
     const embedding = Array.from(batch.vectors.subarray(row * dimensions, (row + 1) * dimensions))
     yield {

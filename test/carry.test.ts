@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { modelOf, openEndpoint } from '@reembed/endpoint'
 import { verify } from '@reembed/evaluate'
-import { createHashEngine, freePort, serveTei, type TeiServer } from '@reembed/local'
+import { createHashEngine, freePort, serveTei, startRedis, type TeiServer } from '@reembed/local'
 import { findBaseRun, openCorpus, planRun, recordPlan } from '@reembed/planner'
 import { carryUnchanged, deleteRuns, enqueueMissing, finalize, findGarbage } from '@reembed/producer'
 import {
@@ -20,9 +20,9 @@ import {
   setRunState,
   shardsPresent,
 } from '@reembed/protocol'
-import type { Job, Queue } from '@reembed/queue'
+import { consume, type Job, openQueue, type Queue, type RunPointer } from '@reembed/queue'
 import { readReceipt } from '@reembed/shard'
-import { shardKey } from '@reembed/shared'
+import { ReembedError, shardKey } from '@reembed/shared'
 import { ObjectNotFound, openDeleter, openStore, type Store } from '@reembed/store'
 import { startS3Server } from '@reembed/testing'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -172,7 +172,7 @@ describe('before a job exists', () => {
     const jobs: number[] = []
     const queue = {
       add: async (added: readonly Job[]) => jobs.push(...added.map(({ shard }) => shard)),
-      withFinalizeLease: (_: Job, carry: () => Promise<unknown>) => carry(),
+      withFinalizeLease: (_: RunPointer, carry: () => Promise<unknown>) => carry(),
     }
     await enqueueMissing(queue as unknown as Queue, store, plan, await shardsPresent(store, plan))
     return { plan, jobs }
@@ -192,6 +192,38 @@ describe('before a job exists', () => {
     const { totals } = await finalize(store, plan)
     expect(totals).toMatchObject({ rows: 800, reused: 799 })
     expect((await verify(store, plan.run)).totals).toEqual(totals)
+  })
+
+  test('a later sweep leaves the failed job of the first shard failed, and a waiting one waiting', async () => {
+    await next(output())
+    await write('a', 7)
+    await using store = await openStore(output())
+    await using redis = await startRedis()
+    await using queue = await openQueue(redis.url)
+    const plan = await planNext(store)
+    const enqueue = async (): Promise<number> =>
+      enqueueMissing(queue, store, plan, await shardsPresent(store, plan))
+    const of = { output: store.url, run: plan.run }
+    const jobs = await enqueue()
+    expect(jobs).toBeGreaterThan(0)
+    expect(await enqueue()).toBe(0)
+    expect(await queue.counts(of)).toMatchObject({ waiting: jobs, failed: 0 })
+    const failed = Promise.withResolvers<void>()
+    const fail = async (): Promise<void> => {
+      throw new ReembedError('SOURCE_CHANGED', 'the file changed')
+    }
+    let left = jobs
+    const consumer = await consume(redis.url, fail, {
+      concurrency: 1,
+      outputs: [store.url],
+      onEvent(event) {
+        if (event.kind === 'failed' && event.final && --left === 0) failed.resolve()
+      },
+    })
+    await failed.promise
+    await consumer[Symbol.asyncDispose]()
+    expect(await enqueue()).toBe(0)
+    expect(await queue.counts(of)).toMatchObject({ waiting: 0, delayed: 0, failed: jobs })
   })
 
   test('a producer that is killed while it carries shards over is continued by the next one', async () => {

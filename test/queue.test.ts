@@ -85,7 +85,7 @@ test('a consumer waits at its start for an unavailable Redis longer than a comma
 test('a lease that is held for a moment leaves no delayed job, so that its shard can be enqueued', async () => {
   const [job] = jobs(1)
   if (job === undefined) throw new Error('no job')
-  for (let i = 0; i < 20; i++) expect(await queue.withFinalizeLease(job, async () => i)).toBe(i)
+  for (let i = 0; i < 20; i++) expect(await queue.withFinalizeLease(OF, async () => i, job)).toBe(i)
   expect(await queue.add([job])).toBe(1)
   expect(await queue.counts()).toMatchObject({ waiting: 1, delayed: 0 })
 })

@@ -35,8 +35,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'nothing is enqueued after shards were carried over',
     file: 'producer/src/enqueue.ts',
-    find: 'if ((await queue.withFinalizeLease(first, carry)) === undefined) return 0',
-    replace: 'await queue.withFinalizeLease(first, carry)\n    return 0',
+    find: 'if ((await queue.withFinalizeLease(of, carry)) === undefined) return 0',
+    replace: 'await queue.withFinalizeLease(of, carry)\n    return 0',
   },
   {
     name: 'puts overwrite',

@@ -164,8 +164,8 @@ export function createQueue(world: World): SimulatedQueue {
       },
       planning: async () => [],
       isFinalizing: async of => isEnding(runKey(of)),
-      async withFinalizeLease(job, finalize) {
-        const run = runKey(job)
+      async withFinalizeLease(of, finalize) {
+        const run = runKey(of)
         if (isEnding(run)) return undefined
         ending.set(run, world.now + ENDING_TURNS)
         const ended = await finalize()

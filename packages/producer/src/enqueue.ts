@@ -23,9 +23,9 @@ export async function enqueueMissing(
 ): Promise<number> {
   await requireSlices(store, plan)
   if (baseRunsOf(plan).length > 0 && present.includes(0)) {
-    const first = { output: store.url, run: plan.run, shard: 0 }
+    const of = { output: store.url, run: plan.run }
     const carry = (): Promise<number> => carryUnchanged(store, plan, present, options)
-    if ((await queue.withFinalizeLease(first, carry)) === undefined) return 0
+    if ((await queue.withFinalizeLease(of, carry)) === undefined) return 0
   }
   let jobs = []
   let added = 0

@@ -72,13 +72,13 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
     const present = await shardsPresent(store, plan)
     const missing = plan.shards - countPresent(present)
     if (missing === 0) {
-      const published = await queue.withFinalizeLease({ ...of, shard: 0 }, async () =>
+      const finish = async (): Promise<PublishOutcome> =>
         publish(store, await finalize(store, plan, { present, signal }), {
           ...plan,
           signal,
           actor: SWEEPER,
-        }),
-      )
+        })
+      const published = await queue.withFinalizeLease(of, finish, { ...of, shard: 0 })
       if (published) return { run, status: 'finished', publish: published }
       return { run, status: 'running', missing, enqueued: 0 }
     }

@@ -53,12 +53,12 @@ export interface Queue extends AsyncDisposable {
   /** Whether a process holds the finalize lease of the run; false if Redis does not answer. */
   isFinalizing(of: RunPointer): Promise<boolean>
   /**
-   * Calls `finalize` under the finalize lease of the job's run; returns undefined if another
-   * process holds it. Carrying its unchanged shards over takes the same lease. Meanwhile the job
-   * stays on the queue, delayed, so that an autoscaler keeps a worker. A worker that takes the job
-   * finds its shard finished and checks the run again.
+   * Calls `work` under the finalize lease of a run; returns undefined if another process holds it.
+   * @param kept a job of a finished shard: it stays on the queue meanwhile, delayed, so that an
+   * autoscaler keeps a worker, and is removed then. A worker that takes it finds the shard and
+   * checks the run again. The job of a missing shard would lose its attempts, or its failure.
    */
-  withFinalizeLease<T>(job: Job, finalize: () => Promise<T>): Promise<T | undefined>
+  withFinalizeLease<T>(of: RunPointer, work: () => Promise<T>, kept?: Job): Promise<T | undefined>
 }
 
 const BULK = 1_000
@@ -154,16 +154,22 @@ export async function openQueue(
     workers: () => reply(async () => readWorkers(redis, name, await redisTime(redis))),
     planning: output => reply(() => readPlanning(redis, name, output)),
     isFinalizing: of => leases.isHeld(of),
-    async withFinalizeLease(job, finalize) {
-      const id = jobId(job)
+    async withFinalizeLease(of, work, kept) {
       let adding: Promise<unknown> = Promise.resolve()
-      await using lease = await leases.acquire(job, () => {
+      await using lease = await leases.acquire(of, () => {
+        if (kept === undefined) return
         const addDelayed = async (): Promise<unknown> =>
-          queue.add(name, job, { jobId: id, delay: RECHECK_MS, timestamp: await redisTime(redis) })
+          queue.add(name, kept, {
+            jobId: jobId(kept),
+            delay: RECHECK_MS,
+            timestamp: await redisTime(redis),
+          })
         adding = addDelayed().catch(() => {})
       })
       if (lease === undefined) return undefined
-      const ended = await finalize()
+      const ended = await work()
+      if (kept === undefined) return ended
+      const id = jobId(kept)
       // A delayed job that is added after its removal would keep the shard from being enqueued. It
       // may also be due, and ready.
       const remove = () => Promise.allSettled([queue.remove(id), redis.zrem(key('ready'), id)])

@@ -1,10 +1,11 @@
 // Files as their writers wrote them: read exactly, or refused by name. The files in cases/ were
 // made by pyarrow, polars, delta-rs and Python's json and csv modules.
 
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { DuckDBInstance } from '@duckdb/node-api'
 import { readSlice } from '@reembed/corpus'
 import { openCorpus, planRun } from '@reembed/planner'
 import type { CarriedValue } from '@reembed/protocol'
@@ -519,6 +520,36 @@ describe('tables of Delta Lake', () => {
     await expect(texts(table)).rejects.toThrow(`states 762 bytes for "${name}", which has 4`)
     await rm(join(table, name))
     await expect(texts(table)).rejects.toThrow(`names 1 files that do not exist, such as "${name}"`)
+  })
+
+  it('with a deletion vector in a checkpoint are refused, and read once a commit removed its file', async () => {
+    const log = 'masked-delta/_delta_log/0000000000000000000'
+    await file(`${log}0.json`, '')
+    const duckdb = await (await DuckDBInstance.create()).connect()
+    const at = (path: string): string => join(folder, 'masked-delta', path)
+    await duckdb.run(`COPY (SELECT '1' AS id, 'b' AS text) TO '${at('b.parquet')}' (FORMAT parquet)`)
+    await duckdb.run(`COPY (SELECT {'path': 'a.parquet', 'size': 10::BIGINT, 'deletionVector': {
+      'storageType': 'u', 'pathOrInlineDv': 'ab', 'offset': 1::INT, 'sizeInBytes': 36::INT, 'cardinality': 2::BIGINT,
+      'maxRowIndex': NULL::BIGINT }} AS add) TO '${join(folder, log)}1.checkpoint.parquet' (FORMAT parquet)`)
+    await expect(texts(at(''))).rejects.toThrow('marks deleted rows of 1 of its 1 files')
+    const { size } = await stat(at('b.parquet'))
+    const actions = [
+      {
+        remove: {
+          path: 'a.parquet',
+          deletionVector: {
+            storageType: 'u',
+            pathOrInlineDv: 'ab',
+            offset: 1,
+            sizeInBytes: 36,
+            cardinality: 2,
+          },
+        },
+      },
+      { add: { path: 'b.parquet', size, partitionValues: {} } },
+    ]
+    await file(`${log}2.json`, actions.map(action => `${JSON.stringify(action)}\n`).join(''))
+    expect(await texts(at(''))).toEqual([['1', 'b']])
   })
 })
 

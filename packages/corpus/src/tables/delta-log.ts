@@ -36,7 +36,13 @@ interface AddedFile {
   readonly path: string
   readonly size: number | bigint
   readonly partitionValues?: Readonly<Record<string, string | null>> | null
-  readonly deletionVector?: object | null
+  readonly deletionVector?: DeletionVector | null
+}
+
+interface DeletionVector {
+  readonly storageType: string
+  readonly pathOrInlineDv: string
+  readonly offset?: number | bigint | null
 }
 
 interface Protocol {
@@ -177,8 +183,9 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 const isAction = <T extends object>(value: unknown, member: string): value is T =>
   isObject(value) && value[member] !== null && value[member] !== undefined
 
-const idOf = (path: string, vector: object | null): string =>
-  vector === null ? path : `${path} ${JSON.stringify(Object.entries(vector).sort())}`
+/** The unique id of a deletion vector: rows of a checkpoint have other members than commits. */
+const idOf = (path: string, vector: DeletionVector | null): string =>
+  vector === null ? path : `${path} ${vector.storageType}${vector.pathOrInlineDv}@${vector.offset ?? ''}`
 
 /** Paths are URLs relative to the table. */
 function keyOf(store: Store, path: string): string {

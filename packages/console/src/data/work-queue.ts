@@ -37,7 +37,7 @@ const UNWANTED_MS = 30_000
 
 interface Open {
   readonly stop: AbortController
-  /** Ends the work; each request starts it anew. */
+  /** Ends the work; each request delays that. */
   readonly unwanted: NodeJS.Timeout
   progress: string | undefined
 }

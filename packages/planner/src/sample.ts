@@ -57,8 +57,8 @@ const PROBE_BYTES = 64 * 1024
 /**
  * Samples the records of a corpus. Reads about 8 times 64 KiB, more where records are longer, and
  * nothing for a corpus of only text and Markdown.
- * @throws ReembedError SOURCE_FORMAT, FIELD_NOT_FOUND; USAGE for a column type that does not exist, or
- * a field of a corpus without records; DUPLICATE_ID
+ * @throws ReembedError SOURCE_FORMAT, FIELD_NOT_FOUND; USAGE for a column type that does not exist,
+ * or a field of a corpus without records; DUPLICATE_ID
  */
 export async function sampleCorpus(
   { store }: Corpus,

@@ -19,6 +19,9 @@ const INFO = {
 }
 const COMPUTE = 'x-compute-tokens: 320\r\nx-queue-time: 1\r\nx-inference-time: 2\r\nx-total-time: 3\r\n'
 
+/** A server may lack the route. Tokens are estimated then. */
+const NO_ROUTE = 'HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n'
+
 const http = (body: string): Buffer =>
   Buffer.from(
     `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n${COMPUTE}content-length: ${body.length}\r\n\r\n${body}`,
@@ -94,7 +97,7 @@ const server = createServer({ noDelay: true }, socket => {
       need = end
       if (all.length < end) break
       const [method = '', path = ''] = lines.split(' ', 2)
-      socket.write(replyTo(method, path, all.subarray(head + 4, end)).http)
+      socket.write(path === '/tokenize' ? NO_ROUTE : replyTo(method, path, all.subarray(head + 4, end)).http)
       all = all.subarray(end)
       need = 0
     }

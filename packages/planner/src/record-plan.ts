@@ -69,8 +69,8 @@ export async function recordPlan(
 }
 
 /**
- * Refuses a plan of which gc may delete a block of rows. The same race: gc marks a block, then reads
- * the plans, and deletes it if none names it.
+ * Refuses a plan of which gc may delete a block of rows. The same race: gc marks a block, then
+ * reads the plans, and deletes it if none names it.
  */
 async function refuseDeletedBlocks(
   store: Store,

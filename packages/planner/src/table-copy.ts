@@ -2,10 +2,10 @@
 //
 //   tables/<name>-<hash>/<first row>-<hash of the rows>.jsonl
 //
-// Rows are in the order of their ids, and a block begins at a row whose id has a certain hash. So an
-// edit changes one block; the others keep their names and are neither written nor embedded again. A
-// block is put as a whole: a copy that is killed leaves blocks that the next one uses, or gc
-// deletes.
+// Rows are in the order of their ids, and a block begins at a row whose id has a certain hash. So
+// an edit changes one block; the others keep their names and are neither written nor embedded
+// again. A block is put as a whole: a copy that is killed leaves blocks that the next one uses, or
+// gc deletes.
 
 import { crc32 } from 'node:zlib'
 import type { PostgresTable, TableRow } from '@reembed/corpus'

@@ -13,7 +13,8 @@ export const isTableUrl = (url: string): boolean => /^postgres(ql)?:/i.test(url)
 
 /**
  * Opens `postgres://user@host/database?table=name`.
- * @throws ReembedError USAGE, SOURCE_NOT_FOUND, SOURCE_EMPTY, STORE_ACCESS_DENIED, STORE_UNREACHABLE
+ * @throws ReembedError USAGE, SOURCE_NOT_FOUND, SOURCE_EMPTY, STORE_ACCESS_DENIED,
+ * STORE_UNREACHABLE
  */
 export async function openTableSource(
   url: string,

@@ -76,7 +76,9 @@ export const loadedShardKey = (run: string, load: string, shard: number, shards:
 /** The prefix of the shards of one load. */
 export const loadedShardPrefix = (run: string, load: string): string => `runs/${run}/loads/${load}/`
 
-/** `tables/<name>-<hash>/`: the blocks of a table of a database, which runs read as their source. */
+/**
+ * `tables/<name>-<hash>/`: the blocks of a table of a database, which runs read as their source.
+ */
 export const TABLES = 'tables/'
 /** The end of the mark of a block that gc deletes or has deleted: its key is not used again. */
 export const DELETED_BLOCK = '.deleted'

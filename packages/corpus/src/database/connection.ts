@@ -6,7 +6,10 @@ import type { Client } from 'pg'
 
 const SQLSTATE = /^[0-9A-Z]{5}$/
 const DENIED = /^(28...|42501)$/
-/** Connection lost, resources lacking, cancelled, shut down, conflict with the recovery of a standby. */
+/**
+ * Connection lost, resources lacking, cancelled, shut down, conflict with the recovery of a
+ * standby.
+ */
 const TRANSIENT = /^(08...|40001|53...|55P03|57...)$/
 const MISSING = /^(3D000|42P01)$/
 
@@ -43,7 +46,8 @@ export async function* inSnapshot<T>(
       keepAlive: true,
       application_name: 'reembed',
     })
-    // The loss of a connection is reported by the statement; without a listener it ends the process.
+    // The loss of a connection is reported by the statement; without a listener it ends the
+    // process.
     client.on('error', () => {})
     return client
   }
@@ -102,7 +106,7 @@ function destroy(client: Client, error: Error): void {
 }
 
 /**
- * Closes the connection of a server that is gone. One that sorts for an hour and one that is gone
+ * Closes the connection of a server that ended. One that sorts for an hour and one that ended
  * both send nothing, so a second connection asks whether the first one is still served.
  */
 function watchSilence(client: Client, create: () => Client) {

@@ -75,7 +75,8 @@ const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 /**
  * Opens `postgres://user@host/database?table=name`; PGPASSWORD and ~/.pgpass apply. Reads the
  * catalog and a sample; no connection stays open.
- * @throws ReembedError USAGE, SOURCE_NOT_FOUND, SOURCE_EMPTY, STORE_ACCESS_DENIED, STORE_UNREACHABLE
+ * @throws ReembedError USAGE, SOURCE_NOT_FOUND, SOURCE_EMPTY, STORE_ACCESS_DENIED,
+ * STORE_UNREACHABLE
  */
 export async function openPostgresTable(url: string, signal?: AbortSignal): Promise<PostgresTable> {
   const { server, address, name } = partsOf(url)

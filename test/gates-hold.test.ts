@@ -140,7 +140,7 @@ test('P-GATE: evaluating gates stops on abort at any read, stores nothing and pu
   expect(outcomes.at(-1)).toMatchObject({ status: 'published' })
 })
 
-/** A finished run of a new model, and the output with `act` called at the first read of its shards. */
+/** A finished run of a new model, and the output; `act` is called when its shards are read. */
 async function whileJudged(sha: string, act: (run: string) => Promise<void>) {
   await serve(sha)
   const { plan, manifest } = await made(COUNT, ['overlap@10 min 0'])

@@ -208,8 +208,9 @@ async function publishAs(
     const current = await readCurrent(store)
     if (current?.run === run) return { status: 'already_current', version: current }
     if (current && isSuperseded(seq, current)) return { status: 'superseded', by: current }
-    // Race with gc: gc records 'deleting' and then reads manifests and sequence numbers; a publisher
-    // has written both by now and then reads the state. So at least one of them observes the other.
+    // Race with gc: gc records 'deleting' and then reads manifests and sequence numbers; a
+    // publisher has written both by now and then reads the state. So at least one of them observes
+    // the other.
     // Race with a cancellation: only the put comes after this read, and the canceller reads the
     // versions after its record.
     check(await refuseDeleted(store, run, 'RUN_NOT_FOUND'))

@@ -1,5 +1,6 @@
 // Makes the page of an address from what the watch knows, and reads what only this page needs.
 
+import { setTimeout as wait } from 'node:timers/promises'
 import { createFactsReader, describeRun } from '@reembed/producer'
 import { readPlan, readPlannedMs } from '@reembed/protocol'
 import { isRunId, messageOf } from '@reembed/shared'
@@ -19,7 +20,7 @@ import type { Page } from './page/parts.ts'
 import { runPage } from './page/run.ts'
 import type { RunView } from './page/run-view.ts'
 import { versionsPage } from './page/versions.ts'
-import { knownView, readRunView } from './read-run-view.ts'
+import { knownView, readRunView, type Within } from './read-run-view.ts'
 import type { Viewer } from './server/session.ts'
 
 export interface PageSources {
@@ -31,6 +32,8 @@ export interface PageSources {
   readonly queue: ConsoleQueue | undefined
   readonly links: Links
   readonly commandOf: CommandOf | undefined
+  /** Called when something was read that took too long for the page that asked for it. */
+  readonly onLateReading: () => void
 }
 
 /** Returns the page of an address; undefined if there is none. */
@@ -39,6 +42,8 @@ export type PageReader = (url: URL, viewer?: Viewer) => Promise<Page | undefined
 /** How long the status of a run is kept that is not among the watched ones, and how many are. */
 const OLDER_MS = 30_000
 const OLDER_RUNS = 20
+/** A page is sent after this, without what is still being read. */
+const PATIENCE_MS = 400
 
 interface FoundRun {
   readonly watched: WatchedRun
@@ -100,8 +105,25 @@ export function createPageReader(sources: PageSources): PageReader {
     const history = watch.history(store.url, watched.status.run)
     const base: RunView = { ...knownView(store, watched, history), problem: problemNow }
     const shard = url.searchParams.get('shard')
+    const late = wait(PATIENCE_MS, undefined, { ref: false })
+    const within: Within = reading => {
+      let isLate = false
+      reading.then(
+        () => isLate && sources.onLateReading(),
+        // The next poll of an open page reads it again, and shows why it fails.
+        () => {},
+      )
+      return Promise.race([
+        reading,
+        late.then(() => {
+          isLate = true
+          return undefined
+        }),
+      ])
+    }
     try {
-      const view = await readRunView(store, base, { details, withRejects: url.searchParams.has('rejects') })
+      const withRejects = url.searchParams.has('rejects')
+      const view = await readRunView(store, base, { details, withRejects, within })
       return shard === null ? view : { ...view, shard: await shardOf(store, watched, Number(shard)) }
     } catch (error) {
       // The page shows what is known: the store may be unavailable.

@@ -73,6 +73,7 @@ export async function serveConsole(options: ConsoleOptions): Promise<Console> {
   const stop = new AbortController()
   const watch = watchOutputs(stores, { queue, signal: stop.signal, pollMs })
   const links = createLinks(stores.length)
+  const streams = createEventStreams()
   const read = createPageReader({
     watch,
     details: createRunDetails(),
@@ -82,8 +83,8 @@ export async function serveConsole(options: ConsoleOptions): Promise<Console> {
     ticks: createNextTicks(options.schedules),
     links,
     commandOf,
+    onLateReading: streams.publish,
   })
-  const streams = createEventStreams()
   watch.subscribe(streams.publish)
   const access = createAccess({ token, actionsToken: actions?.token, onLoopback })
   const acting = { access, stores, links, openQueue: actions?.openQueue, refresh: watch.refresh }

@@ -7,11 +7,12 @@ import { isRunId, messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { ComparisonReader, ComparisonState } from './data/comparison.ts'
 import type { createNextTicks } from './data/next-ticks.ts'
+import type { PreviewReader } from './data/previews.ts'
 import type { RunDetails } from './data/run-detail.ts'
 import type { SearchReader } from './data/searches.ts'
 import { readShardDetail } from './data/shard.ts'
 import type { ConsoleQueue, OutputState, OutputsWatch, WatchedRun } from './data/watch-outputs.ts'
-import { comparePage } from './page/compare.ts'
+import { comparePage, previewName, previewPage } from './page/compare.ts'
 import { html } from './page/html.ts'
 import type { Links } from './page/links.ts'
 import type { CommandOf } from './page/next-steps.ts'
@@ -27,6 +28,7 @@ export interface PageSources {
   readonly watch: OutputsWatch
   readonly details: RunDetails
   readonly comparisons: ComparisonReader
+  readonly previews: PreviewReader
   readonly searches: SearchReader
   readonly ticks: ReturnType<typeof createNextTicks>
   readonly queue: ConsoleQueue | undefined
@@ -53,7 +55,7 @@ interface FoundRun {
 }
 
 export function createPageReader(sources: PageSources): PageReader {
-  const { watch, details, comparisons, searches, ticks, links, queue, commandOf } = sources
+  const { watch, details, comparisons, previews, searches, ticks, links, queue, commandOf } = sources
   const older = new Map<string, FoundRun>()
 
   function outputOf(url: URL): OutputState | undefined {
@@ -145,12 +147,17 @@ export function createPageReader(sources: PageSources): PageReader {
     const output = outputOf(url)
     if (output === undefined) return undefined
     if (url.pathname === '/versions') return versionsOf(output)
-    if (url.pathname === '/compare') {
-      const [a, b] = [url.searchParams.get('a'), url.searchParams.get('b')]
-      const state = comparisons.read(output.store, a, b)
-      return comparePage(output, state, links, searchOf(output, state, url.searchParams.get('q')))
-    }
-    return undefined
+    return url.pathname === '/compare' ? compareOf(output, url.searchParams) : undefined
+  }
+
+  async function compareOf(output: OutputState, asked: URLSearchParams): Promise<Page> {
+    const [a, b] = [asked.get('a'), asked.get('b')]
+    const before = a ?? output.current?.run
+    const recorded = before !== undefined && isRunId(before) ? await previews.read(output.store, before) : []
+    const preview = recorded.find(one => previewName(one) === b)
+    if (preview !== undefined) return previewPage(output, preview, recorded, links)
+    const state = comparisons.read(output.store, a, b)
+    return comparePage(output, state, recorded, links, searchOf(output, state, asked.get('q')))
   }
 
   /** Null without a text to search for, undefined without an endpoint. */

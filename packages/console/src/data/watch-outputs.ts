@@ -67,7 +67,7 @@ const MAX_FAILURES = 200
 const POLL_MS = 5_000
 /** Polls between two reads of a store that is no folder: a LIST there costs money. */
 const POLLS_PER_READ = 6
-/** A read of a store that takes long, as of 100,000 shards, takes at most this share of the time. */
+/** A store that takes long to read, as of 100,000 shards, is read for this share of the time. */
 const READ_SHARE = 0.1
 
 /** Watches the newest runs of the outputs until the signal fires. */

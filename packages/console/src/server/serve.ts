@@ -8,6 +8,7 @@ import type { S3Options, Store } from '@reembed/store'
 import { asset } from '../assets.ts'
 import { createComparisonReader } from '../data/comparison.ts'
 import { createNextTicks, type OutputSchedules } from '../data/next-ticks.ts'
+import { createPreviewReader } from '../data/previews.ts'
 import { createRunDetails } from '../data/run-detail.ts'
 import { createSearchReader, type SearchEndpoint } from '../data/searches.ts'
 import { type ConsoleQueue, watchOutputs } from '../data/watch-outputs.ts'
@@ -78,6 +79,7 @@ export async function serveConsole(options: ConsoleOptions): Promise<Console> {
     watch,
     details: createRunDetails(),
     comparisons: createComparisonReader({ signal: stop.signal }),
+    previews: createPreviewReader(),
     searches: createSearchReader(options.endpoints ?? [], options.s3 ?? {}, { signal: stop.signal }),
     queue,
     ticks: createNextTicks(options.schedules),

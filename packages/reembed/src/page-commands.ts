@@ -38,8 +38,10 @@ export async function servePages(
   self?: Parameters<typeof configFileOf>[0],
 ): Promise<string> {
   const file = self && (await configFileOf(self))
-  // The file of a folder describes one output; it may leave out its address.
-  const schedules = file && { output: of.stores[0]?.url ?? '', schedules: schedulesOf(file) }
+  // The file describes one output; it may leave out its address.
+  const { uri } = (file?.content.output ?? {}) as { readonly uri?: unknown }
+  const described = of.stores.find(({ url }) => url === uri) ?? of.stores[0]
+  const schedules = file && { output: described?.url ?? '', schedules: schedulesOf(file) }
   const { serveConsole } = await import('@reembed/console')
   const { redis, ...shown } = of
   const { REEMBED_CONSOLE_TOKEN: token, REEMBED_CONSOLE_ACTIONS_TOKEN: acting } = process.env

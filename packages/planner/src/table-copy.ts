@@ -126,7 +126,7 @@ async function* cutBlocks(
   let lines: Buffer[] = []
   let bytes = 0
   // Not the id of the first row: a row in front of it would give the block another name.
-  let first = FIRST
+  let first: Buffer = FIRST
   const block = () => ({ first, body: Buffer.concat(lines, bytes), rows: lines.length / 2 })
   for await (const rows of batches) {
     for (const { key, json } of rows) {

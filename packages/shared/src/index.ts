@@ -52,6 +52,8 @@ export {
   modelKey,
   planKey,
   planSegmentKey,
+  previewKey,
+  previewPrefix,
   queriesKey,
   rejectsKey,
   runStateKey,

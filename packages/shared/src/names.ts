@@ -89,6 +89,12 @@ export const DELETED_BLOCK = '.deleted'
 export const tablePrefix = (address: string, table: string): string =>
   `${TABLES}${table.replace(/[^A-Za-z0-9_-]+/g, '_').slice(0, 60)}-${sha256([address, table].join('\n')).slice(0, 12)}/`
 
+/** `runs/<run>/previews/<10^20 - 1 - n>.json`: the first key of a LIST is the newest preview. */
+export const previewKey = (run: string, number: number): string =>
+  `${previewPrefix(run)}${inverted(number)}.json`
+/** The prefix of the previews that were compared with a run. */
+export const previewPrefix = (run: string): string => `runs/${run}/previews/`
+
 /** `seq/<n>.json`, padded so that a LIST returns sequence numbers in ascending order. */
 export const seqKey = (seq: number): string => `seq/${digits(seq, 12)}.json`
 export const seqOfKey = (key: string): number => Number(/(\d{12})\.json$/.exec(key)?.[1] ?? Number.NaN)

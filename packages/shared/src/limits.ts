@@ -16,12 +16,24 @@ export interface Limits {
   readonly shards: number
   /** Sequence numbers of an output that a command reads. */
   readonly sequenceNumbers: number
+  /** Bytes of a reply of Redis, whatever its command. */
+  readonly redisReplyBytes: number
+  /** Bytes of a field of a hash in Redis, and of its name: a reason, a time, a state. */
+  readonly redisFieldBytes: number
+  /** Bytes of all values that are read of one hash in Redis. */
+  readonly redisHashBytes: number
+  /** Bytes of a job in Redis, with its options and its last error. */
+  readonly jobBytes: number
+  /** Bytes of the id of a job. */
+  readonly jobIdBytes: number
+  /** Jobs of a state, and unfinished shards of a run, whose ids are read. */
+  readonly listedJobs: number
   /** Characters of an output's URL in a job. */
   readonly outputCharacters: number
   /** Workers of a queue whose heartbeats are read. */
   readonly heartbeats: number
-  /** Characters of a heartbeat. */
-  readonly heartbeatCharacters: number
+  /** Bytes of a heartbeat. */
+  readonly heartbeatBytes: number
   /** Bytes of a reply of the Hugging Face Hub or of its management API. */
   readonly hubReplyBytes: number
   /** Bytes of a reply of a vector store. */
@@ -41,9 +53,15 @@ export const LIMITS: Limits = {
   tokenizerBytes: 64 * MIB,
   shards: 10_000_000,
   sequenceNumbers: 100_000,
+  redisReplyBytes: 16 * MIB,
+  redisFieldBytes: 64 * KIB,
+  redisHashBytes: 64 * MIB,
+  jobBytes: 256 * KIB,
+  jobIdBytes: 256,
+  listedJobs: 10_000,
   outputCharacters: 4 * KIB,
   heartbeats: 10_000,
-  heartbeatCharacters: 64 * KIB,
+  heartbeatBytes: 64 * KIB,
   hubReplyBytes: 32 * MIB,
   sinkReplyBytes: 32 * MIB,
   logCharacters: 4 * KIB,

@@ -23,7 +23,7 @@ export interface Row {
 }
 
 const RECOVERY_MS = 35_000
-/** A request that an outage swallowed is sent again after this time: `store.reply` of the deadlines. */
+/** A request that an outage swallowed is sent again after this time (shared/src/deadlines.ts). */
 const REPLY_MS = 20_000
 const TAKEOVER_MS = 2_000
 

@@ -60,9 +60,9 @@ const MAX_JOB_FIELDS = 64
 
 /**
  * Whether one of the outputs that the worker serves is, or contains, the output of a job; nil for a
- * job that was removed. An invalid job is served: the worker that takes it fails it. One that is too
- * large is served as well, and the second result is true: the pick removes it. The arguments from ARGV[first] on are: the number
- * of runs to skip, their keys, the outputs.
+ * job that was removed. An invalid job is served: the worker that takes it fails it. One that is
+ * too large is served as well, and the second result is true: the pick removes it. The arguments
+ * from ARGV[first] on are: the number of runs to skip, their keys, the outputs.
  */
 const SERVED = `
 local function outputsFrom(first)

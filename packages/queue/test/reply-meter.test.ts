@@ -23,7 +23,7 @@ test.each([
   ['an empty array in an array', array('*0\r\n', '*-1\r\n', ':1\r\n')],
   ['an array of strings', array(bulk(10), bulk(0), bulk(20))],
   ['a map, a set, a boolean, a double and null', `%1\r\n+a\r\n~1\r\n#t\r\n,1.5\r\n_\r\n`],
-  ['a string that looks like a long one', '$8\r\n$99999\r\n\r\n'],
+  ['a string whose bytes are those of a long one', '$8\r\n$99999\r\n\r\n'],
   ['a push message and an attribute', `>1\r\n+a\r\n|1\r\n+k\r\n+v\r\n+reply\r\n`],
 ])('a reply within the limit is accepted, again and again, in pieces of any size: %s', (_, reply) => {
   for (const size of SIZES) {

@@ -1,6 +1,6 @@
-// What reembed accepts of data that another party can write: to an output, to Redis, to a corpus, to
-// a request, to a server's reply. Everything beyond is refused before it is held. docs/operate.md
-// has the same table, and `npm run caps` tries each.
+// What reembed accepts of data that another party can write: to an output, to Redis, to a corpus,
+// to a request, to a server's reply. Everything beyond is refused before it is held.
+// docs/operate.md has the same table, and `npm run caps` tries each.
 
 export interface Limits {
   /** Bytes of a JSON object of an output: plan, manifest, version, run state record. */
@@ -74,7 +74,7 @@ export interface Limits {
   /** Bytes of the file of a model that documents its prompts. */
   readonly promptsBytes: number
   /** Bytes of a reply of an endpoint. */
-  readonly endpointReplyBytes: number
+  readonly replyBytes: number
   /** Bytes of an error of an endpoint that are read. */
   readonly endpointErrorBytes: number
   /** Connections to the server of hooks, metrics or the console. */
@@ -138,7 +138,7 @@ export const LIMITS: Limits = {
   queriesBytes: 64 * MIB,
   configBytes: MIB,
   promptsBytes: MIB,
-  endpointReplyBytes: 64 * MIB,
+  replyBytes: 64 * MIB,
   endpointErrorBytes: 4 * KIB,
   connections: 64,
   headerBytes: 8 * KIB,

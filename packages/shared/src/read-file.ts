@@ -2,7 +2,7 @@
 
 import { createReadStream } from 'node:fs'
 
-/** Reads a file of at most `maxBytes`. @throws Error that states the limit, or that of the system */
+/** Reads a file of at most `maxBytes`. @throws Error with the limit, or that of the system */
 export async function readFileWithin(path: string, maxBytes: number): Promise<Buffer> {
   const pieces: Buffer[] = []
   let bytes = 0

@@ -59,12 +59,7 @@ export interface TransportOptions {
 /** Opens a pool of keep-alive connections to one origin. Disposal ends requests in flight. */
 export function openTransport(
   origin: string,
-  {
-    headers = [],
-    maxReplyBytes = LIMITS.endpointReplyBytes,
-    connections = 256,
-    address,
-  }: TransportOptions = {},
+  { headers = [], maxReplyBytes = LIMITS.replyBytes, connections = 256, address }: TransportOptions = {},
 ): Transport {
   const options = {
     connections,

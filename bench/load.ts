@@ -1,13 +1,13 @@
 // Measures how fast a run is loaded into a vector store, without indexes, beside the store's own
-// tool on the same rows: `psql` with COPY from binary files, and the plainest loop of the clients of
-// LanceDB and Milvus for Python. Alternated rounds; the best of each, because other work on the
+// tool on the same rows: `psql` with COPY from binary files, and the plainest loop of the clients
+// of LanceDB and Milvus for Python. Alternated rounds; the best of each, because other work on the
 // machine only adds.
 //
 //   REEMBED_TEST_POSTGRES=<bin> REEMBED_TEST_MILVUS=<bin> REEMBED_TEST_PYTHON=<python with lancedb, pymilvus> \
 //     node --conditions=@reembed/source bench/load.ts [rows x dimensions = 100000x384] [rounds = 3] [stores]
 //
-// Each load is counted, and a sample of it compared bit by bit. Not measured: the indexes, a server on
-// another machine.
+// Each load is counted, and a sample of it compared bit by bit. Not measured: the indexes, a server
+// on another machine.
 
 import { spawnSync } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'

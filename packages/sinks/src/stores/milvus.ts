@@ -303,7 +303,7 @@ export async function openMilvus(url: string): Promise<VectorStore> {
     prepare,
     write,
     update,
-    // The server goes on where a call is given up; a later call finds the index.
+    // The server continues after a call is given up; a later call finds the index.
     finish: ({ target, manifest: { model } }, { signal } = {}) =>
       unlessAborted(
         signal,

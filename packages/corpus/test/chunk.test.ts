@@ -10,6 +10,9 @@ import { chunkDocuments, splitOptionsOf } from '../src/chunk/chunk.ts'
 import { type SplitOptions, splitText } from '../src/chunk/split.ts'
 import { createTokenizer, type ModelTokenizer } from '../src/chunk/tokenizer.ts'
 
+// The same examples in each run.
+fc.configureGlobal({ seed: 1 })
+
 /**
  * Tokens of four characters from the start of the text: two parts may have one token more than the
  * whole.

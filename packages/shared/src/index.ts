@@ -51,6 +51,8 @@ export {
   modelKey,
   planKey,
   planSegmentKey,
+  previewKey,
+  previewPrefix,
   queriesKey,
   rejectsKey,
   runStateKey,
@@ -70,6 +72,7 @@ export {
 export { readHybridRun } from './parquet-runs.ts'
 export { printable, printableLines, shellWord } from './printable.ts'
 export { type ProxyEnv, proxyEnv } from './proxy.ts'
+export { readFileWithin } from './read-file.ts'
 export {
   amount,
   bool,

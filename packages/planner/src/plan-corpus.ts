@@ -1,7 +1,6 @@
 // Plans a run from options: reads the model from the endpoint, samples and slices the corpus, and
 // quotes the run.
 
-import type { ModelTokenizer } from '@reembed/corpus'
 import {
   type Endpoint,
   type EndpointResolver,
@@ -22,7 +21,7 @@ import { resolveChunking } from './chunking.ts'
 import type { Corpus } from './corpus.ts'
 import { promptMismatch } from './documented-prompts.ts'
 import { findRun } from './find-run.ts'
-import { inspectCorpus } from './inspect-corpus.ts'
+import { copyIfNeeded, inspectCorpus } from './inspect-corpus.ts'
 import { measureTokenCosts } from './measure-tokens.ts'
 import { resolvePrompt } from './named-prompt.ts'
 import type { PlanNotice, PlanOptions, PlanStep } from './options.ts'
@@ -31,9 +30,9 @@ import { truncationAllowed } from './publish-limits.ts'
 import { type Quoted, quotePlan, resolvePrice } from './quoting.ts'
 import { lookUpRun } from './record-plan.ts'
 import { forecastReuse, type ReuseForecast } from './reuse-forecast.ts'
-import { budgetOf } from './run-budget.ts'
+import { budgetOf, requirePrice } from './run-budget.ts'
 import { sampleTexts } from './sample-texts.ts'
-import { checkTokenizerFile, openTokenizerSource } from './tokenizer.ts'
+import { checkTokenizerFile, type FoundTokenizer, openTokenizerSource } from './tokenizer.ts'
 
 export interface PlanContext {
   /**
@@ -70,7 +69,7 @@ export interface PlannedCorpus extends PlanResult {
   /** Undefined for a run that was recorded before: its plan has a quote. */
   readonly quoted?: Quoted
   /** The tokenizer of a run with chunks, or one that is on this machine. */
-  readonly tokenizer?: ModelTokenizer | undefined
+  readonly tokenizer?: FoundTokenizer | undefined
   readonly reuse?: ReuseForecast
 }
 
@@ -113,7 +112,7 @@ export async function planCorpus(
 
 /** `planCorpus` without an entry in Redis. */
 async function planQuietly(
-  corpus: Corpus,
+  source: Corpus,
   given: ResolvedEndpoint | EndpointResolver,
   options: PlanOptions,
   context: PlanContext,
@@ -128,7 +127,10 @@ async function planQuietly(
   if (base !== undefined && previousOutput) await findRun(previousOutput, base, 'newest')
   const onProgress: PlanRequest['onProgress'] = (step, done) => onNotice({ kind: 'progress', step, done })
   const request = requestOf(options, previousOutput)
-  const inspected = await inspectCorpus(corpus, { ...request, onProgress, signal })
+  requirePrice(options.spending ?? {}, given)
+  const inspecting = { ...request, onProgress, signal }
+  const sampled = await inspectCorpus(source, inspecting)
+  const { corpus, inspected } = await copyIfNeeded(source, sampled, output, inspecting)
   const step = (name: PlanStep): void => onNotice({ kind: 'progress', step: name, done: 0 })
   step('connecting')
   const resolved = await resolveGiven(given)
@@ -175,6 +177,7 @@ async function planQuietly(
   })
   const { chunking } = planned.head.recipe
   const tokenizer = chunking ? await tokenizers.find() : await tokenizers.local()
+  if (tokenizer?.isKept) onNotice({ kind: 'tokens_measured_before' })
   noticesOf(planned).forEach(onNotice)
   for (const consumer of options.consumers ?? []) {
     const message = consumer.warning(planned.head.recipe.model)
@@ -184,7 +187,11 @@ async function planQuietly(
   // A run that was recorded before has its quote.
   if ('seq' in planned.head) return { ...planned, endpoint: resolved, maxInputLength, budget, tokenizer }
   step('comparing')
-  const reuse = await forecastReuse(previousOutput, corpus.store, planned)
+  const reuse = await forecastReuse(
+    corpus.share === undefined ? previousOutput : undefined,
+    corpus.store,
+    planned,
+  )
   const quoted = await quotePlan(corpus, planned, endpoint, {
     reuse,
     tokenizer,

@@ -2,6 +2,17 @@
 
 export type { Actor, Attribution } from './attribution.ts'
 export { costOf, isCarried, isShardOf } from './carried.ts'
+export type {
+  Answer,
+  Answered,
+  JudgedComparison,
+  Passed,
+  QueryChange,
+  RefittedThreshold,
+  RowComparison,
+  ScorePair,
+  ThresholdComparison,
+} from './compared.ts'
 export {
   CARRIED_TYPES,
   type CarriedColumn,
@@ -13,11 +24,13 @@ export {
   type Compression,
   type CsvDialect,
   type CsvTable,
+  type DatabaseTable,
   type Document,
   type FieldMapping,
   FORMATS,
   type Format,
   ID_FIELDS,
+  lastingKeyOf,
   type PartRead,
   type Position,
   type Reject,
@@ -105,6 +118,12 @@ export {
   requireSlices,
   slicesPerSegment,
 } from './plan.ts'
+export {
+  type PreviewFigures,
+  type PreviewRecord,
+  putPreview,
+  readPreviews,
+} from './preview-record.ts'
 export {
   type ActualCost,
   dollarsOf,

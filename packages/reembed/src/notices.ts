@@ -2,7 +2,7 @@
 
 import { type ColumnFit, describePlanStep, type PreviewNotice, type PromptMismatch } from '@reembed/planner'
 import { describeCsvDialect, type TextEstimate } from '@reembed/protocol'
-import { count, counted, unreadForecast } from '@reembed/render'
+import { count, counted, tableText, unreadForecast } from '@reembed/render'
 import { messageOf } from '@reembed/shared'
 import { note } from './output.ts'
 import { steps } from './step-line.ts'
@@ -22,6 +22,8 @@ function textOf(notice: Exclude<PreviewNotice, Progress>): string {
       return `warning: some files exceed the ${count(notice.limit)} tokens that the model reads, and cannot be split into chunks: ${notice.reason} (--tokenizer)`
     case 'tokens_measured':
       return `note: the model's tokenizer was not found (${notice.reason}), so chunks are cut by what texts cost at ${notice.url}/tokenize. Give the model's with --tokenizer`
+    case 'tokens_measured_before':
+      return "note: chunks are cut by the token costs that an earlier run measured, so that unchanged texts keep their vectors. --tokenizer takes the model's own, and embeds every chunk again"
     case 'text_unread':
       return `${unreadForecast(notice.texts)}. ${remedyOf(notice.texts)}`
     case 'endpoint_state':
@@ -43,7 +45,7 @@ function textOf(notice: Exclude<PreviewNotice, Progress>): string {
     case 'consumer_warning':
       return `warning: ${notice.message}`
     case 'table':
-      return `Delta Lake table, version ${notice.table.version}: ${counted(notice.table.files, 'current file')}`
+      return tableText(notice.table)
     case 'sample_rejects':
       return `note: ${notice.rejected} of ${counted(notice.records, 'sampled record')} would be rejected: ${notice.message}`
     case 'column_fit':

@@ -8,7 +8,13 @@ export {
   benchmarkSentence,
 } from './benchmark.ts'
 export { endpointText, memoryText } from './check.ts'
-export { describeComparison, describeModelPreview, modelPreviewData } from './comparison.ts'
+export { paintFirst, paintList, paintRun, printablePainted } from './colours.ts'
+export {
+  describeComparison,
+  describeModelPreview,
+  modelPreviewData,
+  modelPreviewRecord,
+} from './comparison.ts'
 export { describeFinishedRun, describeWorse, finishedRunData, outcomeSentence } from './finished-run.ts'
 export { indexReportText } from './index-report.ts'
 export { modelText } from './model.ts'
@@ -20,6 +26,7 @@ export { REJECT_COLUMNS, rejectCsv, rejectText } from './rejects.ts'
 export { alignRows, type Row, wrapped } from './rows.ts'
 export { describeOutputStatus, describeRunStatus, listRuns } from './run.ts'
 export { listSchedules } from './schedules.ts'
+export { tableText, unusedRows } from './table.ts'
 export { unreadForecast, unreadWarning } from './totals.ts'
 export { loadRows, loadStep, switchJson, switchRows } from './vector-store.ts'
 export { describeVerification } from './verification.ts'

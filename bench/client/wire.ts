@@ -1,6 +1,6 @@
 // What the processes of the client bench agree on.
 
-export const DIMENSIONS = Number(process.env.BENCH_DIMENSIONS ?? 768)
+export const DIMENSIONS: number = Number(process.env.BENCH_DIMENSIONS ?? 768)
 
 /**
  * The vector that the server has for input `i` of any request: of norm 1, and of every kind of

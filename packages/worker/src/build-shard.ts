@@ -103,8 +103,11 @@ export async function buildShard(
     reportDocuments(reusedDocuments + embedded)
   }
   const startedMs = now()
+  const repeatedTexts = run.repeatedTexts.begin()
   const windows = mergeRows(counted(), {
     reuseIndex: known.length > 0 ? searchInOrder(known) : undefined,
+    repeated: repeatedTexts,
+    maxRepeatedBytes: maxRepeatedBytes(plan, meter.limit),
     layout: plan.layout,
     dimensions,
     embed: records =>
@@ -152,6 +155,7 @@ export async function buildShard(
   const isWhole = interruptedBy === undefined
   if (isWhole && isMostlyRepeated(repeated, writer.rows, truncation.truncated))
     throw nonsense(repeated.majority, writer.rows, job.shard)
+  if (isWhole) repeatedTexts.complete()
   const facts = {
     source: isWhole ? reader.rangesRead : [],
     documents: writer.rows + (isWhole ? rejects.length : 0),
@@ -167,6 +171,10 @@ export async function buildShard(
   }
   return { ...writer.finish({ ...identityOf(plan, job.shard), ...facts }), buffer, interruptedBy }
 }
+
+/** A text of as many bytes has at most as many tokens, and few special ones: the model reads all. */
+const maxRepeatedBytes = ({ recipe }: Plan, limit: number | null): number =>
+  Math.min(1_024, (limit ?? Number.POSITIVE_INFINITY) - Buffer.byteLength(recipe.prompt) - 8)
 
 /**
  * A server that returns one vector for all texts passes every check of a single reply, if its

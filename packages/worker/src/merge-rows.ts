@@ -12,6 +12,7 @@ import { contentHashOf, encodeHashes, extraValues, type ReuseIndex } from '@reem
 import type { JobTimer } from './activity.ts'
 import { NOTHING_TRUNCATED, type Truncation } from './embed/text-meter.ts'
 import type { EmbeddedWindow } from './embed.ts'
+import type { JobTexts } from './repeated-texts.ts'
 
 export interface RowBatch {
   readonly ids: readonly string[]
@@ -33,6 +34,10 @@ export interface RowBatch {
 
 export interface MergeRowsOptions {
   readonly reuseIndex: ReuseIndex | undefined
+  /** Vectors of texts that the run embedded before. */
+  readonly repeated: JobTexts
+  /** Longer texts are not kept in `repeated`, in UTF-8 bytes. */
+  readonly maxRepeatedBytes: number
   readonly layout: ShardLayout | undefined
   readonly dimensions: number
   /** Embeds documents without a known vector. */
@@ -52,6 +57,8 @@ interface Entry {
   readonly hash: string
   /** Undefined for documents that the embedder gets. */
   readonly vector: Float32Array | undefined
+  /** Whether `repeated` keeps the text. */
+  readonly isShort: boolean
 }
 
 /** Records per lookup: the size of the embedder's window. */
@@ -61,8 +68,9 @@ const LOOK_UP_CHARACTERS = 8 * 1024 * 1024
 /** Holds the windows of `embed`, and reused rows that wait for an embedded row before them. */
 export async function* mergeRows(
   records: AsyncIterable<SourceRecord>,
-  { reuseIndex, layout, dimensions, embed, truncateVectors, onReused, stop, timer, signal }: MergeRowsOptions,
+  { reuseIndex, repeated, maxRepeatedBytes, ...options }: MergeRowsOptions,
 ): AsyncGenerator<RowBatch, void, undefined> {
+  const { layout, dimensions, embed, truncateVectors, onReused, stop, timer, signal } = options
   const waiting = createQueue()
   let rejects: Reject[] = []
   /** Documents that were read when the job had to stop, and dropped. */
@@ -78,15 +86,26 @@ export async function* mergeRows(
       rejects.push(...batch.filter(record => record.kind === 'reject'))
       const hashes = documents.map(({ text }) => contentHashOf(text))
       const found = (await reuseIndex?.findVectors(hashes, signal)) ?? []
+      const short = documents.map(({ text }) => Buffer.byteLength(text) <= maxRepeatedBytes)
+      for (const [i, hash] of hashes.entries()) if (short[i]) found[i] ??= repeated.find(hash)
       onReused?.(documents.filter((_, i) => found[i] !== undefined))
       for (const [i, document] of documents.entries()) {
         const vector = found[i]
         const hash = hashes[i] ?? contentHashOf(document.text)
         // The text of a known document is dropped to save memory, unless the shard stores it.
         const held = vector === undefined || layout?.text ? document : { ...document, text: '' }
-        waiting.push({ document: held, hash, vector })
+        waiting.push({ document: held, hash, vector, isShort: short[i] ?? false })
         if (vector === undefined) yield document
       }
+    }
+  }
+
+  function keep(entries: readonly Entry[], made: Float32Array): void {
+    let row = 0
+    for (const { hash, vector, isShort } of entries) {
+      if (vector !== undefined) continue
+      if (isShort) repeated.add(hash, made.subarray(row * dimensions, (row + 1) * dimensions))
+      row += 1
     }
   }
 
@@ -94,6 +113,7 @@ export async function* mergeRows(
   function windowOf(entries: readonly Entry[], made: Float32Array, paid: EmbeddedPart): RowBatch {
     const documents = entries.map(({ document }) => document)
     const reused = entries.filter(({ vector }) => vector !== undefined).length
+    keep(entries, made)
     const gathered = rejects
     rejects = []
     const vectors = reused === 0 ? made : merged(entries, made, dimensions)

@@ -8,6 +8,7 @@ import { type BaseRuns, createShardBufferPool, openBaseRuns, type ShardBufferPoo
 import { createMemo, ReembedError } from '@reembed/shared'
 import { openStore, requireWritable, type S3Options, type Store } from '@reembed/store'
 import { requireAllowedSource } from './allowed-source.ts'
+import { createRepeatedTexts, type RepeatedTexts } from './repeated-texts.ts'
 
 export interface OpenRun {
   readonly store: Store
@@ -18,6 +19,7 @@ export interface OpenRun {
   baseRuns(): Promise<BaseRuns | undefined>
   /** Memory for shards, shared by all runs of a worker. */
   readonly buffers: ShardBufferPool
+  readonly repeatedTexts: RepeatedTexts
 }
 
 export interface RunCache extends AsyncDisposable {
@@ -74,6 +76,7 @@ export function createRunCache({
       slice: createSliceReader(store, plan),
       baseRuns: () => bases.open(''),
       buffers,
+      repeatedTexts: createRepeatedTexts(plan.recipe.model.dimensions),
     }
   })
 

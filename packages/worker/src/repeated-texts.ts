@@ -1,0 +1,82 @@
+// Vectors of the short texts that a worker embedded last for a run. Logs, titles and labels repeat
+// a few texts often, farther apart than one window of the embedder (docs/benchmarks.md).
+
+/** Bounds the memory of one run. At 384 dimensions it is 21,845 vectors. */
+const MAX_BYTES = 32 * 1024 * 1024
+
+export interface RepeatedTexts {
+  /**
+   * The texts as one job sees them: its own, and those of completed jobs. A server that answers
+   * nonsense is detected at the end of a shard, and other shards must not get its vectors.
+   */
+  begin(): JobTexts
+}
+
+export interface JobTexts {
+  /** A copy of the vector of the text with this content hash; undefined if none is known. */
+  find(hash: string): Float32Array | undefined
+  /** Keeps the vector, in place of one that was not found for long. */
+  add(hash: string, vector: Float32Array): void
+  /** Shows the texts of this job to the others. */
+  complete(): void
+}
+
+interface Row {
+  hash: string
+  owner: Owner
+  /** Whether the text was found since the hand passed it. */
+  isUsed: boolean
+}
+
+interface Owner {
+  isComplete: boolean
+}
+
+/** Memory is allocated with the first text. */
+export function createRepeatedTexts(dimensions: number, maxBytes: number = MAX_BYTES): RepeatedTexts {
+  const capacity = Math.max(1, Math.floor(maxBytes / (dimensions * Float32Array.BYTES_PER_ELEMENT)))
+  let vectors: Float32Array | undefined
+  const rows: Row[] = []
+  const known = new Map<string, number>()
+  // The clock algorithm: an order by use in a Map costs more than the texts are worth.
+  let hand = 0
+
+  /** The row of a new text: a free one, else the next that was not found for a round of the hand. */
+  function newRow(): number {
+    if (rows.length < capacity) return rows.length
+    for (let row = rows[hand]; row?.isUsed; row = rows[hand]) {
+      row.isUsed = false
+      hand = (hand + 1) % capacity
+    }
+    const at = hand
+    hand = (hand + 1) % capacity
+    known.delete(rows[at]?.hash ?? '')
+    return at
+  }
+
+  return {
+    begin() {
+      const owner: Owner = { isComplete: false }
+      return {
+        find(hash) {
+          const at = known.get(hash)
+          const row = at === undefined ? undefined : rows[at]
+          if (at === undefined || !row || !(row.owner === owner || row.owner.isComplete)) return undefined
+          row.isUsed = true
+          // The row may be given to another text while the vector waits for the rows before it.
+          return vectors?.slice(at * dimensions, (at + 1) * dimensions)
+        },
+        add(hash, vector) {
+          vectors ??= new Float32Array(capacity * dimensions)
+          const at = known.get(hash) ?? newRow()
+          known.set(hash, at)
+          rows[at] = { hash, owner, isUsed: false }
+          vectors.set(vector, at * dimensions)
+        },
+        complete() {
+          owner.isComplete = true
+        },
+      }
+    },
+  }
+}

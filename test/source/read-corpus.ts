@@ -15,11 +15,18 @@ export interface ReadOptions extends NonNullable<Parameters<typeof openCorpus>[1
   readonly fields?: { readonly id?: string; readonly text?: string }
 }
 
-/** Plans the corpus and reads all of it: documents as [id, text, carried], rejects as messages. */
+export interface ReadCorpus {
+  /** Documents as [id, text, carried], rejects as messages. */
+  readonly rows: (string | [string, string, Record<string, CarriedValue>])[]
+  readonly nulled: Record<string, number>
+  readonly sample: Awaited<ReturnType<typeof planRun>>['sample']
+}
+
+/** Plans the corpus and reads all of it. */
 export async function read(
   source: string,
   { carry, template, fields: wanted, ...options }: ReadOptions = {},
-) {
+): Promise<ReadCorpus> {
   await using corpus = await openCorpus(source, options)
   const { head, slices, sample } = await planRun(corpus, { model: MODEL, carry, template, fields: wanted })
   const rows: ReadCorpus['rows'] = []

@@ -51,6 +51,8 @@ export {
   modelKey,
   planKey,
   planSegmentKey,
+  previewKey,
+  previewPrefix,
   queriesKey,
   rejectsKey,
   runStateKey,

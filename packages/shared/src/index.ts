@@ -72,6 +72,7 @@ export {
 export { readHybridRun } from './parquet-runs.ts'
 export { printable, printableLines, shellWord } from './printable.ts'
 export { type ProxyEnv, proxyEnv } from './proxy.ts'
+export { readFileWithin } from './read-file.ts'
 export {
   amount,
   bool,

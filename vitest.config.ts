@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
+import { FailureReporter } from './test/failures.ts'
 import { PromiseReporter } from './test/promises.ts'
 
 // Tests run from source: the condition resolves workspace packages to their src/.
@@ -46,7 +47,7 @@ export default defineConfig({
     env: {
       NODE_COMPILE_CACHE: join(import.meta.dirname, '.cache', 'node'),
     },
-    reporters: ['default', new PromiseReporter()],
+    reporters: ['default', new PromiseReporter(), new FailureReporter()],
     projects: [
       {
         extends: true,

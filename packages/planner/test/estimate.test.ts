@@ -12,6 +12,9 @@ import { quoteRun } from '../src/estimate/quote.ts'
 import { sampleInputs } from '../src/estimate/sample-inputs.ts'
 import { planRun } from '../src/plan.ts'
 
+// The same examples in each run.
+fc.configureGlobal({ seed: 1 })
+
 const model = { id: 'm', revision: 'r', dimensions: 8, pooling: 'mean', normalized: true }
 const request = { inputs: 31, tokens: Number.POSITIVE_INFINITY, canaries: ['one two', 'one two three four'] }
 const words = (text: string): number => text.split(' ').length

@@ -87,7 +87,7 @@ const SIGNATURES = [
 ] as const
 
 /**
- * @throws ReembedError SOURCE_FORMAT if `head`, the first bytes of an object, is in another encoding.
+ * @throws ReembedError SOURCE_FORMAT if `head`, the first bytes of an object, is not in UTF-8.
  */
 export function requireUtf8(key: string, head: Uint8Array): void {
   const signature = SIGNATURES.find(({ bytes }) => bytes.every((byte, i) => head[i] === byte))

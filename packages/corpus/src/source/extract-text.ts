@@ -20,7 +20,7 @@ export async function textOfHtml(html: string): Promise<string> {
   })
 }
 
-/** A page must declare its encoding in these first bytes (HTML, "Specifying the document's encoding"). */
+/** Where a page must declare its encoding (HTML Standard, "Specifying the document's encoding"). */
 const DECLARED_WITHIN_BYTES = 1024
 
 /**

@@ -176,7 +176,7 @@ function decompressionError(
   if (/too much memory/.test(what)) {
     return new ReembedError(
       'SOURCE_FORMAT',
-      `${name} needs a window of more than 128 MiB to decompress: compress it again without --long of more than 27`,
+      `${name} needs a window of more than 128 MiB to decompress: compress it again with a smaller one`,
       { cause: error },
     )
   }

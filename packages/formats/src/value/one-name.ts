@@ -1,5 +1,5 @@
-// Formats allow two columns, members of a struct or keys of a JSON object to have one name. Which of
-// them is meant is a guess, so a field that is read must be the only one of its name.
+// Formats allow two columns, members of a struct or keys of a JSON object to have one name. Which
+// of them is meant is a guess, so a field that is read must be the only one of its name.
 
 import { ReembedError } from '@reembed/shared'
 

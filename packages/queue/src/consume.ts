@@ -152,8 +152,8 @@ const MAX_ERRORS_PER_SECOND = 3
 
 /**
  * Takes jobs and calls `handle` for each until drained.
- * @throws ReembedError REDIS_UNREACHABLE or REDIS_MISCONFIGURED at the start, USAGE for outputs that
- *   no heartbeat has room for. Later the consumer waits for an unreachable Redis.
+ * @throws ReembedError REDIS_UNREACHABLE or REDIS_MISCONFIGURED at the start, USAGE for outputs
+ *   that no heartbeat has room for. Later the consumer waits for an unreachable Redis.
  */
 export async function consume(
   target: RedisTarget,

@@ -148,18 +148,22 @@ export const connections: CapTrial = {
         const { port, hostname } = new URL(url)
         const sockets: Socket[] = []
         let ended = 0
+        const closed = Promise.withResolvers<void>()
+        const settle = (): void => {
+          if (ended >= count - LIMITS.connections) closed.resolve()
+        }
         for (let n = 0; n < count; n += 1) {
           const socket = connect(Number(port), hostname)
           socket.on('error', () => {})
           socket.on('close', () => {
             ended += 1
+            settle()
           })
           await once(socket, 'connect')
           sockets.push(socket)
         }
-        // The server closes the others when it accepts them.
-        while (ended < count - LIMITS.connections)
-          await once(sockets[ended] as Socket, 'close').catch(() => {})
+        settle()
+        await closed.promise
         const open = count - ended
         for (const socket of sockets) socket.destroy()
         return `${open} open`

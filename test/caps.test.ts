@@ -27,7 +27,7 @@ test('each limit has a trial at it and beyond it, a case that exists, or a test 
   expect(wrong).toEqual([])
 })
 
-/** Bounds of what a process itself writes, sends, shows or remembers: no other party chooses the size. */
+/** Bounds of what a process itself writes, sends, shows or remembers. */
 const OWN = new Set(
   `
   console: MAX_NOTICES MAX_EVENTS MAX_REJECTS_READ MAX_RECORDS MAX_CELLS MAX_VERSIONS MAX_FAILURES MAX_WAITING

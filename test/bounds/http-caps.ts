@@ -14,7 +14,7 @@ import { createHubClient } from '@reembed/store'
 import type { CapTrial } from './caps.ts'
 import { computedStore } from './store.ts'
 
-const SECRET = 'a-secret-that-nobody-guesses'
+const SECRET = 'a-secret-of-28-characters-00'
 const PIECE = Buffer.alloc(2 ** 20, ' ')
 
 const orMessage = (read: Promise<unknown>): Promise<string> =>

@@ -33,6 +33,7 @@ const EXTENDED = [
   'test/load/follow.test.ts',
   'test/redis/lost-data.test.ts',
   'test/source/delta-tables.test.ts',
+  'test/source/hostile-files.test.ts',
   'test/source/postgres-edited.test.ts',
 ]
 

@@ -20,7 +20,7 @@ export interface ExportedShard {
 export async function* exportedShards(
   source: Store,
   manifest: Manifest,
-  changes: Changes | undefined,
+  changes: Pick<Changes, 'marks'> | undefined,
 ): AsyncGenerator<ExportedShard, void, undefined> {
   for await (const whole of shardsOf(source, manifest)) {
     if (changes === undefined) yield { whole, written: whole, marks: undefined }

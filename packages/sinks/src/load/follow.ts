@@ -1,12 +1,13 @@
 // Keeps vector stores at the current version of an output: loads it, and switches searches to it. A
 // run that is held is not the current version, so it is neither loaded nor switched to.
 
-import { readCurrent, readLoadRecords, type Version } from '@reembed/protocol'
+import { readCurrent, type Version } from '@reembed/protocol'
 import { requireManifest } from '@reembed/shard'
 import { messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { loadRun } from './load.ts'
-import { loadOfRun, switchStore } from './switch.ts'
+import { switchStore } from './switch.ts'
+import { loadOfRun, recordsOf } from './targets.ts'
 import type { VectorStore } from './vector-store.ts'
 
 /** A vector store that follows the current version. */
@@ -93,9 +94,7 @@ async function followOnce(
   { onEvent, by, signal }: Pick<FollowOptions, 'onEvent' | 'by' | 'signal'>,
 ): Promise<void> {
   const { address: store } = vectors
-  const records = (await Array.fromAsync(readLoadRecords(source))).filter(
-    record => record.address === store && record.name === name,
-  )
+  const records = await recordsOf(source, vectors, name)
   if (loadOfRun(records, run) === undefined) {
     const { proof } = await loadRun(source, await requireManifest(source, run), vectors, {
       name,

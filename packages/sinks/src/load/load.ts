@@ -12,35 +12,15 @@ import {
   type RefusedRow,
   readLoadedShards,
 } from '@reembed/protocol'
-import { isRunId, mapConcurrent, ReembedError } from '@reembed/shared'
+import { mapConcurrent } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { columnsOf, columnsUnder, type RowsOptions, type RunShard, rowsOf, shardsOf } from '../read-run.ts'
 import { type LoadOptions, type LoadOutcome, type LoadProgress, SHOWN_REFUSED } from './options.ts'
 import { prove, recordLoad } from './prove.ts'
 import { withRetries } from './retries.ts'
+import { DEFAULT_NAME, recordsOf, wholeTarget } from './targets.ts'
 import { updatableTarget, updateTarget } from './update.ts'
 import type { Target, VectorStore } from './vector-store.ts'
-
-export const DEFAULT_NAME = 'embeddings'
-
-/**
- * The table, collection or index of a run.
- * @throws ReembedError USAGE for a run that is no id: in some vector stores `*` names every index
- */
-export function targetOf(name: string, run: string): string {
-  if (isRunId(run)) return `${name}_${run.slice(0, 12)}`
-  throw new ReembedError('USAGE', `'${run}' is not the id of a run: give a whole id`)
-}
-
-/** @throws ReembedError USAGE for a name that some vector store would refuse or change */
-export function requireName(name: string): string {
-  if (/^[a-z][a-z0-9_]{0,39}$/.test(name)) return name
-  throw new ReembedError(
-    'USAGE',
-    `'${name}' cannot name a table, index or collection in every vector store: use 1 to 40 characters of a-z, 0-9 and _, beginning with a letter`,
-    { option: 'name' },
-  )
-}
 
 /**
  * Loads a finished run into a vector store and proves that it holds exactly the run: counts its
@@ -62,9 +42,10 @@ export async function loadRun(
 ): Promise<LoadOutcome> {
   const { run } = manifest
   const columns = columnsOf(manifest, { identifiers: vectors.identifiers })
+  const records = await recordsOf(source, vectors, name)
   const target: Target = {
-    name: requireName(name),
-    target: targetOf(name, run),
+    name,
+    target: wholeTarget(records, name, run),
     manifest,
     extra: columnsUnder(columns),
   }

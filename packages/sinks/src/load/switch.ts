@@ -5,14 +5,13 @@ import {
   type Manifest,
   putLoadRecord,
   readCurrent,
-  readLoadRecords,
   readManifest,
   type Version,
 } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { DEFAULT_NAME, requireName } from './load.ts'
 import { withRetries } from './retries.ts'
+import { DEFAULT_NAME, loadOf, loadOfRun, recordsOf } from './targets.ts'
 import type { VectorStore } from './vector-store.ts'
 
 export interface SwitchOptions {
@@ -54,9 +53,7 @@ export async function switchStore(
   { name = DEFAULT_NAME, back = false, by, reason, signal }: SwitchOptions = {},
 ): Promise<SwitchOutcome> {
   const { address } = vectors
-  requireName(name)
-  const history = await Array.fromAsync(readLoadRecords(source))
-  const records = history.filter(record => record.address === address && record.name === name)
+  const records = await recordsOf(source, vectors, name)
   // Not repeated: a server that does not answer the first request may have another address.
   const from = await vectors.current(name)
   const current = back ? undefined : await requireCurrent(source)
@@ -142,18 +139,6 @@ function targetBefore(records: readonly LoadRecord[], present: string | undefine
       : `${switched.from}, which '${name}' used before, was dropped: load its run again, and publish it`,
   )
 }
-
-/** The newest load of a target, unless it was dropped or an update was interrupted since. */
-export function loadOf(records: readonly LoadRecord[], target: string): LoadRecord | undefined {
-  const last = records.find(record => record.target === target && record.action !== 'switch')
-  return last?.action === 'load' ? last : undefined
-}
-
-/** The newest load of a run whose target still holds it. */
-export const loadOfRun = (records: readonly LoadRecord[], run: string): LoadRecord | undefined =>
-  records.find(
-    record => record.action === 'load' && record.run === run && loadOf(records, record.target) === record,
-  )
 
 async function manifestOf(source: Store, run: string): Promise<Manifest> {
   const manifest = await readManifest(source, run)

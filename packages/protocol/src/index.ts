@@ -71,15 +71,20 @@ export {
 export type { Dtype, ShardLayout } from './layout.ts'
 export {
   type LoadedShard,
+  type LoadOrder,
   type LoadProof,
   type LoadRecord,
   type LoadTarget,
   type LoadUpdate,
   putLoadedShard,
+  putLoadOrder,
   putLoadRecord,
   type RefusedRow,
+  readLoadedShard,
   readLoadedShards,
+  readLoadOrders,
   readLoadRecords,
+  requireLoadOrder,
 } from './load-record.ts'
 export {
   type Manifest,

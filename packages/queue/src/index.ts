@@ -13,7 +13,7 @@ export { QUEUE_STATES, type QueueCounts, type QueueState } from './counts.ts'
 export { type Disposition, dispositionOf } from './disposition.ts'
 export type { FailedJob, JobAttempts } from './failed-jobs.ts'
 export { openQueueReader, type QueueDepth, type QueueReader } from './inspect.ts'
-export { type Job, parseJob, type RunPointer } from './job.ts'
+export { type Job, loadOutput, parseJob, type RunPointer, storeKey } from './job.ts'
 export {
   type Commit,
   createLimitCoordinator,

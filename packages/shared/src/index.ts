@@ -45,6 +45,8 @@ export {
   loadedShardKey,
   loadedShardPrefix,
   loadKey,
+  loadOrderKey,
+  loadOrderPrefix,
   manifestKey,
   manifestSegmentKey,
   measuredTokenizerKey,

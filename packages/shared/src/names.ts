@@ -76,6 +76,10 @@ export const loadedShardKey = (run: string, load: string, shard: number, shards:
 /** The prefix of the shards of one load. */
 export const loadedShardPrefix = (run: string, load: string): string => `runs/${run}/loads/${load}/`
 
+/** `runs/<run>/load-orders/<load>.json`: what a load writes, and where. */
+export const loadOrderKey = (run: string, load: string): string => `${loadOrderPrefix(run)}${load}.json`
+export const loadOrderPrefix = (run: string): string => `runs/${run}/load-orders/`
+
 /** `seq/<n>.json`, padded so that a LIST returns sequence numbers in ascending order. */
 export const seqKey = (seq: number): string => `seq/${digits(seq, 12)}.json`
 export const seqOfKey = (key: string): number => Number(/(\d{12})\.json$/.exec(key)?.[1] ?? Number.NaN)

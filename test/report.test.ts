@@ -127,8 +127,24 @@ test('the report of a run has its state, its shards and its gates', async () => 
 test('the page compares two runs when a reader asks, once for all readers', async () => {
   await using pages = await serveConsole({ stores: [store], listen: '0', pollMs: 20 })
   const url = `${pages.url}/compare?a=${before.run}&b=${after.run}`
-  expect(await (await fetch(url)).text()).toContain('Comparing: reading')
+  expect(await (await fetch(url)).text()).toContain('Comparing both runs')
   await expect.poll(async () => (await fetch(url)).text()).toContain('Queries that got worse')
-  const failed = await (await fetch(`${pages.url}/compare?a=${before.run}&b=${'z'.repeat(26)}`)).text()
-  expect(failed).toContain('is not finished, or not in this output')
+  const missing = `${pages.url}/compare?a=${before.run}&b=${'z'.repeat(26)}`
+  await expect
+    .poll(async () => (await fetch(missing)).text())
+    .toContain('is not finished, or not in this output')
+})
+
+test('searches beyond the bound of the page are refused with 429 and a sentence', async () => {
+  const unanswered = Promise.withResolvers<never>()
+  const endpoints = [() => unanswered.promise]
+  await using pages = await serveConsole({ stores: [store], listen: '0', pollMs: 20, endpoints })
+  const url = `${pages.url}/compare?a=${before.run}&b=${after.run}`
+  await expect.poll(async () => (await fetch(url)).text()).toContain('Search in both')
+  const statuses: number[] = []
+  for (let i = 0; i < 7; i += 1) statuses.push((await fetch(`${url}&q=query${i}`)).status)
+  // Each page searches in two runs; one search is in progress and ten wait.
+  expect(statuses).toEqual([200, 200, 200, 200, 200, 429, 429])
+  expect(await (await fetch(`${url}&q=query9`)).text()).toContain('try again in a minute')
+  unanswered.reject(new Error('the test ends'))
 })

@@ -43,6 +43,19 @@ const silent = openLog({ level: 'silent' })
 
 bad(69, async input => {
   await expectThrown(input, inspectRedis('redis://127.0.0.1:1', { timeoutMs: 300 }))
+  // A run reports it before it plans, which may wake endpoints: none is at this address.
+  const source = await writeJsonl(join(folder.path, 'corpus.jsonl'), documents(1))
+  const places = [
+    '--source',
+    source,
+    '--output',
+    join(folder.path, 'vectors'),
+    '--endpoint',
+    'http://127.0.0.1:1',
+  ]
+  const { code, stderr } = await inProcess(['run', ...places, '--redis', 'redis://127.0.0.1:1'])
+  expect(code).toBe(5)
+  expect(stderr).toContain('no Redis answers at redis://127.0.0.1:1')
 })
 
 /** A run of 40 documents in 4 shards on the queue, for workers that the test starts. */

@@ -5,6 +5,7 @@ import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { type LocalRedis, startRedis } from '@reembed/local'
 import { findRun } from '@reembed/planner'
+import { readCurrent, readManifest } from '@reembed/protocol'
 import { openStore } from '@reembed/store'
 import { type FakeTei, startFakeTei } from '@reembed/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -67,5 +68,42 @@ test('the exporter serves the pages with their token, and refuses what the comma
     expect(await (await act('pause')).text()).toContain('is finished: there is nothing to stop')
   } finally {
     exporter.child.kill('SIGKILL')
+  }
+})
+
+test('P-RETRY: an action embeds the rejects of a run again by jobs on the real queue, and the run is published', async () => {
+  const own = join(folder.path, 'retried')
+  tei.faults.nan = text => text.endsWith(' topic 3')
+  const to = ['--output', own, ...flags({ endpoint: tei.url, redis: redis.url })]
+  const from = flags({ source: join(folder.path, 'corpus.jsonl'), 'max-rejects': '50%' })
+  const first = await reembed(['run', ...to, ...from])
+  expect(first.code, first.stderr).toBe(0)
+  tei.faults.nan = undefined
+  await using store = await openStore(own)
+  const run = await findRun(store, undefined, 'newest')
+
+  const env = { REEMBED_CONSOLE_ACTIONS_TOKEN: ACTING }
+  const console = start(['console', '--output', own, ...flags({ redis: redis.url, listen: '0' })], env)
+  try {
+    const url = /http:\S+/.exec(await console.line(/^console +http/))?.[0] ?? ''
+    const reply = await fetch(`${url}/act`, {
+      method: 'POST',
+      body: new URLSearchParams({ action: 'retry_rejects', run, output: store.url }),
+      headers: { authorization: `Bearer ${ACTING}` },
+    })
+    expect(await reply.text()).toMatch(/^its rejects are embedded by run [a-z2-7]+; \d jobs? enqueued\n$/)
+    const worker = start(['worker', ...to])
+    try {
+      await expect.poll(async () => (await readCurrent(store))?.version, { timeout: 60_000 }).toBe(2)
+    } finally {
+      worker.child.kill('SIGKILL')
+    }
+    const { run: retried = '' } = (await readCurrent(store)) ?? {}
+    expect((await readManifest(store, retried))?.totals).toMatchObject({ documents: 40, rejects: 0 })
+    await expect
+      .poll(async () => (await fetch(`${url}/runs/${retried}`)).text(), { timeout: 30_000 })
+      .toContain('as version 2')
+  } finally {
+    console.child.kill('SIGKILL')
   }
 })

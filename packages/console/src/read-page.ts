@@ -125,7 +125,7 @@ export function createPageReader(sources: PageSources): PageReader {
     if (url.pathname === '/versions') return versionsOf(output)
     if (url.pathname === '/compare') {
       const [a, b] = [url.searchParams.get('a'), url.searchParams.get('b')]
-      const state = await comparisons.read(output.store, a, b)
+      const state = comparisons.read(output.store, a, b)
       return comparePage(output, state, links, searchOf(output, state, url.searchParams.get('q')))
     }
     return undefined
@@ -136,7 +136,7 @@ export function createPageReader(sources: PageSources): PageReader {
     if (!searches.isPossible || state.state !== 'done') return undefined
     const query = (text ?? '').trim()
     if (query === '') return null
-    const { before, after } = state.runs
+    const { before, after } = state.value
     return {
       query,
       before: searches.read(store, before.run, query),

@@ -1,6 +1,8 @@
 // Actions over real outputs: only with their own token, only from a page of the same session, and
 // with the effect of the command of the same purpose.
 
+import { once } from 'node:events'
+import { type IncomingMessage, request as send } from 'node:http'
 import { putVersion, readCurrent, readRunStateRecord } from '@reembed/protocol'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type Console, serveConsole } from '../src/index.ts'
@@ -189,6 +191,21 @@ test('rejects cannot be retried without Redis, and the page says why', async () 
   await held()
   const url = await serve()
   expect(await act(url, 'retry_rejects')).toContain('this console has no Redis')
+})
+
+test('a reason is read whole, also where a piece of the form ends within a character', async () => {
+  await running()
+  const url = await serve()
+  const form = { action: 'pause', run: RUN, output: made.store.url }
+  const reason = 'Prüfung der Löschung'
+  const body = Buffer.from(`${new URLSearchParams(form)}&reason=${reason}`)
+  const sent = send(`${url}/act`, { method: 'POST', headers: { authorization: `Bearer ${ACTING}` } })
+  const within = body.indexOf('ü') + 1
+  sent.write(body.subarray(0, within))
+  sent.end(body.subarray(within))
+  const [{ statusCode }] = (await once(sent, 'response')) as [IncomingMessage]
+  expect(statusCode).toBe(200)
+  expect(await stateOf()).toMatchObject({ state: 'paused', reason })
 })
 
 test('a program acts with the token in its header, and gets the result as text', async () => {

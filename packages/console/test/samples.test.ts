@@ -1,7 +1,7 @@
 import type { RunStatus } from '@reembed/producer'
-import type { WorkerActivity } from '@reembed/queue'
+import type { WorkerActivity, WorkerState } from '@reembed/queue'
 import { expect, test } from 'vitest'
-import { createHistoryKeeper } from '../src/data/samples.ts'
+import { createHistoryKeeper, replicaStates } from '../src/data/samples.ts'
 
 const PROGRESS = {
   shards: 0,
@@ -126,4 +126,23 @@ test('a state whose sentence has other numbers is the same event', () => {
   keeper.add('/o', status('waiting: no connection, 2 s', {}), 5_000)
   keeper.add('/o', status('waiting: no connection, 8 s', {}), 10_000)
   expect(keeper.of('/o', 'r').events.map(({ text }) => text)).toEqual(['waiting: no connection, 2 s'])
+})
+
+test('a replica has the worst state that a worker sees it in, whatever the order of the workers', () => {
+  const seenAs = (state: string): WorkerState => {
+    const replicas = [{ replica: 'http://tei-0', state, reason: `why ${state}` }]
+    return {
+      worker: state,
+      endpoint: 'ok',
+      outputs: [],
+      atMs: 0,
+      activity: { replicas },
+    } as unknown as WorkerState
+  }
+  const workers = ['ejected', 'in_use', 'quarantined', 'unreachable'].map(seenAs)
+  for (const order of [workers, workers.toReversed()])
+    expect(replicaStates(order).get('http://tei-0')).toEqual({
+      state: 'quarantined',
+      reason: 'why quarantined',
+    })
 })

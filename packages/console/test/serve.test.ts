@@ -147,6 +147,23 @@ test('the token opens pages in a header, or once exchanged for a cookie; it is i
   expect((await fetch(url, { headers: { cookie: 'reembed_console=guess' } })).status).toBe(401)
 })
 
+test('the cookie of a reader who came by TLS is never sent without it; a sign-in form of another site is refused', async () => {
+  const url = await serve({ token: TOKEN })
+  const signIn = (origin: string): Promise<Response> =>
+    fetch(`${url}/sign-in`, {
+      method: 'POST',
+      body: new URLSearchParams({ token: TOKEN }),
+      headers: { origin },
+      redirect: 'manual',
+    })
+  const cookieFrom = async (origin: string) => (await signIn(origin)).headers.get('set-cookie')
+  // A proxy ends TLS: the browser states https, the request arrives without it.
+  expect(await cookieFrom(url.replace('http:', 'https:'))).toMatch(/; Secure$/)
+  expect(await cookieFrom(url)).not.toMatch(/Secure/)
+  const refused = await signIn('https://attacker.example')
+  expect([refused.status, refused.headers.get('set-cookie')]).toEqual([403, null])
+})
+
 test('the console changes nothing without a token for actions: every method but GET and HEAD is refused', async () => {
   const url = await serve()
   for (const method of ['POST', 'PUT', 'DELETE', 'PATCH'])
@@ -301,17 +318,17 @@ test('a search that failed is shown, and made again after ten seconds', async ()
   const reader = createSearchReader(
     [async () => Promise.reject(new ReembedError('MODEL_MISMATCH', 'another model'))],
     {},
-    () => nowMs,
+    { signal: new AbortController().signal, now: () => nowMs },
   )
   let nowMs = 0
   await finishedRun(made.store, await plannedRun(made.store))
-  expect(reader.read(made.store, RUN, 'owls')).toEqual({ state: 'running' })
+  expect(reader.read(made.store, RUN, 'owls')).toMatchObject({ state: 'running' })
   await expect
     .poll(() => reader.read(made.store, RUN, 'owls'))
     .toMatchObject({ state: 'failed', message: 'another model' })
   nowMs = 11_000
-  expect(reader.read(made.store, RUN, 'owls')).toEqual({ state: 'running' })
-  expect(createSearchReader([], {}).isPossible).toBe(false)
+  expect(reader.read(made.store, RUN, 'owls')).toMatchObject({ state: 'running' })
+  expect(createSearchReader([], {}, { signal: new AbortController().signal }).isPossible).toBe(false)
 })
 
 test('a shard whose job is tried again has its attempts and its last error; without Redis it has neither', async () => {

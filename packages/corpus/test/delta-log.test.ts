@@ -40,6 +40,10 @@ test('paths are URLs, and files are in the order of their keys', async () => {
   expect(await filesOf({ 0: [add('l=b%2520c/x'), add('a%20b')] }).catch(String)).toEqual(['a b', 'l=b%20c/x'])
 })
 
+test('a file is removed by a path that another writer encoded in another way', async () => {
+  expect(await filesOf({ 0: [add('a%20b'), add('c')], 1: [remove('a b')] })).toEqual(['c'])
+})
+
 test('a file whose deletion vector was removed is current, in either order of the actions', async () => {
   const commits = { 0: [add('a')], 1: [remove('a'), add('a', { deletionVector: vector })] }
   for (const last of [

@@ -14,24 +14,31 @@ export interface Hit {
   readonly shard: number
 }
 
+export interface NearestOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Called before each shard, with the number of shards that were compared and of all. */
+  readonly onProgress?: ((done: number, of: number) => void) | undefined
+}
+
 /**
  * Finds the `top` rows with the highest cosine, best first. Holds one row group at a time.
  * @param query a vector with the dimensions of the run, of any length
  * @throws ReembedError of the store or of a corrupt shard
+ * @throws the signal's reason
  */
 export async function nearest(
   store: Store,
   { run, shards, model }: Manifest,
   query: Float32Array,
   top: number,
-  onProgress?: (done: number, of: number) => void,
+  { signal, onProgress }: NearestOptions = {},
 ): Promise<Hit[]> {
   const best: Hit[] = []
   const length = Math.hypot(...query)
   const unit = query.map(value => value / length)
   for (let shard = 0; shard < shards; shard += 1) {
     onProgress?.(shard, shards)
-    for await (const { ids, vectors } of readShard(store, shardKey(run, shard, shards))) {
+    for await (const { ids, vectors } of readShard(store, shardKey(run, shard, shards), { signal })) {
       for (const [row, id] of ids.entries()) {
         const score = likeness(unit, vectors, row * model.dimensions)
         if (best.length === top && score <= (best.at(-1)?.score ?? 0)) continue
@@ -66,6 +73,7 @@ export async function textsOf(
   store: Store,
   plan: Plan,
   s3: S3Options,
+  signal?: AbortSignal,
 ): Promise<Map<string, string>> {
   const wanted = new Set(hits.map(({ id }) => id))
   const texts = new Map<string, string>()
@@ -76,6 +84,7 @@ export async function textsOf(
     if (slice === undefined) continue
     const reader = await readDocuments({ source, output: store }, plan, slice)
     for await (const record of reader.records) {
+      signal?.throwIfAborted()
       if (record.kind === 'document' && wanted.has(record.id)) texts.set(record.id, record.text)
     }
   }

@@ -13,9 +13,9 @@ import { type Manifest, requirePlan } from '@reembed/protocol'
 import { requireManifest, truncateVectors } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { S3Options, Store } from '@reembed/store'
-import { nearest, textsOf } from './nearest.ts'
+import { type NearestOptions, nearest, textsOf } from './nearest.ts'
 
-export interface SearchRequest {
+export interface SearchRequest extends NearestOptions {
   readonly run: string
   readonly query: string
   /** Documents to return at most. */
@@ -25,8 +25,6 @@ export interface SearchRequest {
   /** Whether texts are read from the corpus; shards hold none by default. */
   readonly readTexts?: boolean | undefined
   readonly s3?: S3Options | undefined
-  /** Called before each shard, with the number of shards that were compared and of all. */
-  readonly onProgress?: ((done: number, of: number) => void) | undefined
   /** Called when the texts cannot be read from the corpus any more. */
   readonly onTextsUnreadable?: ((error: unknown) => void) | undefined
 }
@@ -56,24 +54,30 @@ export function requireModelOf(
  * @param given resolved once the query and the run are known to be valid
  * @throws ReembedError USAGE for an empty query, RUN_NOT_FOUND for a run that is not finished,
  * MODEL_MISMATCH when the endpoint serves another model.
+ * @throws the signal's reason
  */
 export async function searchRun(
   store: Store,
   given: ResolvedEndpoint | EndpointResolver,
-  { run, query, top, queryPrompt, readTexts = false, s3 = {}, onProgress, onTextsUnreadable }: SearchRequest,
+  request: SearchRequest,
 ): Promise<SearchHit[]> {
+  const { run, query, top, queryPrompt, readTexts = false, s3 = {}, signal, onTextsUnreadable } = request
   if (query.trim() === '') throw new ReembedError('USAGE', 'the text to search for is empty')
   const manifest = await requireManifest(store, run)
   const { url, options } = await resolveGiven(given)
   await using endpoint = await openEndpoint(url, options)
   requireModelOf(manifest, endpoint)
   const prompt = queryPrompt || manifest.queryPrompt || ''
-  const vector = truncateVectors(await endpoint.embed([`${prompt}${query.toWellFormed()}`]), manifest)
-  const hits = await nearest(store, manifest, vector, top, onProgress)
+  const vector = truncateVectors(
+    await endpoint.embed([`${prompt}${query.toWellFormed()}`], { signal }),
+    manifest,
+  )
+  const hits = await nearest(store, manifest, vector, top, request)
   const texts = readTexts
     ? await requirePlan(store, run)
-        .then(plan => textsOf(hits, store, plan, s3))
+        .then(plan => textsOf(hits, store, plan, s3, signal))
         .catch((error: unknown) => {
+          signal?.throwIfAborted()
           onTextsUnreadable?.(error)
           return new Map<string, string>()
         })

@@ -8,7 +8,7 @@ import { type CsvDialect, FORMATS, type Format, type SourceObject, type SourceTa
 import { codeOf, ReembedError } from '@reembed/shared'
 import { type ObjectInfo, type OpenStoreOptions, openStore, type Store } from '@reembed/store'
 import { localPath, refuseOverlap } from './overlap.ts'
-import { findTable, refuseLogOfTable, refuseTable, tableError } from './table-formats.ts'
+import { findTable, refuseLogOfTable, tableError } from './table-formats.ts'
 
 export interface OpenCorpusOptions {
   /** Reads every object as this format, whatever its extension. */
@@ -51,23 +51,18 @@ export async function openCorpus(
   const glob = await splitGlob(url)
   if (glob) {
     if (output !== undefined) await refuseOverlap(glob.root, output)
-    await refuseTable(glob.root, s3)
-    return corpusOfGlob(await openStore(glob.root, { s3 }), glob, { format, csv })
+    return corpusOfGlob((await openRoot(glob.root, s3)).store, glob, { format, csv })
   }
   if (output !== undefined) await refuseOverlap(url, output)
   const { root, name } = /^(s3|hf):\/\//.test(url) ? splitUrl(url, format) : await splitPath(url)
   if (name !== undefined) {
-    await refuseTable(root, s3)
-    const store = await openStore(root, { s3 })
+    const { store } = await openRoot(root, s3)
     const only = await store.head(name, { signal })
     if (only) return corpusOfOne(store, only, { format, csv })
     await store[Symbol.asyncDispose]()
   }
-  const place = name === undefined ? root : url
-  const table = await findTable(place, s3)
-  if (table && !(table.isSource && table.format === 'Delta Lake')) throw tableError(table)
-  const store = await openStore(place, { s3 })
-  if (table) return corpusOfDelta(store, await readDeltaSnapshot(store, signal))
+  const { store, isTable } = await openRoot(name === undefined ? root : url, s3, { readsTable: true })
+  if (isTable) return corpusOfDelta(store, await readDeltaSnapshot(store, signal))
   /**
    * The README.md of a dataset on the Hub is the dataset card. It is not a document of the corpus.
    */
@@ -76,6 +71,24 @@ export async function openCorpus(
   const objects: Corpus['objects'] = options =>
     sourceObjects(store, { format, csv, isWanted: key => key !== card }, options)
   return { store, objects, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
+}
+
+/**
+ * Opens the root of a source. What is wrong with it, the store reports first.
+ * @throws ReembedError SOURCE_FORMAT if the root is a table or lies in one, except for a table of
+ * Delta Lake where the caller reads it
+ */
+async function openRoot(
+  root: string,
+  s3: OpenCorpusOptions['s3'],
+  { readsTable = false } = {},
+): Promise<{ readonly store: Store; readonly isTable: boolean }> {
+  const store = await openStore(root, { s3 })
+  const table = await findTable(root, s3)
+  if (table === undefined) return { store, isTable: false }
+  if (readsTable && table.isSource && table.format === 'Delta Lake') return { store, isTable: true }
+  await store[Symbol.asyncDispose]()
+  throw tableError(table)
 }
 
 /** The objects of a listing that are read. */

@@ -57,8 +57,8 @@ const PROBE_BYTES = 64 * 1024
 /**
  * Samples the records of a corpus. Reads about 8 times 64 KiB, more where records are longer, and
  * nothing for a corpus of only text and Markdown.
- * @throws ReembedError SOURCE_FORMAT, FIELD_NOT_FOUND; USAGE for a column type that does not exist;
- * DUPLICATE_ID
+ * @throws ReembedError SOURCE_FORMAT, FIELD_NOT_FOUND; USAGE for a column type that does not exist,
+ * or a field of a corpus without records; DUPLICATE_ID
  */
 export async function sampleCorpus(
   { store }: Corpus,
@@ -72,6 +72,7 @@ export async function sampleCorpus(
     { concurrency: PROBES, signal },
   )
   const inspected = await Array.fromAsync(probed)
+  if (inspected.length === 0) refuseFields(survey, { ...named, template, carry: carry[0] })
   const probes = inspected.filter((_, i) => !isReadBefore(places, inspected, i))
   const fields = probes.length > 0 ? chooseFields(probes, named, template) : null
   if (fields) refuseRepeatedIds(probes, { fields, template })
@@ -109,6 +110,21 @@ export async function sampleCorpus(
     lines,
     bytesRead: sum(inspected, ({ bytesRead }) => bytesRead),
   }
+}
+
+/** @throws ReembedError USAGE if a field is named for a corpus that has no records */
+function refuseFields(
+  { wholeFiles }: Survey,
+  named: Readonly<Record<'template' | 'carry', string | undefined>> & Partial<FieldMapping>,
+): void {
+  const [role, name] = Object.entries(named).find(([, name]) => name !== undefined) ?? []
+  if (role === undefined) return
+  throw new ReembedError(
+    'USAGE',
+    `the source has no record with a field ${JSON.stringify(name)}: its ${wholeFiles} files are one document each. ` +
+      'Remove the setting, or give a source of records',
+    { option: `fields.${role}` },
+  )
 }
 
 /**

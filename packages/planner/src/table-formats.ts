@@ -46,47 +46,37 @@ export function refuseLogOfTable(url: string, key: string): void {
  * source does not reach. Places that cannot be read are passed over.
  */
 export async function findTable(root: string, s3: OpenStoreOptions['s3']): Promise<FoundTable | undefined> {
-  // The listing of a dataset of the Hub is one request for all of it. openStore reports schemes
-  // that it does not know.
-  if (
-    root.startsWith('hf://datasets/') ||
-    (!/^(s3|hf|file):\/\//.test(root) && /^[a-z][a-z0-9+.-]*:/i.test(root))
-  )
-    return undefined
   const isRemote = /^(s3|hf):\/\//.test(root)
+  // openStore reports schemes that it does not know.
+  if (!isRemote && !root.startsWith('file://') && /^[a-z][a-z0-9+.-]*:/i.test(root)) return undefined
   let place = isRemote ? root.replace(/\/+$/, '') : localPath(root)
   for (let level = 0; level <= LEVELS_ABOVE; level++) {
-    for (const { name, folder, file } of TABLE_FORMATS) {
-      const names = await (isRemote
-        ? remoteNames(place, folder, s3)
-        : readdir(join(place, folder)).catch(() => []))
-      if (names === undefined) return undefined
-      if (names.some(each => file.test(each))) return { format: name, url: place, isSource: level === 0 }
-    }
+    const listed = await Promise.all(
+      TABLE_FORMATS.map(({ folder }) =>
+        isRemote ? remoteNames(`${place}/${folder}`, s3) : readdir(join(place, folder)).catch(() => []),
+      ),
+    )
+    if (listed.includes(undefined)) return undefined
+    const found = TABLE_FORMATS.find(({ file }, i) => listed[i]?.some(name => file.test(name)))
+    if (found) return { format: found.name, url: place, isSource: level === 0 }
+    if (isRemote && WHOLE_STORE.test(place)) return undefined
     const above = isRemote ? place.replace(/\/[^/]+$/, '') : dirname(place)
-    if (above === place || (isRemote && !/^s3:\/\/[^/]+/.test(above))) return undefined
+    if (above === place) return undefined
     place = above
   }
   return undefined
 }
 
-/** @throws ReembedError SOURCE_FORMAT if the root of a source lies in a table or is one */
-export async function refuseTable(root: string, s3: OpenStoreOptions['s3']): Promise<void> {
-  const table = await findTable(root, s3)
-  if (table) throw tableError(table)
-}
+/** A bucket, or a dataset of the Hub: nothing is above it. */
+const WHOLE_STORE = /^(?:s3:\/\/[^/]+|hf:\/\/[^/]+\/[^/]+\/[^/]+)$/
 
-/** Some names below a folder of a bucket; undefined if it cannot be listed at the first try. */
-async function remoteNames(
-  url: string,
-  folder: string,
-  s3: OpenStoreOptions['s3'],
-): Promise<string[] | undefined> {
+/** Some names in a remote folder; undefined if it cannot be listed at the first try. */
+async function remoteNames(url: string, s3: OpenStoreOptions['s3']): Promise<string[] | undefined> {
   const names: string[] = []
   try {
     await using store = await openStore(url, { s3: { ...s3, tries: 1 } })
-    for await (const { key } of store.list(`${folder}/`)) {
-      names.push(key.slice(folder.length + 1))
+    for await (const { key } of store.list('')) {
+      names.push(key)
       if (names.length === 100) break
     }
     return names
@@ -101,7 +91,7 @@ export const tableError = ({ format, url }: Pick<FoundTable, 'format' | 'url'>):
   new ReembedError(
     'SOURCE_FORMAT',
     `${url} is a table of ${format}: its folder also holds files of rows that were deleted or replaced. ` +
-      (format === 'Delta Lake' && !url.startsWith('hf://datasets/')
+      (format === 'Delta Lake'
         ? 'Give the folder of the whole table as the source: its log states which files are current'
         : 'Write the current rows as Parquet to another folder and embed that folder'),
     { option: 'source' },

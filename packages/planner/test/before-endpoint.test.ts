@@ -41,6 +41,27 @@ describe('planning refuses without an endpoint', () => {
       /body/,
     ],
     [
+      'a field of a folder of documents',
+      { 'a.md': '# owls' },
+      { fields: { text: 'body' } },
+      'USAGE',
+      /no record with a field "body": its 1 files are one document each/,
+    ],
+    [
+      'a template for a folder of documents',
+      { 'a.txt': 'owls' },
+      { fields: { template: '{{ title }}' } },
+      'USAGE',
+      /"\{\{ title \}\}"/,
+    ],
+    [
+      'a carried column of a folder of documents',
+      { 'a.html': '<p>owls' },
+      { fields: { carry: ['lang'] } },
+      'USAGE',
+      /"lang"/,
+    ],
+    [
       'two columns of one name',
       { 'a.jsonl': RECORD },
       { fields: { carry: ['content_hash=doc_id'] } },

@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import { readSlice } from '@reembed/corpus'
 import { openStore } from '@reembed/store'
-import { afterAll, beforeAll, beforeEach, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, expect, it, onTestFinished, vi } from 'vitest'
 import { openCorpus } from '../src/corpus.ts'
 import { planRun } from '../src/plan.ts'
 
@@ -114,6 +114,29 @@ it('a folder, a file and a glob of it can be named', async () => {
   expect((await idsOf('hf://datasets/org/name@v1/data/train')).ids).toEqual(range(0, 500))
   expect((await idsOf('hf://datasets/org/name@v1/data/test.jsonl')).ids).toEqual(range(500, 510))
   expect((await idsOf('hf://datasets/org/name/**/*.gz')).ids).toEqual(range(400, 500))
+})
+
+it('a table of Delta Lake is read by its log, and no part of it without the log', async () => {
+  const log = [{ add: { path: 'day=1/old', size: 1 } }, { add: { path: 'day=1/new', size: 1 } }]
+  const table: Record<string, Buffer> = {
+    'table/_delta_log/00000000000000000000.json': Buffer.from(
+      log.map(each => JSON.stringify(each)).join('\n'),
+    ),
+    'table/_delta_log/00000000000000000001.json': Buffer.from('{"remove":{"path":"day=1/old"}}'),
+    'table/day=1/old': Buffer.from('x'),
+    'table/day=1/new': Buffer.from('x'),
+  }
+  Object.assign(FILES, table)
+  onTestFinished(() => {
+    for (const path of Object.keys(table)) delete FILES[path]
+  })
+  await using corpus = await openCorpus('hf://datasets/org/name/table')
+  expect((await Array.fromAsync(corpus.objects())).map(({ key }) => key)).toEqual(['day=1/new'])
+  for (const part of ['table/day=1', 'table/day=1/old', 'table/**/*.parquet', 'table/day=1/*'])
+    await expect(openCorpus(`hf://datasets/org/name/${part}`)).rejects.toMatchObject({
+      code: 'SOURCE_FORMAT',
+      message: expect.stringContaining('hf://datasets/org/name/table is a table of Delta Lake'),
+    })
 })
 
 it('a read is repeated after an overload, and resumed after a broken connection', async () => {

@@ -1,10 +1,11 @@
-// Comparisons of two runs for the page. A comparison reads every shard of both runs, so that it is
-// made once, when a reader asks for it, one at a time.
+// Comparisons of two runs for the page. A comparison reads every shard of both runs.
 
 import { compareVersions, type VersionComparison } from '@reembed/evaluate'
 import { type Manifest, readManifest } from '@reembed/protocol'
-import { isRunId, messageOf, ReembedError } from '@reembed/shared'
+import { count, counted } from '@reembed/render'
+import { isRunId, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
+import { createWorkQueue, type Work, type WorkQueueOptions } from './work-queue.ts'
 
 /** Two finished runs, compared. */
 export interface ComparedRuns {
@@ -13,61 +14,44 @@ export interface ComparedRuns {
   readonly comparison: VersionComparison
 }
 
-/** What is known about the comparison of two runs. */
-export type ComparisonState =
-  /** The address names no two runs. */
-  | { readonly state: 'unset' }
-  | { readonly state: 'running'; readonly bytes: number }
-  | { readonly state: 'failed'; readonly message: string; readonly untilMs?: number }
-  | { readonly state: 'done'; readonly runs: ComparedRuns }
+/** What is known about the comparison of two runs; `unset`: the address names no two runs. */
+export type ComparisonState = { readonly state: 'unset' } | Work<ComparedRuns>
 
 export interface ComparisonReader {
   /** Starts the comparison unless it is made or in progress. Never waits for its end. */
-  read(store: Store, a: string | null, b: string | null): Promise<ComparisonState>
+  read(store: Store, a: string | null, b: string | null): ComparisonState
 }
 
 /** Comparisons that are kept; one holds the worst queries and the changed documents. */
 const KEPT = 5
-/**
- * A store that does not answer fails a comparison; a reader of its page starts it again after this.
- */
+/** A store that does not answer fails a comparison; a reader of its page starts it again later. */
 const FAILED_MS = 30_000
 
-/** @param signal ends a comparison in progress */
-export function createComparisonReader(signal: AbortSignal, now: () => number = Date.now): ComparisonReader {
-  const known = new Map<string, ComparisonState>()
-  let last: Promise<void> = Promise.resolve()
-
-  async function start(store: Store, a: string, b: string, key: string): Promise<ComparisonState> {
-    const [before, after] = await Promise.all([readManifest(store, a), readManifest(store, b)])
-    const missing = before === undefined ? a : after === undefined ? b : undefined
-    if (before === undefined || after === undefined)
-      return { state: 'failed', message: `run ${missing} is not finished, or not in this output` }
-    const running: ComparisonState = { state: 'running', bytes: before.totals.bytes + after.totals.bytes }
-    known.set(key, running)
-    last = last.then(async () => {
-      try {
-        const comparison = await compareVersions(store, before, after, { signal })
-        known.set(key, { state: 'done', runs: { before, after, comparison } })
-      } catch (error) {
-        // Two runs without a common document stay so.
-        const isFinal = error instanceof ReembedError && error.code === 'USAGE'
-        const untilMs = isFinal ? Number.POSITIVE_INFINITY : now() + FAILED_MS
-        known.set(key, { state: 'failed', message: messageOf(error), untilMs })
-      }
-      for (const oldest of known.keys()) if (known.size > KEPT) known.delete(oldest)
-    })
-    return running
-  }
+export function createComparisonReader(
+  options: Pick<WorkQueueOptions, 'signal' | 'unwantedMs' | 'now'>,
+): ComparisonReader {
+  const queue = createWorkQueue<ComparedRuns>({ ...options, kept: KEPT, failedMs: FAILED_MS })
 
   return {
-    async read(store, a, b) {
+    read(store, a, b) {
       if (a === null || b === null) return { state: 'unset' }
       if (!isRunId(a) || !isRunId(b)) return { state: 'failed', message: 'name two runs by their whole ids' }
-      const key = `${store.url} ${a} ${b}`
-      const found = known.get(key)
-      const isOver = found?.state === 'failed' && (found.untilMs ?? 0) <= now()
-      return found === undefined || isOver ? start(store, a, b, key) : found
+      return queue.read(`${store.url} ${a} ${b}`, async (signal, show) => {
+        const [before, after] = [await manifestOf(store, a), await manifestOf(store, b)]
+        const onProgress = (done: number, of: number): void =>
+          show(`${count(done)} of ${counted(of, 'shard')}`)
+        return {
+          before,
+          after,
+          comparison: await compareVersions(store, before, after, { signal, onProgress }),
+        }
+      })
     },
   }
+}
+
+async function manifestOf(store: Store, run: string): Promise<Manifest> {
+  const manifest = await readManifest(store, run)
+  if (manifest !== undefined) return manifest
+  throw new ReembedError('RUN_NOT_FOUND', `run ${run} is not finished, or not in this output`)
 }

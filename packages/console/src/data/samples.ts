@@ -164,20 +164,27 @@ function replicaChanges(
   ]
 }
 
-/** The replicas as the workers see them: the worst state of each. */
+/**
+ * The replicas as the workers see them: the worst state of each, whatever the order of the workers.
+ */
 export function replicaStates(
   workers: readonly WorkerState[],
-): Map<string, { readonly state: string; readonly reason: string | undefined; readonly workers: number }> {
+): Map<string, { readonly state: string; readonly reason: string | undefined }> {
   const found: ReturnType<typeof replicaStates> = new Map()
   for (const { activity } of workers) {
     for (const { replica, state, reason } of activity?.replicas ?? []) {
       const known = found.get(replica)
-      const same = known?.state === state ? known.workers : 0
-      if (known === undefined || known.state === 'in_use' || known.state === state)
-        found.set(replica, { state, reason, workers: same + 1 })
+      if (known === undefined || severityOf(state) > severityOf(known.state))
+        found.set(replica, { state, reason })
     }
   }
   return found
+}
+
+/** A state that this version does not know is the worst: it must be seen. */
+const severityOf = (state: string): number => {
+  const known = ['in_use', 'ejected', 'unreachable', 'quarantined'].indexOf(state)
+  return known === -1 ? Number.POSITIVE_INFINITY : known
 }
 
 /** A heartbeat that states a fault of the worker instead of the state of its endpoint. */

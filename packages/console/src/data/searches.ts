@@ -1,18 +1,16 @@
-// Free-text searches in two runs. A search reads every vector of its run, so that it is made once,
-// when a reader asks for it, one at a time.
+// Free-text searches in two runs. A search reads every vector of its run.
 
 import { type SearchHit, searchRun } from '@reembed/evaluate'
-import { messageOf, ReembedError } from '@reembed/shared'
+import { counted } from '@reembed/render'
+import { ReembedError } from '@reembed/shared'
 import type { S3Options, Store } from '@reembed/store'
+import { createWorkQueue, type Work, type WorkQueueOptions } from './work-queue.ts'
 
 /** Finds an endpoint that embeds queries, when the first reader searches. */
 export type SearchEndpoint = () => Promise<Parameters<typeof searchRun>[1]>
 
 /** What is known about the search in one run. */
-export type SearchState =
-  | { readonly state: 'running' }
-  | { readonly state: 'failed'; readonly message: string }
-  | { readonly state: 'done'; readonly hits: readonly SearchHit[] }
+export type SearchState = Work<readonly SearchHit[]>
 
 export interface SearchReader {
   /** Whether the console has an endpoint to embed queries with. */
@@ -35,16 +33,21 @@ const FAILED_MS = 10_000
 export function createSearchReader(
   endpoints: readonly SearchEndpoint[],
   s3: S3Options,
-  now: () => number = Date.now,
+  options: Pick<WorkQueueOptions, 'signal' | 'unwantedMs' | 'now'>,
 ): SearchReader {
-  const known = new Map<string, SearchState & { readonly untilMs?: number }>()
-  let last: Promise<void> = Promise.resolve()
+  const queue = createWorkQueue<readonly SearchHit[]>({ ...options, kept: KEPT, failedMs: FAILED_MS })
 
-  async function hitsOf(store: Store, run: string, query: string): Promise<readonly SearchHit[]> {
+  async function hitsOf(
+    store: Store,
+    of: { readonly run: string; readonly query: string },
+    signal: AbortSignal,
+    onProgress: (done: number, of: number) => void,
+  ): Promise<readonly SearchHit[]> {
+    const request = { ...of, top: TOP, readTexts: true, s3, signal, onProgress }
     let mismatch: unknown
     for (const resolve of endpoints) {
       try {
-        return await searchRun(store, await resolve(), { run, query, top: TOP, readTexts: true, s3 })
+        return await searchRun(store, await resolve(), request)
       } catch (error) {
         if (!(error instanceof ReembedError) || error.code !== 'MODEL_MISMATCH') throw error
         mismatch = error
@@ -57,20 +60,11 @@ export function createSearchReader(
     isPossible: endpoints.length > 0,
     read(store, run, query) {
       const asked = query.slice(0, QUERY_CHARS)
-      const key = `${store.url} ${run} ${asked}`
-      const found = known.get(key)
-      if (found !== undefined && (found.untilMs ?? Number.POSITIVE_INFINITY) > now()) return found
-      const running: SearchState = { state: 'running' }
-      known.set(key, running)
-      last = last.then(async () => {
-        try {
-          known.set(key, { state: 'done', hits: await hitsOf(store, run, asked) })
-        } catch (error) {
-          known.set(key, { state: 'failed', message: messageOf(error), untilMs: now() + FAILED_MS })
-        }
-        for (const oldest of known.keys()) if (known.size > KEPT) known.delete(oldest)
-      })
-      return running
+      return queue.read(`${store.url} ${run} ${asked}`, (signal, show) =>
+        hitsOf(store, { run, query: asked }, signal, (done, of) =>
+          show(`${done} of ${counted(of, 'shard')}`),
+        ),
+      )
     },
   }
 }

@@ -23,11 +23,12 @@ export function searchBoth(
 
 function results({ before, after }: ComparedSearch): Html {
   const answers = (state: SearchState, other: SearchState, title: string, mark: 'lost' | 'new'): Html => {
-    if (state.state === 'running') return html`<div><h4>${title}</h4><p role="status">Searching …</p></div>`
-    if (state.state === 'failed')
+    if (state.state === 'running')
+      return html`<div><h4>${title}</h4><p role="status">Searching${state.progress !== undefined && `: ${state.progress} read`} …</p></div>`
+    if (state.state !== 'done')
       return html`<div><h4>${title}</h4><p class="problem" role="alert">${state.message}</p></div>`
-    const others = other.state === 'done' ? other.hits : state.hits
-    return side(title, state.hits.map(answerOf), others.map(answerOf), mark, textsOf(state.hits))
+    const others = other.state === 'done' ? other.value : state.value
+    return side(title, state.value.map(answerOf), others.map(answerOf), mark, textsOf(state.value))
   }
   return html`<div class="sides">${answers(before, after, 'Before', 'lost')}${answers(after, before, 'After', 'new')}</div>`
 }

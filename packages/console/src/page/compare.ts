@@ -1,7 +1,6 @@
 // Two runs compared: whether the new one may replace the old one. Decision first, then the queries
 // that got worse, then what score thresholds become.
 
-import { bytes } from '@reembed/render'
 import type { ComparedRuns, ComparisonState } from '../data/comparison.ts'
 import type { OutputState } from '../data/watch-outputs.ts'
 import { costsAndHealth, decision, neighbourChanges } from './compare-figures.ts'
@@ -28,14 +27,16 @@ export function comparePage(
     body: html`<h1>Compare <small class="url">${output.store.url}</small></h1>${choice(output, state, links)}`,
   }
   if (state.state === 'done') {
-    const { before, after } = state.runs
+    const { before, after } = state.value
     const { url } = output.store
     const target = { path: pathOf(links, url), output: url, a: before.run, b: after.run }
+    const isRefused = [search?.before, search?.after].some(one => one?.state === 'refused')
     const searched =
       search === undefined ? [] : [{ id: 'search', body: searchBoth(search ?? undefined, target) }]
-    return { title: 'Compare', sections: [head, ...comparedSections(state.runs), ...searched] }
+    return { title: 'Compare', sections: [head, ...comparedSections(state.value), ...searched], isRefused }
   }
-  return { title: 'Compare', sections: [head, { id: 'progress', body: progressText(state) }] }
+  const sections = [head, { id: 'progress', body: progressText(state) }]
+  return { title: 'Compare', sections, isRefused: state.state === 'refused' }
 }
 
 /** The regions of a comparison; the report has the same. */
@@ -55,16 +56,16 @@ const pathOf = (links: Links, output: string): string => links.compare(output).s
 
 function progressText(state: Exclude<ComparisonState, { state: 'done' }>): Html {
   if (state.state === 'unset') return html``
-  if (state.state === 'failed') return html`<p class="problem" role="alert">${state.message}</p>`
-  return html`<p role="status">Comparing: reading ${bytes(state.bytes)} of both runs …</p>`
+  if (state.state !== 'running') return html`<p class="problem" role="alert">${state.message}</p>`
+  return html`<p role="status">Comparing both runs${state.progress !== undefined && `: ${state.progress} read`} …</p>`
 }
 
 function choice({ runs, current, store }: OutputState, state: ComparisonState, links: Links): Html {
   const finished = runs.filter(({ facts }) => facts.manifest !== undefined)
   if (finished.length < 2 && state.state === 'unset')
     return html`<p>Two finished runs are needed; this output has ${finished.length} among its newest.</p>`
-  const before = state.state === 'done' ? state.runs.before.run : current?.run
-  const after = state.state === 'done' ? state.runs.after.run : finished[0]?.status.run
+  const before = state.state === 'done' ? state.value.before.run : current?.run
+  const after = state.state === 'done' ? state.value.after.run : finished[0]?.status.run
   const options = (selected: string | undefined): Html[] =>
     finished.map(
       ({ status: { run, state: runState, version, model } }) =>

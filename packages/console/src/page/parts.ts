@@ -65,6 +65,8 @@ export interface Section {
 export interface Page {
   readonly title: string
   readonly sections: readonly Section[]
+  /** The page states that work for it was refused, because too much of it waits. */
+  readonly isRefused?: boolean | undefined
 }
 
 export const sectionHtml = ({ id, body }: Section): Html => html`<section id="${id}">${body}</section>`

@@ -29,9 +29,11 @@ export async function signIn(
   response: ServerResponse,
   access: Access,
 ): Promise<void> {
+  // Signed in by another site, a person would act under the name of that site's session.
+  if (!isSameOrigin(request)) return refuse(response, 403, OTHER_SITE)
   const form = await readForm(request, response)
   if (form === undefined) return
-  const cookie = access.exchange(form.get('token') ?? '', form.get('name') ?? '')
+  const cookie = access.exchange(form.get('token') ?? '', form.get('name') ?? '', isSecure(request))
   const location = cookie === undefined ? '/sign-in?wrong' : '/'
   response.writeHead(303, { location, ...(cookie !== undefined && { 'set-cookie': cookie }) }).end()
 }
@@ -42,18 +44,15 @@ export async function act(
   response: ServerResponse,
   { access, stores, links, openQueue, refresh }: ActionsContext,
 ): Promise<void> {
-  const refuse = (status: number, why: string): void => {
-    response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' }).end(`${why}\n`)
-  }
-  if (!isSameOrigin(request)) return refuse(403, 'the form is of another site')
+  if (!isSameOrigin(request)) return refuse(response, 403, OTHER_SITE)
   const form = await readForm(request, response)
   if (form === undefined) return
   const viewer = access.program(request) ?? signedIn(access.viewer(request), form.get('csrf') ?? '')
-  if (viewer === undefined) return refuse(403, 'actions need their own token: sign in with it')
+  if (viewer === undefined) return refuse(response, 403, 'actions need their own token: sign in with it')
   const [action, run] = [form.get('action') ?? '', form.get('run') ?? '']
   const store = stores.find(({ url }) => url === form.get('output'))
   if (!isAction(action) || !isRunId(run) || store === undefined)
-    return refuse(400, 'name an action, a run by its whole id, and an output of this console')
+    return refuse(response, 400, 'name an action, a run by its whole id, and an output of this console')
   const reason = (form.get('reason') ?? '').trim().slice(0, REASON_CHARS) || undefined
   const target = { store, run, actor: { by: `${viewer.name} (console)`, reason }, openQueue }
   const result = perform(action, target).then(
@@ -68,10 +67,16 @@ export async function act(
   viewer.note(store.url, run, { text: `${action.replace('_', ' ')} is in progress`, isError: false })
   if (access.program(request) !== undefined) {
     const { text, isError } = await noted
-    return refuse(isError ? 409 : 200, text)
+    return refuse(response, isError ? 409 : 200, text)
   }
   await Promise.race([noted, new Promise(resolve => setTimeout(resolve, PATIENCE_MS).unref())])
   response.writeHead(303, { location: `${links.run(store.url, run)}#actions` }).end()
+}
+
+const OTHER_SITE = 'the form is of another site'
+
+const refuse = (response: ServerResponse, status: number, why: string): void => {
+  response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' }).end(`${why}\n`)
 }
 
 const isAction = (name: string): name is Action => (ACTIONS as readonly string[]).includes(name)
@@ -88,18 +93,28 @@ function isSameOrigin({ headers }: IncomingMessage): boolean {
   return origin === undefined || (URL.canParse(origin) && new URL(origin).host === host)
 }
 
+/**
+ * Whether the browser reached the console by TLS, which a proxy in front of it ends. Browsers state
+ * the scheme in the origin of a form, where a page cannot change it; `X-Forwarded-Proto` would need
+ * to be trusted.
+ */
+const isSecure = ({ headers: { origin = '' } }: IncomingMessage): boolean => origin.startsWith('https://')
+
 /** Undefined after it refused a form that is too long. */
 async function readForm(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<URLSearchParams | undefined> {
-  let form = ''
-  for await (const piece of request) {
-    form += piece
-    if (form.length > MAX_FORM_BYTES) {
+  const pieces: Buffer[] = []
+  let size = 0
+  for await (const piece of request as AsyncIterable<Buffer>) {
+    pieces.push(piece)
+    size += piece.length
+    if (size > MAX_FORM_BYTES) {
       response.writeHead(413).end('the form is too long\n')
       return undefined
     }
   }
-  return new URLSearchParams(form)
+  // Decoded at once: a piece may end within a character.
+  return new URLSearchParams(Buffer.concat(pieces).toString())
 }

@@ -76,8 +76,8 @@ export async function serveConsole(options: ConsoleOptions): Promise<Console> {
   const read = createPageReader({
     watch,
     details: createRunDetails(),
-    comparisons: createComparisonReader(stop.signal),
-    searches: createSearchReader(options.endpoints ?? [], options.s3 ?? {}),
+    comparisons: createComparisonReader({ signal: stop.signal }),
+    searches: createSearchReader(options.endpoints ?? [], options.s3 ?? {}, { signal: stop.signal }),
     queue,
     ticks: createNextTicks(options.schedules),
     links,
@@ -160,7 +160,7 @@ async function answer(
   }
   try {
     const shown = await read(url, viewer)
-    return shown ? page(200, shown) : page(404, notFoundPage)
+    return shown ? page(shown.isRefused ? 429 : 200, shown) : page(404, notFoundPage)
   } catch (error) {
     return page(503, unavailablePage(error))
   }

@@ -36,8 +36,10 @@ export interface Access {
   /**
    * The Set-Cookie value for a right token; undefined for a wrong one.
    * @param name recorded with actions; required for their token
+   * @param isSecure whether the browser reached the console by TLS: it then never sends the cookie
+   * without
    */
-  exchange(token: string, name: string): string | undefined
+  exchange(token: string, name: string, isSecure: boolean): string | undefined
   /** Whether the console has actions. */
   readonly hasActions: boolean
 }
@@ -48,7 +50,6 @@ export interface AccessOptions {
   /** Opens pages and actions; undefined: the console has none. */
   readonly actionsToken?: string | undefined
   readonly onLoopback: boolean
-  readonly isSecure?: boolean | undefined
   readonly now?: () => number
 }
 
@@ -67,13 +68,7 @@ const NOTICE_MS = 120_000
 const MAX_NOTICES = 20
 const NAME_CHARS = 100
 
-export function createAccess({
-  token,
-  actionsToken,
-  onLoopback,
-  isSecure = false,
-  now = Date.now,
-}: AccessOptions): Access {
+export function createAccess({ token, actionsToken, onLoopback, now = Date.now }: AccessOptions): Access {
   const sessions = new Map<string, Session>()
 
   const bearer = ({ headers }: IncomingMessage, secret: string | undefined): boolean =>
@@ -117,7 +112,7 @@ export function createAccess({
       if (!onLoopback || token !== undefined) return true
       return URL.canParse(`http://${host}`) && isLoopback(new URL(`http://${host}`).hostname)
     },
-    exchange(given, name) {
+    exchange(given, name, isSecure) {
       const mayAct = actionsToken !== undefined && constantTimeEqual(given, actionsToken)
       const mayRead = token !== undefined && constantTimeEqual(given, token)
       if ((!mayAct && !mayRead) || (mayAct && name.trim() === '')) return undefined

@@ -137,7 +137,7 @@ function createFileSet(store: Store) {
       )
     }
     const vector = file.deletionVector ?? null
-    files.set(idOf(file.path, vector), { key, size: Number(file.size), vector: vector !== null })
+    files.set(idOf(key, vector), { key, size: Number(file.size), vector: vector !== null })
     if (files.size > MAX_FILES) throw tableError(store, `has more than ${MAX_FILES} files`)
   }
 
@@ -146,7 +146,9 @@ function createFileSet(store: Store) {
       const action = nested(record)
       if (isAction<AddedFile>(action.add, 'path')) add(action.add)
       if (isAction<AddedFile>(action.remove, 'path'))
-        files.delete(idOf(action.remove.path, action.remove.deletionVector ?? null))
+        files.delete(
+          idOf(decoded(action.remove.path) ?? action.remove.path, action.remove.deletionVector ?? null),
+        )
       if (isAction<Protocol>(action.protocol, 'minReaderVersion')) requireReadable(store, action.protocol)
       if (isAction<object>(action.sidecar, 'path')) throw tableError(store, 'has a checkpoint of version 2')
       const { configuration } = isObject(action.metaData) ? action.metaData : {}
@@ -184,8 +186,8 @@ const isAction = <T extends object>(value: unknown, member: string): value is T 
   isObject(value) && value[member] !== null && value[member] !== undefined
 
 /** The unique id of a deletion vector: rows of a checkpoint have other members than commits. */
-const idOf = (path: string, vector: DeletionVector | null): string =>
-  vector === null ? path : `${path} ${vector.storageType}${vector.pathOrInlineDv}@${vector.offset ?? ''}`
+const idOf = (key: string, vector: DeletionVector | null): string =>
+  vector === null ? key : `${key} ${vector.storageType}${vector.pathOrInlineDv}@${vector.offset ?? ''}`
 
 /** Paths are URLs relative to the table. */
 function keyOf(store: Store, path: string): string {

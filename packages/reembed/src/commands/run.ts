@@ -2,7 +2,7 @@ import { type EndpointResolver, type ResolvedEndpoint, waitForChange } from '@re
 import { type PlannedRun, planCorpus } from '@reembed/planner'
 import { enqueueRun, followRun, type PublishOutcome, publish, recordRun } from '@reembed/producer'
 import { type Manifest, type Plan, type RunBudget, readManifest } from '@reembed/protocol'
-import { openQueue, type RedisTarget } from '@reembed/queue'
+import { openQueue, type Queue, type RedisTarget } from '@reembed/queue'
 import {
   createProgressLine,
   describeFinishedRun,
@@ -59,6 +59,8 @@ export async function run(flags: CorpusFlags & FollowFlags): Promise<void> {
     const corpus = stack.use(await openSource(flags))
     steps.show('checking that the output never overwrites')
     const store = stack.use(await openOutput(flags))
+    // Planning takes long and may start endpoints: a wrong Redis ends the command before it.
+    const queue = flags.redis ? await openRunQueue(flags, stack, interrupted) : undefined
     const endpoint: EndpointResolver = onState => openOrStartEndpoint(flags, stack, { onState })
     const planned = await planCorpus(corpus, endpoint, options, {
       output: store,
@@ -68,7 +70,8 @@ export async function run(flags: CorpusFlags & FollowFlags): Promise<void> {
     })
     // Its worker also serves older runs of the output, whose corpora the default allows.
     const isLocal = corpus.store.url.startsWith('/') && !store.url.startsWith('/')
-    return { store, sources: isLocal ? [corpus.store.url] : undefined, endpoint: planned.endpoint, planned }
+    const sources = isLocal ? [corpus.store.url] : undefined
+    return { store, queue, sources, endpoint: planned.endpoint, planned }
   })
   await executeRun(prepared.planned, flags, { ...prepared, stack, interrupted, startedMs })
 }
@@ -79,8 +82,26 @@ export const unlessInterrupted = <T>(interrupted: AbortSignal, step: () => Promi
     throw interrupted.aborted ? interruptedError('the same command continues') : error
   })
 
+interface RunQueue {
+  readonly redis: RedisTarget
+  readonly isPrivate: boolean
+  readonly queue: Queue
+}
+
+/** The queue of the given Redis, else of a private one. */
+async function openRunQueue(
+  flags: RedisFlags,
+  stack: AsyncDisposableStack,
+  signal: AbortSignal,
+): Promise<RunQueue> {
+  const { target, isPrivate } = await openOrStartRedis(flags, stack)
+  return { redis: target, isPrivate, queue: stack.use(await openQueue(target, { signal })) }
+}
+
 export interface RunResources {
   readonly store: Store
+  /** Opened after planning if it is not given. */
+  readonly queue?: RunQueue | undefined
   /** The corpora that the worker of this process may read; see `WorkerOptions`. */
   readonly sources?: readonly string[] | undefined
   readonly endpoint: ResolvedEndpoint
@@ -110,15 +131,14 @@ export async function executeRun(
   }
   if (!created) note('continuing a run that was started earlier')
 
-  const redis = await unlessInterrupted(interrupted, () => openOrStartRedis(flags, stack))
+  const opened =
+    resources.queue ?? unlessInterrupted(interrupted, () => openRunQueue(flags, stack, interrupted))
+  const { redis, isPrivate, queue } = await opened
   steps.show('enqueueing the jobs')
-  const queue = stack.use(
-    await unlessInterrupted(interrupted, () => openQueue(redis.target, { signal: interrupted })),
-  )
   // A wrong model, token or right, or an id that occurs twice, ends the command at once.
   const blocked = new AbortController()
   const { worker, jobErrors } = await unlessInterrupted(interrupted, () =>
-    startLocalWorker(redis.target, plan, flags, resources, blocked),
+    startLocalWorker(redis, plan, flags, resources, blocked),
   )
   watchEndpoint(resources, blocked)
   // On interrupt, jobs in flight write checkpoints when their last replies arrive, and are
@@ -129,7 +149,7 @@ export async function executeRun(
   await unlessInterrupted(interrupted, () =>
     enqueueRun(store, queue, recorded, { signal: interrupted, onCarried }),
   )
-  await servePage(redis.target, plan, resources)
+  await servePage(redis, plan, resources)
   steps.end()
 
   const line = stack.adopt(createProgressLine(process.stderr), ({ end }) => end())
@@ -144,7 +164,7 @@ export async function executeRun(
     if (blocked.signal.aborted) throw blocked.signal.reason
     if (!interrupted.aborted) throw error
     throw interruptedError(
-      redis.isPrivate ? 'the same command continues' : 'other workers continue, and so does the same command',
+      isPrivate ? 'the same command continues' : 'other workers continue, and so does the same command',
     )
   })
   line.end()

@@ -9,7 +9,14 @@ import { modelOf, openEndpoint } from '@reembed/endpoint'
 import { verify } from '@reembed/evaluate'
 import { createHashEngine, freePort, serveTei, startRedis, type TeiServer } from '@reembed/local'
 import { findBaseRun, openCorpus, planRun, recordPlan } from '@reembed/planner'
-import { carryUnchanged, deleteRuns, enqueueMissing, finalize, findGarbage } from '@reembed/producer'
+import {
+  carryUnchanged,
+  createSweeper,
+  deleteRuns,
+  enqueueMissing,
+  finalize,
+  findGarbage,
+} from '@reembed/producer'
 import {
   countPresent,
   type Plan,
@@ -194,7 +201,7 @@ describe('before a job exists', () => {
     expect((await verify(store, plan.run)).totals).toEqual(totals)
   })
 
-  test('a later sweep leaves the failed job of the first shard failed, and a waiting one waiting', async () => {
+  test('a later sweep leaves failed and waiting jobs as they are, and reads the base run only for lacking ones', async () => {
     await next(output())
     await write('a', 7)
     await using store = await openStore(output())
@@ -224,6 +231,28 @@ describe('before a job exists', () => {
     await consumer[Symbol.asyncDispose]()
     expect(await enqueue()).toBe(0)
     expect(await queue.counts(of)).toMatchObject({ waiting: 0, delayed: 0, failed: jobs })
+
+    const read: string[] = []
+    const noting =
+      <Rest extends unknown[], Result>(call: (key: string, ...rest: Rest) => Result) =>
+      (key: string, ...rest: Rest): Result => {
+        if (key.startsWith(`runs/${plan.baseRun}/`)) read.push(key)
+        return call(key, ...rest)
+      }
+    const counted: Store = {
+      ...store,
+      list: noting(store.list),
+      get: noting(store.get),
+      stream: noting(store.stream),
+    }
+    const { sweep } = createSweeper(counted, queue)
+    const missing = jobs
+    expect(await sweep()).toEqual([{ run: plan.run, status: 'running', missing, enqueued: 0 }])
+    // A sweep reads the base run only to carry shards over.
+    expect(read).toEqual([])
+    await queue.removeFailed(of)
+    expect(await sweep()).toEqual([{ run: plan.run, status: 'running', missing, enqueued: missing }])
+    expect(read).not.toEqual([])
   })
 
   test('a producer that is killed while it carries shards over is continued by the next one', async () => {

@@ -3,8 +3,9 @@
 import { join } from 'node:path'
 import { modelOf, openEndpoint } from '@reembed/endpoint'
 import { findBaseRun, openCorpus, planRun, recordPlan } from '@reembed/planner'
-import { finalize, publish } from '@reembed/producer'
-import { putQueries, readCurrent } from '@reembed/protocol'
+import { createSweeper, finalize, forcePublish, publish, resumeRun, stopRun } from '@reembed/producer'
+import { putQueries, readCurrent, readRunState } from '@reembed/protocol'
+import type { Queue } from '@reembed/queue'
 import { gatesPrefix } from '@reembed/shared'
 import { openStore, type Store } from '@reembed/store'
 import { type FakeTei, startFakeTei } from '@reembed/testing'
@@ -137,4 +138,67 @@ test('P-GATE: evaluating gates stops on abort at any read, stores nothing and pu
   }
   expect(outcomes.length).toBeGreaterThan(10)
   expect(outcomes.at(-1)).toMatchObject({ status: 'published' })
+})
+
+/** A finished run of a new model, and the output; `act` is called when its shards are read. */
+async function whileJudged(sha: string, act: (run: string) => Promise<void>) {
+  await serve(sha)
+  const { plan, manifest } = await made(COUNT, ['overlap@10 min 0'])
+  let acted: Promise<void> | undefined
+  const watched: Store = {
+    ...store,
+    async get(key, options) {
+      if (key.startsWith(`runs/${plan.run}/data/`)) {
+        acted ??= act(plan.run)
+        await acted
+      }
+      return store.get(key, options)
+    },
+  }
+  return { plan, manifest, watched }
+}
+
+test('P-GATE: a run that is cancelled while its gates are evaluated is not published until it is resumed', async () => {
+  const before = await readCurrent(store)
+  const { plan, manifest, watched } = await whileJudged('five', run =>
+    stopRun(store, run, 'cancelled', { by: 'ada', reason: 'wrong corpus' }),
+  )
+  await expect(publish(watched, manifest, plan)).rejects.toMatchObject({
+    code: 'RUN_STOPPED',
+    message: `run ${plan.run} in ${store.url} was cancelled by ada (wrong corpus), so it is not published: resume it to have it published`,
+  })
+  expect(await readCurrent(store)).toEqual(before)
+  await resumeRun(store, plan.run)
+  expect(await publish(store, manifest, plan)).toMatchObject({ status: 'published' })
+})
+
+test('P-GATE: a sweep reports a run that is cancelled while its gates are evaluated as cancelled; only force publishes it', async () => {
+  const before = await readCurrent(store)
+  const { plan, manifest, watched } = await whileJudged('six', run => stopRun(store, run, 'cancelled'))
+  const swept = await createSweeper(watched, {} as Queue).sweep()
+  expect(swept).toEqual([{ run: plan.run, status: 'cancelled' }])
+  expect(await readCurrent(store)).toEqual(before)
+  expect(await forcePublish(store, manifest, plan)).toMatchObject({
+    status: 'published',
+    version: { action: 'force', overriddenReasons: ['the run was cancelled'] },
+  })
+})
+
+test('a cancellation that is recorded while the version is put is refused, and the run stays published', async () => {
+  await serve('seven')
+  const { plan, manifest } = await made(COUNT, [])
+  const late: Store = {
+    ...store,
+    // The publisher puts its version between the first read of the canceller and its record.
+    async putIfAbsent(key, ...rest) {
+      if (key.startsWith(`runs/${plan.run}/state/`)) await publish(store, manifest, plan)
+      return store.putIfAbsent(key, ...rest)
+    },
+  }
+  await expect(stopRun(late, plan.run, 'cancelled', { by: 'ada' })).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringMatching(/was published as version \d+ meanwhile: there is nothing to stop/),
+  })
+  expect(await readRunState(store, plan.run)).toBe('running')
+  expect(await readCurrent(store)).toMatchObject({ run: plan.run })
 })

@@ -83,15 +83,17 @@ export function createCrew(world: World, setting: Setting): Crew {
   let members: Member[] = []
   const later: { at: number; act: () => void }[] = []
 
+  let started = 0
   const crew: Crew = {
     get members() {
       return members
     },
     start(program) {
       // A member before its first step: a worker asks at once which setting is wrong.
-      const process = world.start(program, async started => {
-        await world.turn(started)
-        return PROGRAMS[program](setting, started)
+      started += 1
+      const process = world.start(`${program}-${started}`, async self => {
+        await world.turn(self)
+        return PROGRAMS[program](setting, self)
       })
       members.push({ process, program })
     },

@@ -95,8 +95,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'a sweep enqueues no shard that is missing',
     file: 'producer/src/sweep.ts',
-    find: 'return waiting + active + delayed < missing',
-    replace: 'return waiting + active + delayed < 0',
+    find: 'if (waiting + active + delayed >= missing) return false',
+    replace: 'return false',
   },
   {
     name: 'a sweep takes all jobs of the queue for jobs of its run',
@@ -131,8 +131,20 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'a worker that is not proven fails jobs',
     file: 'queue/src/disposition.ts',
-    find: 'observations > 0 && (isProven || isAlone)',
-    replace: 'observations > 0',
+    find: 'count > 0 && (isProven || others?.length === 0)',
+    replace: 'count > 0',
+  },
+  {
+    name: 'many observations of one worker fail a job',
+    file: 'queue/src/disposition.ts',
+    find: 'count >= MAX_OBSERVATIONS && isUnanimous',
+    replace: 'count >= MAX_OBSERVATIONS / 4',
+  },
+  {
+    name: 'carrying shards over keeps the job of the first shard',
+    file: 'producer/src/enqueue.ts',
+    find: 'await queue.withFinalizeLease(of, carry)',
+    replace: 'await queue.withFinalizeLease(of, carry, { ...of, shard: 0 })',
   },
   {
     name: 'workers keep the jobs of superseded runs',

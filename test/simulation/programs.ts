@@ -39,8 +39,8 @@ export interface Setting {
   readonly openSource: (process: Process) => Store
   /** The wrong setting of a worker, if it has one. */
   readonly flawOf: (process: Process) => Flaw | undefined
-  /** Whether no other worker is alive. */
-  readonly isAlone: (process: Process) => boolean
+  /** The names of the other live workers. */
+  readonly otherWorkers: (process: Process) => readonly string[]
   /** Called when a worker spends an attempt of a job, or fails it. */
   readonly blamed: (process: Process, lock: Lock, reason: string) => void
   /** Called when a worker reports that a job is done. */
@@ -178,9 +178,10 @@ export async function embedAndSweep(setting: Setting, process: Process): Promise
       if (!(error instanceof ReembedError) && !lock.lost.signal.aborted) throw error
       health.failed(error)
       const observer = {
+        worker: process.name,
         isProven: health.isProven,
-        isAlone: setting.isAlone(process),
-        observations: lock.observations,
+        others: setting.otherWorkers(process),
+        earlier: lock.observations,
       }
       const disposition = dispositionOf(error, { draining: false, observer, random: world.random })
       if (disposition.do === 'retry' || disposition.do === 'fail')

@@ -7,6 +7,7 @@ import {
   type FailedJob,
   type Job,
   jobId,
+  type Observations,
   type Queue,
   type RunPointer,
   runKey,
@@ -21,8 +22,8 @@ interface Held {
   attempts: number
   holder: Lock | undefined
   reason: string
-  /** Number of observations of a fault, as in the progress of the job. */
-  observations: number
+  /** Observed faults, as in the progress of the job. */
+  observations: Observations
 }
 
 /** A taken job. */
@@ -32,7 +33,7 @@ export interface Lock {
   readonly process: Process
   readonly lost: AbortController
   /** Earlier observations of a fault of the job. */
-  readonly observations: number
+  readonly observations: Observations
 }
 
 export interface SimulatedQueue {
@@ -61,6 +62,8 @@ export interface SimulatedQueue {
 }
 
 const ATTEMPTS = 5
+/** Of queue.ts: the delay of a job that is kept under a finalize lease. */
+const RECHECK_MS = 30_000
 /** Turns per simulated millisecond of a delayed job. */
 const TURNS_PER_MS = 1 / 1_000
 const ENDING_TURNS = 100
@@ -70,7 +73,17 @@ const SHARDS_ELSEWHERE = 3
 
 const isOf = (job: Job, of: RunPointer): boolean => runKey(job) === runKey(of)
 
-export function createQueue(world: World): SimulatedQueue {
+const newlyHeld = (job: Job): Held => ({
+  job,
+  state: 'waiting',
+  attempts: 0,
+  holder: undefined,
+  reason: '',
+  observations: { count: 0, by: [] },
+})
+
+/** @param onFailureLost called when a failed job is removed, and no operator has asked for it */
+export function createQueue(world: World, onFailureLost: (job: Job) => void): SimulatedQueue {
   const held = new Map<string, Held>()
   /**
    * Expiry of each run's finalize lease. Leases are not renewed, so a second worker may get one
@@ -93,7 +106,16 @@ export function createQueue(world: World): SimulatedQueue {
   async function postpone(job: Held, ms: number): Promise<void> {
     job.state = 'delayed'
     await world.turn(redis, Math.ceil(ms * TURNS_PER_MS))
-    if (job.state === 'delayed') offer(job)
+    if (job.state === 'delayed' && held.get(jobId(job.job)) === job) offer(job)
+  }
+
+  /** Adds the job of a finished shard, delayed, for as long as a finalize lease is held. */
+  function keep({ output, run, shard }: Job): void {
+    const id = jobId({ output, run, shard })
+    if (held.has(id)) return
+    const kept = newlyHeld({ output, run, shard })
+    held.set(id, kept)
+    void postpone(kept, RECHECK_MS)
   }
 
   const takenElsewhere: Job[] = []
@@ -104,8 +126,7 @@ export function createQueue(world: World): SimulatedQueue {
       for (let shard = 0; shard < SHARDS_ELSEWHERE; shard += 1) {
         const job = { output: ELSEWHERE, run, shard }
         const id = jobId(job)
-        if (!held.has(id))
-          held.set(id, { job, state: 'waiting', attempts: 0, holder: undefined, reason: '', observations: 0 })
+        if (!held.has(id)) held.set(id, newlyHeld(job))
       }
     },
     get jobs() {
@@ -124,14 +145,7 @@ export function createQueue(world: World): SimulatedQueue {
           if (held.has(id)) continue
           added += 1
           const { output, run, shard } = job
-          const fresh: Held = {
-            job: { output, run, shard },
-            state: 'waiting',
-            attempts: 0,
-            holder: undefined,
-            reason: '',
-            observations: 0,
-          }
+          const fresh = newlyHeld({ output, run, shard })
           held.set(id, fresh)
           offer(fresh)
         }
@@ -164,12 +178,25 @@ export function createQueue(world: World): SimulatedQueue {
       },
       planning: async () => [],
       isFinalizing: async of => isEnding(runKey(of)),
-      async withFinalizeLease(of, finalize) {
+      async failedShards(of) {
+        await world.turn(process)
+        const failed = [...held.values()].filter(({ job, state }) => state === 'failed' && isOf(job, of))
+        return new Set(failed.map(({ job }) => job.shard))
+      },
+      async withFinalizeLease(of, work, kept) {
         const run = runKey(of)
         if (isEnding(run)) return undefined
         ending.set(run, world.now + ENDING_TURNS)
-        const ended = await finalize()
+        if (kept !== undefined) keep(kept)
+        const ended = await work()
         ending.delete(run)
+        if (kept !== undefined) {
+          await world.turn(process)
+          const job = held.get(jobId(kept))
+          if (job?.state === 'failed') onFailureLost(kept)
+          // BullMQ removes no job whose lock a worker holds.
+          if (job?.state !== 'active') held.delete(jobId(kept))
+        }
         return ended
       },
       progress: () => Promise.reject(new Error('nothing is decided by progress')),
@@ -209,7 +236,7 @@ export function createQueue(world: World): SimulatedQueue {
       job.reason = reason
       if (disposition.do === 'retry') job.attempts += 1
       if (disposition.do === 'delay') {
-        job.observations = disposition.observation ?? job.observations
+        job.observations = disposition.observations ?? job.observations
         void postpone(job, disposition.delayMs)
       } else if (disposition.do === 'fail' || job.attempts >= ATTEMPTS) {
         job.state = 'failed'

@@ -16,6 +16,7 @@ import {
   isOfNow,
   isSuperseded,
   openDirect,
+  shardNameOf,
   supersededRuns,
 } from './outlook.ts'
 import { collect, type Setting } from './programs.ts'
@@ -43,8 +44,6 @@ type Counted =
   | 'collected'
 
 const CALM_TURNS = 30_000
-/** Of disposition.ts: this many observations of a fault count whatever the worker. */
-const MAX_OBSERVATIONS = 16
 
 export async function simulate(seed: number): Promise<History> {
   const world = createWorld(seed)
@@ -85,7 +84,12 @@ export async function simulate(seed: number): Promise<History> {
     mayRefuse(fleet, text, repaired),
   )
   const flaws = new Map<Process, Flaw>()
-  const queue = createQueue(world)
+  const queue = createQueue(world, ({ run, shard }) => {
+    const key = shardNameOf(output, run, shard)
+    // The object of a concurrent writer may exist: the shard is done, and needs no job.
+    if (key !== undefined && !output.map.has(key))
+      broken.push(`I11 the failed job of shard ${shard} of ${run} was removed without a command`)
+  })
   const runs = new Map<string, { revision: string | null }>()
   let planned = ''
   let isChaosOver = false
@@ -103,13 +107,18 @@ export async function simulate(seed: number): Promise<History> {
       flaws.set(process, flaw)
       return flaw
     },
-    isAlone: process => !crew.members.some(member => isWorker(member) && member.process !== process),
+    otherWorkers: process =>
+      crew.members
+        .filter(member => isWorker(member) && member.process !== process)
+        .map(member => member.process.name),
     blamed(process, { job: { run, shard }, observations }, reason) {
       const flaw = flaws.get(process)
       const isAtFault = flaw !== undefined && isCauseOf(flaw, reason)
-      const isHealthyAlive = crew.members.some(({ program }) => program === 'embedAndSweep')
-      // After many observations a job fails in any worker: no worker could make its shard.
-      if (isAtFault && isHealthyAlive && observations < MAX_OBSERVATIONS)
+      // What a healthy worker has observed too is a fault of the job.
+      const isDoubtful = crew.members.some(
+        ({ program, process: { name } }) => program === 'embedAndSweep' && !observations.by.includes(name),
+      )
+      if (isAtFault && isDoubtful)
         broken.push(`I9 a worker with a wrong setting failed shard ${shard} of ${run} beside a healthy one`)
     },
     claimed: job => invariants.claimed(job),

@@ -26,17 +26,28 @@ export async function stopRun(
   state: 'paused' | 'cancelled',
   actor?: Actor,
 ): Promise<void> {
-  if ((await readManifest(store, run)) && !(state === 'cancelled' && (await isUnpublished(store, run)))) {
+  const isFinished = async (): Promise<boolean> => (await readManifest(store, run)) !== undefined
+  if ((await isFinished()) && (state !== 'cancelled' || (await versionOf(store, run)) !== undefined)) {
     throw new ReembedError('USAGE', `run ${run} is finished: there is nothing to stop`, {
       reason: 'run_finished',
     })
   }
-  await setRunState(store, run, state, actor)
+  const before = await setRunState(store, run, state, actor)
+  // A publisher that read the state before this record may have put its version since.
+  const published = (await isFinished()) ? await versionOf(store, run) : undefined
+  if (published === undefined) return
+  await setRunState(store, run, before, { by: actor?.by, reason: `published as version ${published}` })
+  throw new ReembedError(
+    'USAGE',
+    `run ${run} was published as version ${published} meanwhile: there is nothing to stop`,
+    { reason: 'run_finished' },
+  )
 }
 
-async function isUnpublished(store: Store, run: string): Promise<boolean> {
-  for await (const version of readVersions(store)) if (version.run === run) return false
-  return true
+/** The newest version that published the run. */
+async function versionOf(store: Store, run: string): Promise<number | undefined> {
+  for await (const version of readVersions(store)) if (version.run === run) return version.version
+  return undefined
 }
 
 export interface ResumeOptions {

@@ -10,8 +10,10 @@ import {
   type Manifest,
   type Plan,
   putVersion,
+  type RunStateRecord,
   readCurrent,
   readManifest,
+  readRunStateRecord,
   readVersions,
   refuseDeleted,
   takeSeq,
@@ -38,7 +40,8 @@ export type HeldBy = ExceededLimit['by'] | 'gates'
 
 /**
  * Publishes a finished run unless a newer one is current or the run is held.
- * @throws ReembedError RUN_NOT_FOUND when gc deletes the run
+ * @throws ReembedError RUN_NOT_FOUND when gc deletes the run; RUN_STOPPED for a run that is
+ * cancelled or paused, also while its gates are evaluated
  */
 export async function publish(
   store: Store,
@@ -52,7 +55,7 @@ export async function publish(
   const [objection] = objections
   return objection
     ? { status: 'held', ...objection, gates }
-    : publishAs(store, manifest, manifest.seq, { action: 'publish', ...unjudgedOf(gates), ...actor })
+    : publishRunning(store, manifest, { action: 'publish', ...unjudgedOf(gates), ...actor })
 }
 
 /** The reasons to hold a finished run. */
@@ -97,9 +100,10 @@ export interface PublishConditions extends Pick<Plan, 'gates' | 'evaluation'> {
 }
 
 /**
- * Publishes a finished run although it is held or superseded, and records the reasons in its
- * version.
- * @throws ReembedError RUN_NOT_FOUND when gc deletes the run
+ * Publishes a finished run although it is held, superseded or cancelled, and records the reasons in
+ * its version.
+ * @throws ReembedError RUN_NOT_FOUND when gc deletes the run; RUN_STOPPED for a run that is
+ * cancelled while its gates are evaluated
  */
 export async function forcePublish(
   store: Store,
@@ -109,12 +113,14 @@ export async function forcePublish(
 ): Promise<PublishOutcome> {
   const current = await readCurrent(store)
   if (current?.run === manifest.run) return { status: 'already_current', version: current }
+  const before = await readRunStateRecord(store, manifest.run)
   const { objections, gates } = await publishBlockers(store, manifest, plan, current)
   const overridden = objections.map(({ reason }) => reason)
   if (current && isSuperseded(manifest.seq, current))
     overridden.push(`version ${current.version} belongs to a newer run or to a rollback`)
+  if (isStopped(before)) overridden.push(`the run ${stoppedBy(before)}`)
   if (overridden.length === 0)
-    return publishAs(store, manifest, manifest.seq, { action: 'publish', ...unjudgedOf(gates), ...actor })
+    return publishRunning(store, manifest, { action: 'publish', ...unjudgedOf(gates), ...actor })
   return publishAs(store, manifest, await takeSeq(store, manifest.run), {
     action: 'force',
     overriddenReasons: overridden,
@@ -173,20 +179,41 @@ export async function supersededBy(
 /** Whether the current version has this sequence number or a higher one. */
 const isSuperseded = (seq: number, current: Version): boolean => current.seq >= seq
 
+type Origin = Pick<Version, 'action' | 'overriddenReasons' | 'unjudgedGates' | 'by' | 'reason'>
+
+/** Publishes a run unless it was stopped, for example while its gates were evaluated. */
+const publishRunning = (store: Store, manifest: Manifest, origin: Origin): Promise<PublishOutcome> =>
+  publishAs(store, manifest, manifest.seq, origin, record => {
+    if (!isStopped(record)) return
+    const [run, why] = [manifest.run, stoppedBy(record)]
+    const message = `run ${run} in ${store.url} ${why}, so it is not published: resume it to have it published`
+    throw new ReembedError('RUN_STOPPED', message, { reason: 'run_paused' })
+  })
+
+const isStopped = ({ state }: RunStateRecord): boolean => state === 'cancelled' || state === 'paused'
+
+const stoppedBy = ({ state, by, reason }: RunStateRecord): string =>
+  `was ${state}${by === undefined ? '' : ` by ${by}`}${reason === undefined ? '' : ` (${reason})`}`
+
+/** @param check called with the state of the run right before each attempt to put the version */
 async function publishAs(
   store: Store,
   manifest: Manifest,
   seq: number,
-  origin: Pick<Version, 'action' | 'overriddenReasons' | 'unjudgedGates' | 'by' | 'reason'>,
+  origin: Origin,
+  check: (record: RunStateRecord) => void = () => {},
 ): Promise<PublishOutcome> {
   const { run } = manifest
-  // Race with gc: gc records 'deleting' and then reads manifests and sequence numbers; a publisher
-  // has written both by now and then reads the state. So at least one of them observes the other.
-  await refuseDeleted(store, run, 'RUN_NOT_FOUND')
   while (true) {
     const current = await readCurrent(store)
     if (current?.run === run) return { status: 'already_current', version: current }
     if (current && isSuperseded(seq, current)) return { status: 'superseded', by: current }
+    // Race with gc: gc records 'deleting' and then reads manifests and sequence numbers; a
+    // publisher has written both by now and then reads the state. So at least one of them observes
+    // the other.
+    // Race with a cancellation: only the put comes after this read, and the canceller reads the
+    // versions after its record.
+    check(await refuseDeleted(store, run, 'RUN_NOT_FOUND'))
     const version: Version = {
       version: (current?.version ?? 0) + 1,
       run,

@@ -7,6 +7,7 @@ import {
   isSuperseded,
   type Plan,
   type RunFailure,
+  type RunStateRecord,
   readCurrent,
   readManifest,
   readPlan,
@@ -58,9 +59,8 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
     const { run } = plan
     const of = { output: store.url, run }
     const record = await readRunStateRecord(store, run)
-    const { state, failure } = record
-    if (state === 'failed') return { run, status: state, failure }
-    if (state !== 'running') return { run, status: state }
+    const stopped = stoppedOutcome(run, record)
+    if (stopped) return stopped
     const manifest = await readManifest(store, run)
     if (manifest)
       return {
@@ -85,10 +85,13 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
     if (isSuperseded(plan, record, current)) return { run, status: 'superseded', missing, by: current }
     // To enqueue a job that the queue still holds is harmless, but costs a round trip. So jobs are
     // enqueued only when some are lacking, and after a loss of Redis only those that no worker has
-    // put back.
+    // put back. A failed job is not lacking: it stays failed until an operator enqueues it again.
     const isLacking = async (): Promise<boolean> => {
-      const { waiting, active, delayed } = await queue.counts(of)
-      return waiting + active + delayed < missing
+      const { waiting, active, delayed, failed } = await queue.counts(of)
+      if (waiting + active + delayed >= missing) return false
+      if (failed === 0) return true
+      const failedMissing = [...(await queue.failedShards(of))].filter(shard => present[shard] === 0).length
+      return waiting + active + delayed + failedMissing < missing
     }
     const lacking = (await isLacking()) && (!(await queue.settle(signal)) || (await isLacking()))
     return {
@@ -97,6 +100,13 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
       missing,
       enqueued: lacking ? await enqueueMissing(queue, store, plan, present, { signal }) : 0,
     }
+  }
+
+  /** The outcome of a run that was stopped while a sweep finished it. */
+  async function stoppedMeanwhile(run: string, error: unknown): Promise<SweepOutcome | undefined> {
+    if (!(error instanceof ReembedError) || error.code !== 'RUN_STOPPED') return undefined
+    const record = await readRunStateRecord(store, run).catch(() => undefined)
+    return record && stoppedOutcome(run, record)
   }
 
   /** If the store refuses the record, the next sweep fails again and records it then. */
@@ -125,6 +135,11 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
         } catch (error) {
           // An aborted sweep says nothing about the run.
           signal?.throwIfAborted()
+          const stopped = await stoppedMeanwhile(run, error)
+          if (stopped) {
+            outcomes.push(stopped)
+            continue
+          }
           await recordFailure(run, error)
           outcomes.push({ run, status: 'broken', error })
         }
@@ -132,6 +147,12 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
       return outcomes
     },
   }
+}
+
+/** Undefined for a run that sweeps advance. */
+function stoppedOutcome(run: string, { state, failure }: RunStateRecord): SweepOutcome | undefined {
+  if (state === 'running') return undefined
+  return state === 'failed' ? { run, status: state, failure } : { run, status: state }
 }
 
 const SWEEPER = { by: 'sweeper' }

@@ -158,14 +158,18 @@ export async function failRun(store: Store, run: string, failure: RunFailure, by
 const deletionReason = ({ state }: RunStateRecord): string =>
   state === 'deleted' ? 'was deleted: plan it again, which makes another run' : 'is being deleted'
 
-/** @throws ReembedError with `code` for a run in state `deleting` or `deleted` */
+/**
+ * Reads the state of a run.
+ * @throws ReembedError with `code` for a run in state `deleting` or `deleted`
+ */
 export async function refuseDeleted(
   store: Store,
   run: string,
   code: 'RUN_STOPPED' | 'RUN_NOT_FOUND',
-): Promise<void> {
+): Promise<RunStateRecord> {
   const record = await readRunStateRecord(store, run)
   if (isDeletion(record.state)) throw deletedError(store, run, record, code)
+  return record
 }
 
 const deletedError = (

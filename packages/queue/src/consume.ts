@@ -5,7 +5,7 @@
 import { once } from 'node:events'
 import { deadlines, messageOf, unlessAborted } from '@reembed/shared'
 import type { Job as BullJob } from 'bullmq'
-import { dispositionOf, type Observer } from './disposition.ts'
+import { dispositionOf, type Observations, type Observer } from './disposition.ts'
 import { createHeldJobs, type HeldJob } from './held-jobs.ts'
 import { type Job, loadOutput, parseJob } from './job.ts'
 import { createJobMonitor } from './job-monitor.ts'
@@ -227,14 +227,15 @@ export async function consume(
   /** What is known about this worker and about earlier faults of the job. */
   async function observe(job: Job, progress: unknown): Promise<Observer | undefined> {
     if (observer === undefined) return undefined
-    const workers = await readWorkers(redis, queue, clock.now()).catch(() => undefined)
+    const { worker } = observer
+    const live = await readWorkers(redis, queue, clock.now()).catch(() => undefined)
     return {
+      worker,
       isProven: observer.isProven(job),
-      isAlone:
-        workers?.every(
-          other => other.worker === observer.worker || !servesOutput(other.outputs, servedAs(job)),
-        ) ?? false,
-      observations: observationsOf(progress),
+      others: live
+        ?.filter(other => other.worker !== worker && servesOutput(other.outputs, servedAs(job)))
+        .map(other => other.worker),
+      earlier: observationsOf(progress),
     }
   }
 
@@ -304,7 +305,7 @@ export async function consume(
       hold.release()
       // A worker that has not finished a job suspends itself, after a few faults of its own.
       const isProven = job?.load !== undefined || (job && observer?.isProven(job)) !== false
-      if (job && isProven && disposition.do === 'delay' && disposition.observation === undefined)
+      if (job && isProven && disposition.do === 'delay' && disposition.observations === undefined)
         leaveAlone(job, disposition.delayMs)
       else if (job) takeAgain(runKey(job))
       if (disposition.do === 'requeue' && job) {
@@ -314,8 +315,8 @@ export async function consume(
       }
       if (disposition.do === 'delay') {
         onEvent({ kind: 'delayed', job, error, final: false })
-        const { observation } = disposition
-        if (observation !== undefined) await bull.updateProgress({ observations: observation })
+        const { observations } = disposition
+        if (observations !== undefined) await bull.updateProgress({ ...observations })
         await bull.moveToDelayed(Date.now() + disposition.delayMs, token)
         throw new DelayedError()
       }
@@ -449,10 +450,13 @@ function heldJobOf(bull: BullJob<unknown>, token = ''): HeldJob {
   return { id: bull.id ?? '', token, name, data, opts: JSON.stringify(opts), timestamp: bull.timestamp }
 }
 
-/** How often a fault of a job was observed, from its progress in Redis, which is untrusted. */
-function observationsOf(progress: unknown): number {
-  const { observations } = Object(progress) as { observations?: unknown }
-  return Number.isSafeInteger(observations) ? Number(observations) : 0
+/** The observed faults of a job, from its progress in Redis, which is untrusted. */
+function observationsOf(progress: unknown): Observations {
+  const { count, by } = Object(progress) as Record<keyof Observations, unknown>
+  return {
+    count: Number.isSafeInteger(count) ? Number(count) : 0,
+    by: Array.isArray(by) ? by.filter(worker => typeof worker === 'string') : [],
+  }
 }
 
 /** A signal that aborts `ms` after `first`, with its reason; `stop` ends the wait. */

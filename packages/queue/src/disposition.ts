@@ -4,8 +4,10 @@
 // Only a fault of the job or of its run may spend an attempt or fail the job, and a broken worker
 // can mistake its own fault for one: a folder that is not mounted looks like a changed corpus. So a
 // fault counts only if it was observed before, and if this worker has finished other jobs or is the
-// only one. Otherwise the job is delayed for a worker that can be trusted; where none comes, many
-// observations count too, so that each run ends.
+// only one. Otherwise the job is delayed for a worker that can be trusted. Where none comes, many
+// observations count too, so that each run ends, but only if every live worker of the output has
+// observed a fault of the job: a healthy worker that was busy with the jobs of other runs must try
+// it first.
 
 import { faultOf, ReembedError } from '@reembed/shared'
 
@@ -15,22 +17,30 @@ export type Disposition =
   | { readonly do: 'requeue' }
   /**
    * A fault of the worker or of a dependency, or an observation of a fault of the job that does not
-   * count yet: requeue after a delay, without spending an attempt. `observation`: its number.
+   * count yet: requeue after a delay, without spending an attempt. `observations` includes it.
    */
-  | { readonly do: 'delay'; readonly delayMs: number; readonly observation?: number }
+  | { readonly do: 'delay'; readonly delayMs: number; readonly observations?: Observations }
   /** Retry while attempts are left. */
   | { readonly do: 'retry' }
   /** Another attempt cannot succeed: fail with the reason. */
   | { readonly do: 'fail' }
 
+/** The faults of a job that workers have observed. */
+export interface Observations {
+  readonly count: number
+  /** The workers that observed them, at most MAX_OBSERVERS. */
+  readonly by: readonly string[]
+}
+
 /** What is known when a worker observes a fault of a job. */
 export interface Observer {
+  readonly worker: string
   /** The worker has finished jobs, and did not fail several in a row since. */
   readonly isProven: boolean
-  /** No other worker has sent a heartbeat. */
-  readonly isAlone: boolean
-  /** Number of earlier observations of a fault of this job, by any worker. */
-  readonly observations: number
+  /** The other live workers that take jobs of this output; undefined if they are not known. */
+  readonly others: readonly string[] | undefined
+  /** Earlier observations of a fault of this job, by any worker. */
+  readonly earlier: Observations
 }
 
 export interface DispositionOptions {
@@ -49,8 +59,10 @@ const DEPENDENCY_MS = 2_000
 const WORKER_MS = 5_000
 /** Delay after the first observation, doubled after each further one. */
 const OBSERVED_MS = { least: 1_000, most: 60_000 } as const
-/** About ten minutes: a healthy worker that is busy with its jobs takes the job before that. */
+/** About ten minutes. */
 const MAX_OBSERVATIONS = 16
+/** So many different workers are not all broken beside a healthy one. Bounds the job's progress. */
+const MAX_OBSERVERS = 16
 
 /** Returns the disposition for an error of a handler. */
 export function dispositionOf(
@@ -70,9 +82,16 @@ export function dispositionOf(
   if (fault === 'dependency' || known?.retry === 'requeue') return delay(known?.retryAfterMs ?? DEPENDENCY_MS)
   const final = known?.retry === 'never' ? 'fail' : 'retry'
   if (observer === undefined) return { do: final }
-  const { isProven, isAlone, observations } = observer
-  const counts = (observations > 0 && (isProven || isAlone)) || observations >= MAX_OBSERVATIONS
-  if (counts) return { do: final }
-  const delayMs = Math.min(OBSERVED_MS.least * 2 ** observations, OBSERVED_MS.most)
-  return { ...delay(delayMs), observation: observations + 1 }
+  if (isTrusted(observer)) return { do: final }
+  const { count, by } = observer.earlier
+  const delayMs = Math.min(OBSERVED_MS.least * 2 ** count, OBSERVED_MS.most)
+  const observers = [...new Set([...by, observer.worker])].slice(0, MAX_OBSERVERS)
+  return { ...delay(delayMs), observations: { count: count + 1, by: observers } }
+}
+
+/** Whether a fault of the job that this worker observes counts. */
+function isTrusted({ isProven, others, earlier: { count, by } }: Observer): boolean {
+  if (count > 0 && (isProven || others?.length === 0)) return true
+  const isUnanimous = by.length >= MAX_OBSERVERS || others?.every(other => by.includes(other)) === true
+  return count >= MAX_OBSERVATIONS && isUnanimous
 }

@@ -10,7 +10,7 @@ export {
   type JobStop,
 } from './consume.ts'
 export { QUEUE_STATES, type QueueCounts, type QueueState } from './counts.ts'
-export { type Disposition, dispositionOf } from './disposition.ts'
+export { type Disposition, dispositionOf, type Observations } from './disposition.ts'
 export type { FailedJob, JobAttempts } from './failed-jobs.ts'
 export { openQueueReader, type QueueDepth, type QueueReader } from './inspect.ts'
 export { type Job, loadOutput, parseJob, type RunPointer, storeKey } from './job.ts'

@@ -10,7 +10,7 @@ import { countAll, countRun } from './counts.ts'
 import { type FailedJob, MAX_FAILED, readFailedIds, readFailures } from './failed-jobs.ts'
 import { openFinalizeLeases } from './finalize-lease.ts'
 import { type Job, jobData, type RunPointer } from './job.ts'
-import { jobId, queueKey, REDIS_PREFIX } from './names.ts'
+import { jobId, queueKey, REDIS_PREFIX, shardOfJobId } from './names.ts'
 import { type PlanningEntry, readPlanning } from './planning.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
 import { withReadyScripts } from './ready-jobs.ts'
@@ -44,6 +44,8 @@ export interface Queue extends AsyncDisposable {
   counts(of?: RunPointer): Promise<QueueCounts>
   /** Returns jobs of a run without attempts left, newest first, at most `limit`. */
   failures(of: RunPointer, limit?: number): Promise<FailedJob[]>
+  /** The shards whose jobs have no attempts left. */
+  failedShards(of: RunPointer): Promise<ReadonlySet<number>>
   /** Removes a run's failed jobs, so that `add` enqueues them again. Returns their number. */
   removeFailed(of: RunPointer): Promise<number>
   progress(of: RunPointer): Promise<RunProgress>
@@ -145,6 +147,9 @@ export async function openQueue(
       return reply(() => (of === undefined ? countAll(redis, name) : countRun(redis, name, of)))
     },
     failures: (of, limit = 10) => reply(() => readFailures(redis, name, of, limit)),
+    async failedShards(of) {
+      return new Set((await reply(() => readFailedIds(redis, name, of))).map(shardOfJobId))
+    },
     async removeFailed(of) {
       const ids = await reply(() => readFailedIds(redis, name, of))
       await reply(() => Promise.all(ids.map(id => queue.remove(id))))

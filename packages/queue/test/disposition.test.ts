@@ -3,12 +3,25 @@ import { describe, expect, test } from 'vitest'
 import { dispositionOf, type Observer } from '../src/disposition.ts'
 
 const least = (): number => 0
-const of = (error: unknown, observer?: Partial<Observer>) =>
-  dispositionOf(error, {
+/** The worker `a` beside `b`, after `count` observations by the workers of `by`. */
+interface Situation extends Partial<Omit<Observer, 'earlier'>> {
+  readonly count?: number
+  readonly by?: readonly string[]
+}
+const of = (error: unknown, situation?: Situation) => {
+  const { count = 0, by = count > 0 ? ['a'] : [], ...observer } = situation ?? {}
+  return dispositionOf(error, {
     draining: false,
     random: least,
-    observer: observer && { isProven: false, isAlone: false, observations: 0, ...observer },
+    observer: situation && {
+      worker: 'a',
+      isProven: false,
+      others: ['b'],
+      earlier: { count, by },
+      ...observer,
+    },
   })
+}
 
 const changed = new ReembedError('SOURCE_CHANGED', 'the file changed')
 const bug = new TypeError('a bug')
@@ -33,7 +46,7 @@ describe('a fault is attributed', () => {
 describe('the disposition of a job', () => {
   test('is a delay without an attempt for each fault of the worker or of a dependency', () => {
     for (const code of ['STORE_ACCESS_DENIED', 'MODEL_MISMATCH', 'USAGE', 'ENDPOINT_UNREACHABLE'] as const) {
-      for (const observer of [undefined, { isProven: true }, { isAlone: true, observations: 100 }])
+      for (const observer of [undefined, { isProven: true }, { others: [], count: 100 }])
         expect(of(new ReembedError(code, 'x'), observer)).toMatchObject({ do: 'delay' })
     }
   })
@@ -45,21 +58,47 @@ describe('the disposition of a job', () => {
   })
 
   test('is an observation for the first fault of the job, whatever the worker', () => {
-    for (const observer of [{}, { isProven: true }, { isAlone: true }])
-      expect(of(changed, observer)).toEqual({ do: 'delay', delayMs: 1_000, observation: 1 })
+    for (const observer of [{}, { isProven: true }, { others: [] }])
+      expect(of(changed, observer)).toEqual({
+        do: 'delay',
+        delayMs: 1_000,
+        observations: { count: 1, by: ['a'] },
+      })
   })
 
   test('is final for a second fault, if the worker is proven or alone', () => {
-    for (const trust of [{ isProven: true }, { isAlone: true }]) {
-      expect(of(changed, { ...trust, observations: 1 })).toEqual({ do: 'fail' })
-      expect(of(bug, { ...trust, observations: 1 })).toEqual({ do: 'retry' })
+    for (const trust of [{ isProven: true }, { others: [] }]) {
+      expect(of(changed, { ...trust, count: 1 })).toEqual({ do: 'fail' })
+      expect(of(bug, { ...trust, count: 1 })).toEqual({ do: 'retry' })
     }
   })
 
-  test('is a delay that grows for a worker that is neither, and final after many observations', () => {
-    expect(of(changed, { observations: 3 })).toEqual({ do: 'delay', delayMs: 8_000, observation: 4 })
-    expect(of(changed, { observations: 15 })).toEqual({ do: 'delay', delayMs: 60_000, observation: 16 })
-    expect(of(changed, { observations: 16 })).toEqual({ do: 'fail' })
+  test('is a delay that grows for a worker that is neither', () => {
+    const by = ['a']
+    for (const [count, delayMs] of [
+      [3, 8_000],
+      [15, 60_000],
+    ] as const)
+      expect(of(changed, { count })).toEqual({
+        do: 'delay',
+        delayMs,
+        observations: { count: count + 1, by },
+      })
+  })
+
+  test('is final after many observations once every live worker has observed a fault of the job', () => {
+    expect(of(changed, { count: 16, by: ['a'] })).toMatchObject({ do: 'delay' })
+    expect(of(changed, { count: 100, by: ['a', 'c'] })).toMatchObject({ do: 'delay' })
+    expect(of(changed, { count: 16, by: ['a', 'b'] })).toEqual({ do: 'fail' })
+    expect(of(changed, { count: 15, by: ['a', 'b'] })).toMatchObject({ do: 'delay' })
+    expect(of(changed, { count: 100, by: ['a', 'b'], others: undefined })).toMatchObject({ do: 'delay' })
+  })
+
+  test('is final after the observations of 16 workers, and lists no more of them', () => {
+    const by = Array.from({ length: 15 }, (_, i) => `worker-${i}`)
+    expect(of(changed, { count: 16, by })).toMatchObject({ observations: { count: 17, by: [...by, 'a'] } })
+    expect(of(changed, { count: 16, by: [...by, 'c'] })).toEqual({ do: 'fail' })
+    expect(of(changed, { count: 2, by: [...by, 'c'] })).toMatchObject({ observations: { by: [...by, 'c'] } })
   })
 
   test('is requeue without delay while the worker shuts down', () => {

@@ -29,6 +29,7 @@ const EXTENDED = [
   'test/endpoint/openai-servers-all.test.ts',
   'test/endpoint/real-servers.test.ts',
   'test/export/load-pages.test.ts',
+  'test/load/fleet-kills.test.ts',
   'test/load/follow.test.ts',
   'test/redis/lost-data.test.ts',
   'test/source/delta-tables.test.ts',

@@ -287,7 +287,7 @@ export function proveLoads(
       const old = await makeRun(output, { run: RUNS.old })
       const edited = (run: string, from: string, kept: readonly number[], changed: readonly number[]) =>
         makeRun(output, { run, later: { from, rows: kept, changed: new Set(changed) } })
-      // Row 3 is deleted and row 7 changed, then row 3 is there again and row 9 changed.
+      // Row 3 is deleted and row 7 changed; then row 3 is added again, and row 9 changed.
       const next = await edited(RUNS.next, RUNS.old, [...rows.filter(row => row !== 3), 300], [7])
       const other = await edited(RUNS.other, RUNS.next, [...rows.filter(row => row !== 5), 301], [9])
       let version = 0

@@ -1,7 +1,7 @@
 // What a run's vectors are in besides the output. `loads/<n>.json` is the history of the vector
 // stores of an output: runs loaded, the name that searches use switched, targets dropped. While a
 // load runs, `runs/<run>/loads/<load>/` has one record for each shard that the vector store has
-// taken, so that the next attempt continues with the others; and `runs/<run>/load-orders/<load>.json`
+// taken, so that the next attempt continues with the others. `runs/<run>/load-orders/<load>.json`
 // tells workers, whose jobs only name the load, what to write and where.
 
 import {

@@ -8,6 +8,7 @@ export {
   benchmarkSentence,
 } from './benchmark.ts'
 export { endpointText, memoryText } from './check.ts'
+export { columnFitText } from './column-fit.ts'
 export { describeComparison, describeModelPreview, modelPreviewData } from './comparison.ts'
 export { describeFinishedRun, describeWorse, finishedRunData, outcomeSentence } from './finished-run.ts'
 export { indexReportText } from './index-report.ts'

@@ -78,6 +78,7 @@ export const loadedShardPrefix = (run: string, load: string): string => `runs/${
 
 /** `runs/<run>/load-orders/<load>.json`: what a load writes, and where. */
 export const loadOrderKey = (run: string, load: string): string => `${loadOrderPrefix(run)}${load}.json`
+/** The prefix of the orders of a run's loads. */
 export const loadOrderPrefix = (run: string): string => `runs/${run}/load-orders/`
 
 /** `seq/<n>.json`, padded so that a LIST returns sequence numbers in ascending order. */

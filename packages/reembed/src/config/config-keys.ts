@@ -111,6 +111,7 @@ export const FLAG_ONLY_OPTIONS: ReadonlySet<string> = new Set([
   'seconds',
   'showText',
   'since',
+  'sinks',
   'sleepMinutes',
   'store',
   'texts',

@@ -5,6 +5,7 @@ import { readCurrent, type Version } from '@reembed/protocol'
 import { requireManifest } from '@reembed/shard'
 import { messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
+import type { LoadQueue } from './fleet.ts'
 import { loadRun } from './load.ts'
 import { switchStore } from './switch.ts'
 import { loadOfRun, recordsOf } from './targets.ts'
@@ -37,6 +38,8 @@ export interface FollowOptions {
   /** Waits between two checks of the version; called for each store. */
   readonly pause: () => Promise<unknown>
   readonly onEvent: (event: FollowEvent) => void
+  /** See `LoadOptions`. */
+  readonly queue?: LoadQueue | undefined
   /** Recorded with loads and switches. */
   readonly by?: string | undefined
   readonly signal: AbortSignal
@@ -57,7 +60,7 @@ export async function followVersions(
 async function followStore(
   source: Store,
   store: FollowedStore,
-  { open, pause, onEvent, by, signal }: FollowOptions,
+  { open, pause, onEvent, queue, by, signal }: FollowOptions,
 ): Promise<void> {
   /** The last failure, which is reported once. */
   let failure: string | undefined
@@ -68,7 +71,7 @@ async function followStore(
       const current = await readCurrent(source)
       if (current !== undefined && current.version !== followed) {
         await using vectors = await open(store.url)
-        await followOnce(source, vectors, { ...store, ...current }, { onEvent, by, signal })
+        await followOnce(source, vectors, { ...store, ...current }, { onEvent, queue, by, signal })
         followed = current.version
       }
       failure = undefined
@@ -91,7 +94,7 @@ async function followOnce(
   source: Store,
   vectors: VectorStore,
   { name, update, switch: mode, version, run }: FollowedStore & Version,
-  { onEvent, by, signal }: Pick<FollowOptions, 'onEvent' | 'by' | 'signal'>,
+  { onEvent, queue, by, signal }: Pick<FollowOptions, 'onEvent' | 'queue' | 'by' | 'signal'>,
 ): Promise<void> {
   const { address: store } = vectors
   const records = await recordsOf(source, vectors, name)
@@ -100,6 +103,7 @@ async function followOnce(
       name,
       // An update changes what searches find.
       update: update && mode === 'auto',
+      queue,
       by,
       signal,
     })

@@ -6,21 +6,22 @@
 
 import {
   type LoadedShard,
-  type LoadTarget,
   type Manifest,
-  putLoadedShard,
+  putLoadOrder,
   type RefusedRow,
   readLoadedShards,
 } from '@reembed/protocol'
 import { mapConcurrent } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { columnsOf, columnsUnder, type RowsOptions, type RunShard, rowsOf, shardsOf } from '../read-run.ts'
+import { columnsOf, columnsUnder, type RunShard, shardsOf } from '../read-run.ts'
+import { loadersOf, writtenByFleet } from './fleet.ts'
 import { type LoadOptions, type LoadOutcome, type LoadProgress, SHOWN_REFUSED } from './options.ts'
 import { prove, recordLoad } from './prove.ts'
 import { withRetries } from './retries.ts'
 import { DEFAULT_NAME, recordsOf, wholeTarget } from './targets.ts'
 import { updatableTarget, updateTarget } from './update.ts'
 import type { Target, VectorStore } from './vector-store.ts'
+import { writeShard } from './write-shard.ts'
 
 /**
  * Loads a finished run into a vector store and proves that it holds exactly the run: counts its
@@ -38,14 +39,14 @@ export async function loadRun(
   source: Store,
   manifest: Manifest,
   vectors: VectorStore,
-  { name = DEFAULT_NAME, concurrency = 2, update, by, signal, onProgress = () => {} }: LoadOptions = {},
+  options: LoadOptions = {},
 ): Promise<LoadOutcome> {
-  const { run } = manifest
+  const { name = DEFAULT_NAME, update, by, signal, onProgress = () => {} } = options
   const columns = columnsOf(manifest, { identifiers: vectors.identifiers })
   const records = await recordsOf(source, vectors, name)
   const target: Target = {
     name,
-    target: wholeTarget(records, name, run),
+    target: wholeTarget(records, name, manifest.run),
     manifest,
     extra: columnsUnder(columns),
   }
@@ -54,6 +55,18 @@ export async function loadRun(
     const inUse = { ...target, target: updatable.target }
     return updateTarget(source, vectors, inUse, updatable, { columns, by, signal, onProgress })
   }
+  return { ...(await loadWhole(source, vectors, target, options)), notUpdated: updatable }
+}
+
+/** Loads a run into a target of its own. */
+async function loadWhole(
+  source: Store,
+  vectors: VectorStore,
+  target: Target,
+  { queue, concurrency = 2, by, signal, onProgress = () => {} }: LoadOptions,
+): Promise<LoadOutcome> {
+  const { name, manifest } = target
+  const at = { address: vectors.address, name, target: target.target, run: manifest.run }
   const load = await vectors.prepare(target, signal)
   const total = { shards: 0, rows: 0, refused: 0 }
   const done = new Set<number>()
@@ -67,16 +80,24 @@ export async function loadRun(
   }
   for await (const loaded of readLoadedShards(source, manifest, load)) add(loaded)
   const before = { ...total }
-  const report = (step: LoadProgress['step'], waitingFor?: string): void =>
-    onProgress({ step, shards: total.shards, rows: total.rows, waitingFor })
+  const startedMs = performance.now()
+  const report = (step: LoadProgress['step'], waitingFor?: string): void => {
+    const leftMs = msLeft(performance.now() - startedMs, before.shards, total.shards, manifest.shards)
+    onProgress({ step, shards: total.shards, rows: total.rows, leftMs, waitingFor })
+  }
   const onWait = (reason: string): void => report('write', reason)
-
-  const loaded = mapConcurrent(
-    missingShards(source, manifest, done),
-    (shard, signal) => loadShard(source, vectors, { target, columns, load, shard, signal, onWait }),
-    { concurrency, signal },
-  )
-  for await (const shard of loaded) {
+  const hasLoaders = queue && (await loadersOf(queue, source.url, vectors.address)).length > 0
+  const fleet = total.shards < manifest.shards && hasLoaders ? queue : undefined
+  await putLoadOrder(source, { ...at, load, by })
+  const written = fleet
+    ? writtenByFleet(source, fleet, { manifest, load, address: vectors.address, done }, { signal, onWait })
+    : mapConcurrent(
+        missingShards(source, manifest, done),
+        (shard, signal) => writeShard(source, vectors, { target, load, shard, signal, onWait }),
+        { concurrency, signal },
+      )
+  report('write')
+  for await (const shard of written) {
     add(shard)
     report('write')
   }
@@ -84,16 +105,21 @@ export async function loadRun(
   await withRetries(() => vectors.finish(target, { signal, onWait }), { signal, onWait })
   report('compare')
   const proof = await prove(source, vectors, target, { load, ...total, signal })
-  const at: LoadTarget = { address: vectors.address, name, target: target.target, run }
-  const record = await recordLoad(source, at, proof, by)
   return {
-    record,
+    record: await recordLoad(source, at, proof, by),
     proof,
     refused: shown,
-    notUpdated: updatable,
-    written: { shards: total.shards - before.shards, rows: total.rows - before.rows },
+    written: {
+      shards: total.shards - before.shards,
+      rows: total.rows - before.rows,
+      ...(queue && { byWorkers: fleet !== undefined }),
+    },
   }
 }
+
+/** The time left at the rate of this call; undefined before its first shard. */
+const msLeft = (ms: number, before: number, done: number, all: number): number | undefined =>
+  done > before ? (ms * (all - done)) / (done - before) : undefined
 
 async function* missingShards(
   source: Store,
@@ -101,40 +127,4 @@ async function* missingShards(
   done: ReadonlySet<number>,
 ): AsyncGenerator<RunShard, void, undefined> {
   for await (const shard of shardsOf(source, manifest)) if (!done.has(shard.shard)) yield shard
-}
-
-/** Writes one shard, and records that the vector store has taken it. */
-async function loadShard(
-  source: Store,
-  vectors: VectorStore,
-  {
-    target,
-    columns,
-    load,
-    shard,
-    signal,
-    onWait,
-  }: {
-    readonly target: Target
-    readonly columns: RowsOptions['columns']
-    readonly load: string
-    readonly shard: RunShard
-    readonly signal: AbortSignal
-    readonly onWait: (reason: string) => void
-  },
-): Promise<LoadedShard> {
-  const { manifest } = target
-  const options: RowsOptions = {
-    dimensions: manifest.model.dimensions,
-    columns,
-    verify: true,
-    signal,
-  }
-  const rows = () => rowsOf(source, shard, options)
-  const write = { load, shard: shard.shard, rows }
-  const retries = { signal, onWait }
-  const refused = await withRetries(() => vectors.write(target, write, retries), retries)
-  const loaded = { shard: shard.shard, rows: shard.rows - refused.length, refused }
-  await putLoadedShard(source, manifest, load, loaded)
-  return loaded
 }

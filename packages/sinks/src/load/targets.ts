@@ -1,5 +1,5 @@
-// Which target of a vector store holds a run, by the records of the output. All records are those of
-// one name at one address, newest first.
+// Which target of a vector store holds a run, by the records of the output. All records are those
+// of one name at one address, newest first.
 
 import { type LoadRecord, readLoadRecords } from '@reembed/protocol'
 import { isRunId, ReembedError } from '@reembed/shared'

@@ -2,7 +2,10 @@
 // tokenizer: chunks are cut by what texts cost at the endpoint's /tokenize, by the planner and by
 // each worker alike.
 
+import { once } from 'node:events'
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { extname, join } from 'node:path'
 import { createHashEngine, type LocalRedis, serveTei, startRedis } from '@reembed/local'
 import { openCorpus, type PlanNotice, planCorpus } from '@reembed/planner'
@@ -27,6 +30,13 @@ beforeAll(async () => {
 })
 afterAll(() => stack.disposeAsync())
 
+/** A tokenizer that a Hub has: every word is one token. */
+const TOKENIZER = JSON.stringify({
+  version: '1.0',
+  model: { type: 'WordLevel', vocab: { '[UNK]': 0 }, unk_token: '[UNK]' },
+  pre_tokenizer: { type: 'Whitespace' },
+})
+
 const page = (name: string): string =>
   Array.from({ length: SECTIONS }, (_, n) => {
     const words = Array.from({ length: WORDS }, (_, i) => `${name}word${(n * 31 + i * i) % 97}`)
@@ -42,9 +52,9 @@ test('19: nothing of long files is lost, and the next version is cut by the same
   const output = join(folder, 'vectors')
   await mkdir(source)
   for (const name of ['owl', 'fox', 'elk']) await writeFile(join(source, `${name}.md`), page(name))
-  const call = async () => {
+  const call = async (at = hub.apiUrl) => {
     const args = ['--source', source, '--output', output, '--endpoint', tei.url, '--redis', redis.url]
-    const { code, stdout, stderr } = await inProcess(['run', ...args, '--json'], { HF_ENDPOINT: hub.apiUrl })
+    const { code, stdout, stderr } = await inProcess(['run', ...args, '--json'], { HF_ENDPOINT: at })
     expect(code, stderr).toBe(0)
     return { stderr, ...JSON.parse(stdout) }
   }
@@ -62,6 +72,15 @@ test('19: nothing of long files is lost, and the next version is cut by the same
   const second = await call()
   expect(second.stderr).not.toContain('tokenizer was not found')
   expect(second.totals).toMatchObject({ truncated: 0, sourceDocuments: 4, reused: first.totals.rows })
+  expect(second.stderr).toMatch(/note: chunks are cut by the token costs that an earlier run measured/)
+
+  // Also where the Hub has the tokenizer by then: it would cut every document in another way.
+  await using full = createServer((_, response) => response.end(TOKENIZER)).listen(0, '127.0.0.1')
+  await once(full, 'listening')
+  await writeFile(join(source, 'hen.md'), page('hen'))
+  const third = await call(`http://127.0.0.1:${(full.address() as AddressInfo).port}`)
+  expect(third.stderr).toMatch(/that an earlier run measured/)
+  expect(third.totals).toMatchObject({ sourceDocuments: 5, reused: second.totals.rows })
   expect((await readdir(join(output, 'tokenizers'))).sort()).toEqual([
     expect.stringMatching(/json$/),
     'measured',

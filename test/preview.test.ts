@@ -2,6 +2,8 @@
 
 import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { serveConsole } from '@reembed/console'
+import { readCurrent, readPreviews } from '@reembed/protocol'
 import { openStore } from '@reembed/store'
 import { type FakeTei, startFakeTei } from '@reembed/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -161,6 +163,38 @@ test('documents of the qrels that are not in the corpus are counted', async () =
   expect(stdout).toMatch(/recall@10 +0\.333 over 3 queries .*run \w+ was planned without these queries/)
 })
 
+test('a recorded preview is read back by others: its model, the actor, the queries that got worse, and what thresholds become', async () => {
+  await serve({ sha: 'two', maxInputLength: 4 })
+  const shown = await preview(...judged, '--record')
+  expect(shown.code, shown.stderr).toBe(0)
+  expect(shown.stderr).toMatch(/^recorded {2}as preview 1 of run \w+: the page Compare of/m)
+  await using store = await openStore(output)
+  const run = (await readCurrent(store))?.run ?? ''
+  const [recorded, ...others] = await readPreviews(store, run, 10)
+  expect(others).toEqual([])
+  expect(recorded).toMatchObject({ number: 1, run, model: { revision: 'two' }, thresholdsBy: 'queries' })
+  expect(recorded?.by).toMatch(/@/)
+  expect(recorded?.judged?.worse).toBeGreaterThan(10)
+  const [worst] = recorded?.judged?.changes ?? []
+  expect(worst?.before.ndcg).toBe(1)
+  expect(worst?.after.ndcg).toBeLessThan(1)
+  expect(worst?.after.answers).toHaveLength(10)
+  // Ids and queries, no text of a document beyond them.
+  expect(worst?.text).toMatch(/^speak of/)
+  // The next one gets the next number, and does not replace the first.
+  expect((await preview('--sample', '60', '--record')).code).toBe(0)
+  expect((await readPreviews(store, run, 10)).map(({ number }) => number)).toEqual([2, 1])
+  await using pages = await serveConsole({ stores: [store], listen: '0' })
+  const pageOf = async (path: string): Promise<string> => (await fetch(pages.url + path)).text()
+  await expect.poll(() => pageOf('/compare')).toContain('<option value="preview-1">preview 1 ')
+  const page = await pageOf(`/compare?a=${run}&b=preview-1`)
+  expect(page).toContain('Preview of reembed/hash@two')
+  expect(page).toMatch(/nDCG@10 1\.000 → 0\.\d+ .*of the 10 nearest documents are the same/)
+  expect(page).toContain(worst?.text)
+  expect(page).toContain('Score thresholds')
+  expect(page).toContain('<option value="preview-1" selected>')
+})
+
 test('a preview is written as one HTML file or as Markdown, and prints the same figures', async () => {
   await serve({ sha: 'one' })
   for (const name of ['preview.html', 'preview.md']) {
@@ -171,7 +205,9 @@ test('a preview is written as one HTML file or as Markdown, and prints the same 
     const report = await readFile(to, 'utf8')
     expect(report).toContain('Preview of reembed/hash@one')
     expect(report).toMatch(/recall@10/)
-    expect(report).toMatch(/Compared with run \w+/)
-    expect(report).not.toMatch(/<script|speak of/)
+    expect(report).toMatch(/compared with run \w+/)
+    expect(report).toContain('Queries that got worse')
+    expect(report).toContain('Score thresholds')
+    expect(report).not.toMatch(/<script/)
   }
 })

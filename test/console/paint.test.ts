@@ -45,7 +45,8 @@ testUnless(
         times.push(Math.round(await page.evaluate<number>(PAINTED)))
       }
       expect(await page.getByRole('img', { name: /100,000 shards/ }).count()).toBe(1)
-      // The first load reads the manifest; other programs may use the cores of one load.
+      // Other programs may use the cores of one load.
+      process.stdout.write(`painted after ${times.join(', ')} ms\n`)
       expect(Math.min(...times), `painted after ${times.join(', ')} ms`).toBeLessThan(1_000)
       const map = page.locator('svg.shards')
       await map.click({ position: { x: 2, y: 2 } })

@@ -1,6 +1,7 @@
 // Where the commands serve pages: a run without a free port continues without its page, the
 // exporter serves the outputs.
 
+import { mkdir, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { type LocalRedis, startRedis } from '@reembed/local'
@@ -105,5 +106,35 @@ test('P-RETRY: an action embeds the rejects of a run again by jobs on the real q
       .toContain('as version 2')
   } finally {
     console.child.kill('SIGKILL')
+  }
+})
+
+test('where the exporter serves the pages, the card of an output has the next tick of the schedules in its file', async () => {
+  const schedules = [{ name: 'nightly', cron: '0 3 * * *', timezone: 'UTC', when: 'source_changed' }]
+  await using store = await openStore(output)
+  const file = join(folder.path, 'reembed.yaml')
+  await writeFile(file, JSON.stringify({ version: 1, output: { uri: store.url }, schedules }))
+  const other = join(folder.path, 'other')
+  await mkdir(other)
+  const args = [
+    'exporter',
+    '--config',
+    file,
+    '--output',
+    other,
+    output,
+    ...flags({ redis: redis.url, metrics: '0' }),
+  ]
+  const exporter = start(args, { REEMBED_CONSOLE: '0' })
+  try {
+    const url = /http:[^"]+/.exec(await exporter.line(/pages served/))?.[0] ?? ''
+    const cards = (await (await fetch(url)).text()).split('<article')
+    const cardOf = (folder: string): string | undefined => cards.find(card => card.includes(`>${folder}<`))
+    expect(cardOf(store.url)).toMatch(
+      /Next run of schedule <b>nightly<\/b>: <time datetime="\d{4}-\d\d-\d\dT03:00/,
+    )
+    expect(cardOf(other)).not.toContain('Next run')
+  } finally {
+    exporter.child.kill('SIGKILL')
   }
 })

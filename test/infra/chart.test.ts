@@ -142,7 +142,9 @@ test('reembed accepts every argument of the manifests and reads their schedules'
   await using folder = await temporaryFolder()
   const file = join(folder.path, 'reembed.yaml')
   await writeFile(file, find(manifests, 'ConfigMap', /-producer$/).data['reembed.yaml'])
-  const { stdout, stderr } = await reembed(['schedule', 'ls', '--config', file, '--json'])
+  // The file names the output in S3, which has the times of past ticks.
+  const here = ['--output', folder.path]
+  const { stdout, stderr } = await reembed(['schedule', 'ls', '--config', file, ...here, '--json'])
   expect(stderr).toBe('')
   expect(JSON.parse(stdout)).toMatchObject([
     { name: 'nightly', cron: '0 3 * * *', timezone: 'Europe/Berlin', when: 'model_changed' },
@@ -156,6 +158,10 @@ test('the exporter serves the console only with a token, to the pods that may op
   const secretOf = (name: string) => envOf(find(manifests, 'Deployment', /exporter/), name).valueFrom
   expect(secretOf('REEMBED_CONSOLE_TOKEN').secretKeyRef.name).toBe('reembed-console')
   expect(secretOf('REEMBED_CONSOLE_ACTIONS_TOKEN').secretKeyRef.name).toBe('reembed-console-actions')
+  expect(exporter.args).toContain('--config=/etc/reembed/config/reembed.yaml')
+  const { name } = find(manifests, 'ConfigMap', /-producer$/).metadata
+  const { volumes } = find(manifests, 'Deployment', /-exporter$/).spec.template.spec
+  expect(volumes).toContainEqual({ name: 'config', configMap: { name } })
   const service = find(manifests, 'Service', /-console$/).spec
   expect(service.ports).toEqual([{ name: 'console', port: 9467, targetPort: 'console' }])
   const { ingress } = find(manifests, 'NetworkPolicy', /-exporter$/).spec

@@ -1,16 +1,18 @@
 // Makes the page of an address from what the watch knows, and reads what only this page needs.
 
+import { setTimeout as wait } from 'node:timers/promises'
 import { createFactsReader, describeRun } from '@reembed/producer'
 import { readPlan, readPlannedMs } from '@reembed/protocol'
 import { isRunId, messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { ComparisonReader, ComparisonState } from './data/comparison.ts'
 import type { createNextTicks } from './data/next-ticks.ts'
+import type { PreviewReader } from './data/previews.ts'
 import type { RunDetails } from './data/run-detail.ts'
 import type { SearchReader } from './data/searches.ts'
 import { readShardDetail } from './data/shard.ts'
 import type { ConsoleQueue, OutputState, OutputsWatch, WatchedRun } from './data/watch-outputs.ts'
-import { comparePage } from './page/compare.ts'
+import { comparePage, previewName, previewPage } from './page/compare.ts'
 import { html } from './page/html.ts'
 import type { Links } from './page/links.ts'
 import type { CommandOf } from './page/next-steps.ts'
@@ -19,18 +21,21 @@ import type { Page } from './page/parts.ts'
 import { runPage } from './page/run.ts'
 import type { RunView } from './page/run-view.ts'
 import { versionsPage } from './page/versions.ts'
-import { knownView, readRunView } from './read-run-view.ts'
+import { knownView, readRunView, type Within } from './read-run-view.ts'
 import type { Viewer } from './server/session.ts'
 
 export interface PageSources {
   readonly watch: OutputsWatch
   readonly details: RunDetails
   readonly comparisons: ComparisonReader
+  readonly previews: PreviewReader
   readonly searches: SearchReader
   readonly ticks: ReturnType<typeof createNextTicks>
   readonly queue: ConsoleQueue | undefined
   readonly links: Links
   readonly commandOf: CommandOf | undefined
+  /** Called when something was read that took too long for the page that asked for it. */
+  readonly onLateReading: () => void
 }
 
 /** Returns the page of an address; undefined if there is none. */
@@ -39,6 +44,8 @@ export type PageReader = (url: URL, viewer?: Viewer) => Promise<Page | undefined
 /** How long the status of a run is kept that is not among the watched ones, and how many are. */
 const OLDER_MS = 30_000
 const OLDER_RUNS = 20
+/** A page is sent after this, without what is still being read. */
+const PATIENCE_MS = 400
 
 interface FoundRun {
   readonly watched: WatchedRun
@@ -48,7 +55,7 @@ interface FoundRun {
 }
 
 export function createPageReader(sources: PageSources): PageReader {
-  const { watch, details, comparisons, searches, ticks, links, queue, commandOf } = sources
+  const { watch, details, comparisons, previews, searches, ticks, links, queue, commandOf } = sources
   const older = new Map<string, FoundRun>()
 
   function outputOf(url: URL): OutputState | undefined {
@@ -100,8 +107,25 @@ export function createPageReader(sources: PageSources): PageReader {
     const history = watch.history(store.url, watched.status.run)
     const base: RunView = { ...knownView(store, watched, history), problem: problemNow }
     const shard = url.searchParams.get('shard')
+    const late = wait(PATIENCE_MS, undefined, { ref: false })
+    const within: Within = reading => {
+      let isLate = false
+      reading.then(
+        () => isLate && sources.onLateReading(),
+        // The next poll of an open page reads it again, and shows why it fails.
+        () => {},
+      )
+      return Promise.race([
+        reading,
+        late.then(() => {
+          isLate = true
+          return undefined
+        }),
+      ])
+    }
     try {
-      const view = await readRunView(store, base, { details, withRejects: url.searchParams.has('rejects') })
+      const withRejects = url.searchParams.has('rejects')
+      const view = await readRunView(store, base, { details, withRejects, within })
       return shard === null ? view : { ...view, shard: await shardOf(store, watched, Number(shard)) }
     } catch (error) {
       // The page shows what is known: the store may be unavailable.
@@ -123,12 +147,17 @@ export function createPageReader(sources: PageSources): PageReader {
     const output = outputOf(url)
     if (output === undefined) return undefined
     if (url.pathname === '/versions') return versionsOf(output)
-    if (url.pathname === '/compare') {
-      const [a, b] = [url.searchParams.get('a'), url.searchParams.get('b')]
-      const state = comparisons.read(output.store, a, b)
-      return comparePage(output, state, links, searchOf(output, state, url.searchParams.get('q')))
-    }
-    return undefined
+    return url.pathname === '/compare' ? compareOf(output, url.searchParams) : undefined
+  }
+
+  async function compareOf(output: OutputState, asked: URLSearchParams): Promise<Page> {
+    const [a, b] = [asked.get('a'), asked.get('b')]
+    const before = a ?? output.current?.run
+    const recorded = before !== undefined && isRunId(before) ? await previews.read(output.store, before) : []
+    const preview = recorded.find(one => previewName(one) === b)
+    if (preview !== undefined) return previewPage(output, preview, recorded, links)
+    const state = comparisons.read(output.store, a, b)
+    return comparePage(output, state, recorded, links, searchOf(output, state, asked.get('q')))
   }
 
   /** Null without a text to search for, undefined without an endpoint. */

@@ -13,6 +13,7 @@ import type { RunView } from './page/run-view.ts'
 export const knownView = (store: Store, watched: WatchedRun, history: History): RunView => ({
   ...watched,
   output: store.url,
+  isReading: false,
   cells: undefined,
   history,
   rates: [],
@@ -22,30 +23,46 @@ export const knownView = (store: Store, watched: WatchedRun, history: History): 
   shard: undefined,
 })
 
-/** Adds what the store holds about the run. */
+/** A reading, or undefined if it takes too long for the reader of a page. */
+export type Within = <T>(reading: Promise<T>) => Promise<T | undefined>
+
+/**
+ * Adds what the store holds about the run.
+ * @param within how long each reading may take; a report waits for all
+ */
 export async function readRunView(
   store: Store,
   known: RunView,
-  { details, withRejects }: { readonly details: RunDetails; readonly withRejects: boolean },
+  {
+    details,
+    withRejects,
+    within,
+  }: { readonly details: RunDetails; readonly withRejects: boolean; readonly within: Within },
 ): Promise<RunView> {
   const { facts, status, active, failed } = known
   const { manifest } = facts
-  const states = manifest
-    ? await details.shardStates(store, manifest)
-    : openShardStates(
-        facts,
-        active,
-        failed.map(({ shard }) => shard),
-      )
+  const open = (): Uint8Array =>
+    openShardStates(
+      facts,
+      active,
+      failed.map(({ shard }) => shard),
+    )
+  const reasons = Object.keys(manifest?.rejectReasons ?? {})
+  const [states, rates, recorded, gates, rejects] = await Promise.all([
+    manifest ? within(details.shardStates(store, manifest)) : open(),
+    manifest ? within(details.rates(store, manifest)) : [],
+    within(details.recorded(store, facts)),
+    gatesOf(store, known, details),
+    withRejects ? within(details.rejectSamples(store, status.run, reasons)) : [],
+  ])
   return {
     ...known,
-    cells: cellsOf(states),
-    rates: manifest ? await details.rates(store, manifest) : [],
-    recorded: await details.recorded(store, facts),
-    gates: await gatesOf(store, known, details),
-    rejectSamples: withRejects
-      ? await details.rejectSamples(store, status.run, Object.keys(manifest?.rejectReasons ?? {}))
-      : undefined,
+    isReading: [states, rates, recorded, rejects].includes(undefined),
+    cells: states && cellsOf(states),
+    rates: rates ?? [],
+    recorded: recorded ?? [],
+    gates,
+    rejectSamples: withRejects ? rejects : undefined,
   }
 }
 

@@ -59,6 +59,9 @@ export async function plannedRun(store: Store, more: Partial<Plan> = {}): Promis
   return plan
 }
 
+/** As many as finalizing puts into one. */
+const SHARDS_PER_SEGMENT = 1_024
+
 export async function finishedRun(
   store: Store,
   { run, seq, shards }: Plan,
@@ -77,25 +80,24 @@ export async function finishedRun(
     prompt: '',
     fields: null,
     shards,
-    shardsPerSegment: shards,
+    shardsPerSegment: SHARDS_PER_SEGMENT,
     totals: { documents: 100, rows, rejects, tokens: 990, bytes: 9, truncated: 0, repaired: 0 },
     rejectReasons: rejects > 0 ? { empty_text: rejects } : {},
     shardsSha256: 'x',
     ...(actualCost && { actualCost }),
   }
-  await putManifestSegment(
-    store,
-    run,
-    0,
-    Array.from({ length: shards }, (_, shard) => ({
-      key: shardKey(run, shard, shards),
-      bytes: 1,
-      rows: 25,
-      rejects: shard === 0 ? rejects : 0,
-      tokens: 200,
-      bodySha256: 'x',
-    })),
-  )
+  const entries = Array.from({ length: shards }, (_, shard) => ({
+    key: shardKey(run, shard, shards),
+    bytes: 1,
+    rows: 25,
+    rejects: shard === 0 ? rejects : 0,
+    tokens: 200,
+    bodySha256: 'x',
+  }))
+  for (let segment = 0; segment * SHARDS_PER_SEGMENT < shards; segment += 1) {
+    const from = segment * SHARDS_PER_SEGMENT
+    await putManifestSegment(store, run, segment, entries.slice(from, from + SHARDS_PER_SEGMENT))
+  }
   await putManifest(store, manifest)
   return manifest
 }

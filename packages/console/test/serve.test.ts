@@ -203,6 +203,31 @@ test('a reader gets every region once, and then only those that changed', async 
   expect(last).not.toContain('limit')
 })
 
+test('a page does not wait for what is slow to read; open pages get it as soon as it is read', async () => {
+  await finishedRun(made.store, await plannedRun(made.store))
+  const slow = Promise.withResolvers<void>()
+  const store: Store = new Proxy(made.store, {
+    get(target, name, receiver) {
+      if (name !== 'stream') return Reflect.get(target, name, receiver)
+      return async function* (key: string) {
+        if (key.includes('/manifest-')) await slow.promise
+        yield* made.store.stream(key)
+      }
+    },
+  })
+  // No poll of the watch sends the regions.
+  const url = await serve({ store, pollMs: 600_000 })
+  const path = `/runs/${RUN}`
+  const page = await text(url + path)
+  expect(page).toContain('Reading the shards …')
+  expect(page).toContain('All figures')
+  const seen = eventsUntil(`${url}/events?page=${path}`, events => {
+    if (events.includes('Reading the shards')) slow.resolve()
+    return events.includes('class=\\"shards\\"')
+  })
+  expect(await seen).toContain('done <b>4</b>')
+})
+
 test('a poll reads the store as often with ten readers as with none', async () => {
   await plannedRun(made.store)
   const lists: string[] = []

@@ -1,12 +1,10 @@
 // The public surface of @reembed/evaluate; every other file is private to the package.
 
 export { type Changes, type ChangesOptions, findChanges, type RowChange } from './compare/changes.ts'
-export type { Answer, Answered, QueryChange } from './compare/queries.ts'
-export { compareRows, type Health, healthOf, type RowComparison, type Rows } from './compare/rows.ts'
+export { type Health, healthOf, type Rows } from './compare/rows.ts'
 export { type CompareOptions, type Comparison, compareRuns } from './compare/runs.ts'
 export { locateRows, orderByIdHash, readRowsById } from './compare/sample.ts'
-export type { Passed, RefittedThreshold } from './compare/thresholds.ts'
-export { compareVersions, type ScorePair, type VersionComparison } from './compare/versions.ts'
+export { compareVersions, type VersionComparison } from './compare/versions.ts'
 export { type GateOptions, type GateSetup, resolveGates, storeQueries } from './gate-setup.ts'
 export type { Gate } from './gates.ts'
 export {
@@ -23,7 +21,7 @@ export {
 export { evaluateGates } from './judge-gates.ts'
 export { type EvaluationQuery, embedQueries, type JudgedQueryFiles, queriesOf } from './judged-queries.ts'
 export { textsOf } from './nearest.ts'
-export { type PreviewScore, previewScores } from './preview-scores.ts'
+export { comparePreview, type PreviewComparison, type PreviewScore } from './preview-scores.ts'
 export { type FoundReject, type ReadRejectsOptions, readRejects } from './read-rejects.ts'
 export { measureRecall, type Recall, type RecallOptions } from './recall.ts'
 export { type ScoredRun, type ScoreRequest, scoreRun } from './score-run.ts'

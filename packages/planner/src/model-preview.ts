@@ -3,7 +3,7 @@
 
 import { type Endpoint, type EndpointResolver, openProber, type ResolvedEndpoint } from '@reembed/endpoint'
 import {
-  compareRows,
+  comparePreview,
   type EvaluationQuery,
   embedQueries,
   type Health,
@@ -11,10 +11,8 @@ import {
   type JudgedQueryFiles,
   locateRows,
   orderByIdHash,
-  type PreviewScore,
-  previewScores,
+  type PreviewComparison,
   queriesOf,
-  type RowComparison,
   type Rows,
   readRowsById,
   textsOf,
@@ -60,7 +58,7 @@ export interface PreviewRequest {
   readonly onNotice?: ((notice: PreviewNotice) => void) | undefined
 }
 
-export interface ModelPreview {
+export interface ModelPreview extends PreviewComparison {
   readonly current: Manifest
   readonly planned: PlannedCorpus
   /** Documents in the sample. */
@@ -72,13 +70,10 @@ export interface ModelPreview {
   /** Documents outside the sample that answer queries. */
   readonly answers: number
   readonly tokens: number | null
-  readonly compared: RowComparison
   /** Of the current version and of the sample with the new model. */
   readonly health: readonly [Health, Health]
-  /** By metric, such as 'recall@10'; undefined without queries. */
-  readonly scores: Readonly<Record<string, PreviewScore>> | undefined
   /** Number of documents in the qrels, and how many of them are not in the current version. */
-  readonly judged: number
+  readonly judgedDocuments: number
   readonly missing: number
 }
 
@@ -127,7 +122,6 @@ export async function previewModel(
   const documents = orderByIdHash([...known, ...answers])
   const { rows: after, refused, tokens } = await request.embedDocuments(endpoint, documents, recipe)
   const before = await readRowsById(output, current, after.ids, located)
-  const sameSpace = current.spaceId === planned.head.spaceId
   return {
     current,
     planned,
@@ -136,19 +130,19 @@ export async function previewModel(
     refused,
     answers: answers.length,
     tokens,
-    compared: await compareRows(before, after, { top, queries: NEIGHBOURS_OF, sameSpace }),
     health: [healthOf(before, current.totals.rows), healthOf(after, after.ids.length)],
-    scores:
-      queries.length === 0
-        ? undefined
-        : await previewScores(output, current, {
-            queries,
-            asked: await embedQueries(queries, options.queryPrompt ?? '', endpoint, recipe),
-            before,
-            after,
-            top,
-          }),
-    judged: judged.size,
+    ...(await comparePreview(output, current, {
+      queries,
+      asked:
+        queries.length === 0 ? [] : await embedQueries(queries, options.queryPrompt ?? '', endpoint, recipe),
+      before,
+      after,
+      top,
+      neighboursOf: NEIGHBOURS_OF,
+      sameSpace: current.spaceId === planned.head.spaceId,
+      shardOf: id => located.get(id) ?? 0,
+    })),
+    judgedDocuments: judged.size,
     missing: [...judged].filter(id => !located.has(id)).length,
   }
 }

@@ -133,6 +133,8 @@ export type PlanNotice =
   | { readonly kind: 'tokenizer_not_found'; readonly limit: number; readonly reason: string }
   /** The tokenizer was not found: the endpoint's `/tokenize` shows what texts cost. */
   | { readonly kind: 'tokens_measured'; readonly url: string; readonly reason: string }
+  /** An earlier run measured the costs, which are kept: other chunks would be embedded again. */
+  | { readonly kind: 'tokens_measured_before' }
   /** The model will not read a part of the text, by estimate. */
   | { readonly kind: 'text_unread'; readonly texts: TextEstimate }
   /** The endpoint is waited for, or limits its requests. */

@@ -1,7 +1,6 @@
 // Plans a run from options: reads the model from the endpoint, samples and slices the corpus, and
 // quotes the run.
 
-import type { ModelTokenizer } from '@reembed/corpus'
 import {
   type Endpoint,
   type EndpointResolver,
@@ -31,9 +30,9 @@ import { truncationAllowed } from './publish-limits.ts'
 import { type Quoted, quotePlan, resolvePrice } from './quoting.ts'
 import { lookUpRun } from './record-plan.ts'
 import { forecastReuse, type ReuseForecast } from './reuse-forecast.ts'
-import { budgetOf } from './run-budget.ts'
+import { budgetOf, requirePrice } from './run-budget.ts'
 import { sampleTexts } from './sample-texts.ts'
-import { checkTokenizerFile, openTokenizerSource } from './tokenizer.ts'
+import { checkTokenizerFile, type FoundTokenizer, openTokenizerSource } from './tokenizer.ts'
 
 export interface PlanContext {
   /**
@@ -70,7 +69,7 @@ export interface PlannedCorpus extends PlanResult {
   /** Undefined for a run that was recorded before: its plan has a quote. */
   readonly quoted?: Quoted
   /** The tokenizer of a run with chunks, or one that is on this machine. */
-  readonly tokenizer?: ModelTokenizer | undefined
+  readonly tokenizer?: FoundTokenizer | undefined
   readonly reuse?: ReuseForecast
 }
 
@@ -128,6 +127,7 @@ async function planQuietly(
   if (base !== undefined && previousOutput) await findRun(previousOutput, base, 'newest')
   const onProgress: PlanRequest['onProgress'] = (step, done) => onNotice({ kind: 'progress', step, done })
   const request = requestOf(options, previousOutput)
+  requirePrice(options.spending ?? {}, given)
   const inspected = await inspectCorpus(corpus, { ...request, onProgress, signal })
   const step = (name: PlanStep): void => onNotice({ kind: 'progress', step: name, done: 0 })
   step('connecting')
@@ -175,6 +175,7 @@ async function planQuietly(
   })
   const { chunking } = planned.head.recipe
   const tokenizer = chunking ? await tokenizers.find() : await tokenizers.local()
+  if (tokenizer?.isKept) onNotice({ kind: 'tokens_measured_before' })
   noticesOf(planned).forEach(onNotice)
   for (const consumer of options.consumers ?? []) {
     const message = consumer.warning(planned.head.recipe.model)

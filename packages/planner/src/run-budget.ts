@@ -1,6 +1,7 @@
 // The budget of a run: checked when the run is planned, recorded with its state, enforced by
 // workers.
 
+import type { EndpointResolver, ResolvedEndpoint } from '@reembed/endpoint'
 import {
   type Price,
   type RunBudget,
@@ -15,6 +16,11 @@ import type { Store } from '@reembed/store'
 export interface SpendingOptions {
   /** Dollars an hour of one replica; default: the list price of an `hf:` endpoint. */
   readonly pricePerHour?: number | undefined
+  /**
+   * False for an endpoint that has no list price, which is found out late otherwise: after the
+   * corpus was read, and a local endpoint started. Default: not known before it is resolved.
+   */
+  readonly hasListPrice?: boolean | undefined
   /** Replicas that are paid for; default 1, or what Hugging Face runs. */
   readonly replicas?: number | undefined
   /** Maximum cost in dollars of endpoint time; the run pauses when it is reached. */
@@ -40,6 +46,16 @@ export function budgetOf({ maxCost, maxTokens }: SpendingOptions, price: Price |
     ...(maxCost !== undefined &&
       price && { maxEndpointSeconds: (3600 * maxCost) / (price.perHour * price.replicas) }),
   }
+}
+
+/**
+ * Refuses a maximum cost that no price can be found for, before the endpoint is resolved.
+ * @throws ReembedError USAGE
+ */
+export function requirePrice(spending: SpendingOptions, given: ResolvedEndpoint | EndpointResolver): void {
+  const { pricePerHour: perHour, replicas = 1, hasListPrice } = spending
+  const mayBeListed = hasListPrice ?? (typeof given === 'function' || given.hf !== undefined)
+  if (!mayBeListed) budgetOf(spending, perHour === undefined ? undefined : { perHour, replicas })
 }
 
 /**

@@ -22,6 +22,8 @@ import type { PlanOptions } from './options.ts'
 export interface FoundTokenizer extends ModelTokenizer {
   /** Its tokenizer.json, or measured costs, which is written to the output for the workers. */
   readonly bytes: Buffer
+  /** Costs that an earlier run of the model measured. */
+  readonly isKept?: boolean | undefined
 }
 
 const FILE = 'tokenizer.json'
@@ -61,14 +63,16 @@ export function openTokenizerSource(
   model: ModelIdentity,
   measurement?: TokenMeasurement,
 ): TokenizerSource {
-  const ofMachine = createMemo<'local', FoundTokenizer | undefined>()
+  const onMachine = createMemo<'local', FoundTokenizer | undefined>()
   const ofAll = createMemo<'any', FoundTokenizer>()
   const local = (): Promise<FoundTokenizer | undefined> =>
-    ofMachine.get('local', () => localTokenizer(options, resolved))
+    onMachine.get('local', () => localTokenizer(options, resolved))
 
   async function findAny(): Promise<FoundTokenizer> {
-    const known = (await local()) ?? (measurement && (await storedCosts(measurement.outputs, model)))
-    if (known) return known
+    const ofMachine = await local()
+    if (ofMachine) return ofMachine
+    const kept = measurement && (await storedCosts(measurement.outputs, model))
+    if (kept) return { ...kept, isKept: true }
     let reason = `the Hub has no ${FILE} of model ${model.id}`
     let failure: ReembedError | undefined
     const ofHub = await hubTokenizer(model, options.hub).catch((error: unknown) => {

@@ -83,6 +83,13 @@ describe('planning refuses without an endpoint', () => {
       'USAGE',
       /no\/file/,
     ],
+    [
+      'a maximum cost for an endpoint that has no list price',
+      { 'a.jsonl': RECORD },
+      { spending: { maxCost: 5, hasListPrice: false } },
+      'USAGE',
+      /maximum cost of \$5 needs a price/,
+    ],
     ['a share that is none', { 'a.jsonl': RECORD }, { maxTruncated: 'much' }, 'USAGE', /much/],
     [
       'a base run that does not exist',
@@ -98,6 +105,16 @@ describe('planning refuses without an endpoint', () => {
     await expect(planCorpus(corpus, unresolved, options, { previousOutput })).rejects.toMatchObject({
       code,
       message: expect.stringMatching(message),
+    })
+  })
+
+  it('refuses a maximum cost for an address without asking it for a price', async () => {
+    await writeFile(join(folder, 'docs', 'a.jsonl'), RECORD)
+    await using corpus = await openCorpus(join(folder, 'docs'))
+    const nobody = { url: 'http://127.0.0.1:1', options: {} }
+    await expect(planCorpus(corpus, nobody, { spending: { maxCost: 5 } })).rejects.toMatchObject({
+      code: 'USAGE',
+      option: 'spending.pricePerHour',
     })
   })
 

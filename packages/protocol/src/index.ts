@@ -2,6 +2,17 @@
 
 export type { Actor, Attribution } from './attribution.ts'
 export { costOf, isCarried, isShardOf } from './carried.ts'
+export type {
+  Answer,
+  Answered,
+  JudgedComparison,
+  Passed,
+  QueryChange,
+  RefittedThreshold,
+  RowComparison,
+  ScorePair,
+  ThresholdComparison,
+} from './compared.ts'
 export {
   CARRIED_TYPES,
   type CarriedColumn,
@@ -110,6 +121,12 @@ export {
   requireSlices,
   slicesPerSegment,
 } from './plan.ts'
+export {
+  type PreviewFigures,
+  type PreviewRecord,
+  putPreview,
+  readPreviews,
+} from './preview-record.ts'
 export {
   type ActualCost,
   dollarsOf,

@@ -2,7 +2,6 @@
 
 import { EXIT, printable, printableLines, proxyEnv, ReembedError } from '@reembed/shared'
 import { CommanderError } from 'commander'
-import { paintFirst } from './colours.ts'
 import { explain } from './explain.ts'
 import { createProgram } from './program.ts'
 import { steps } from './step-line.ts'
@@ -19,6 +18,7 @@ export async function runCommand(argv: readonly string[]): Promise<number> {
     steps.end()
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
     const expected = error instanceof ReembedError
+    const { paintFirst } = await import('@reembed/render')
     process.stderr.write(`${paintFirst('reembed', process.stderr)}: ${printable(explain(error))}\n`)
     if (!expected && error instanceof Error) process.stderr.write(`${printableLines(error.stack ?? '')}\n`)
     return expected ? error.exitCode : EXIT.failure

@@ -22,6 +22,8 @@ function textOf(notice: Exclude<PreviewNotice, Progress>): string {
       return `warning: some files exceed the ${count(notice.limit)} tokens that the model reads, and cannot be split into chunks: ${notice.reason} (--tokenizer)`
     case 'tokens_measured':
       return `note: the model's tokenizer was not found (${notice.reason}), so chunks are cut by what texts cost at ${notice.url}/tokenize. Give the model's with --tokenizer`
+    case 'tokens_measured_before':
+      return "note: chunks are cut by the token costs that an earlier run measured, so that unchanged texts keep their vectors. --tokenizer takes the model's own, and embeds every chunk again"
     case 'text_unread':
       return `${unreadForecast(notice.texts)}. ${remedyOf(notice.texts)}`
     case 'endpoint_state':

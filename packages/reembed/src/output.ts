@@ -1,8 +1,7 @@
 // Writes what a command says: results on stdout, notes and progress on stderr.
 
-import { alignRows, type Row, wrapped } from '@reembed/render'
+import { alignRows, paintFirst, paintRun, printablePainted, type Row, wrapped } from '@reembed/render'
 import { printable, printableLines } from '@reembed/shared'
-import { paintFirst, paintRun, printablePainted } from './colours.ts'
 import { steps } from './step-line.ts'
 
 /** The letters of a run id that name it in a command. */

@@ -3,6 +3,7 @@
 import type { ConsoleOptions, Step } from '@reembed/console'
 import { openQueue, openQueueReader, type RedisTarget } from '@reembed/queue'
 import { shellWord } from '@reembed/shared'
+import { configFileOf, schedulesOf } from './config/schedules.ts'
 import { shortId } from './output.ts'
 
 const WORDS: Readonly<Record<Step, (run: string) => string>> = {
@@ -24,16 +25,23 @@ const pageCommand = (
 ): string => `reembed ${WORDS[step](shortId(run))} --output ${shellWord(output)}`
 
 /**
- * Serves the pages until the stack is disposed, and returns their URL.
+ * Serves the pages until the stack is disposed, and returns their URL. The file of `self` has the
+ * schedules that cards state.
  * @throws ReembedError USAGE for a busy port
  */
 export async function servePages(
   listen: string,
-  of: Pick<ConsoleOptions, 'stores' | 'endpoints' | 's3' | 'schedules'> & {
+  of: Pick<ConsoleOptions, 'stores' | 'endpoints' | 's3'> & {
     readonly redis: RedisTarget | undefined
   },
   stack: AsyncDisposableStack,
+  self?: Parameters<typeof configFileOf>[0],
 ): Promise<string> {
+  const file = self && (await configFileOf(self))
+  // The file describes one output; it may leave out its address.
+  const { uri } = (file?.content.output ?? {}) as { readonly uri?: unknown }
+  const described = of.stores.find(({ url }) => url === uri) ?? of.stores[0]
+  const schedules = file && { output: described?.url ?? '', schedules: schedulesOf(file) }
   const { serveConsole } = await import('@reembed/console')
   const { redis, ...shown } = of
   const { REEMBED_CONSOLE_TOKEN: token, REEMBED_CONSOLE_ACTIONS_TOKEN: acting } = process.env
@@ -41,6 +49,14 @@ export async function servePages(
   const actions = acting
     ? { token: acting, openQueue: redis ? () => openQueue(redis) : undefined }
     : undefined
-  const options = { ...shown, listen, queue, token: token || undefined, actions, commandOf: pageCommand }
+  const options = {
+    ...shown,
+    listen,
+    queue,
+    token: token || undefined,
+    actions,
+    schedules,
+    commandOf: pageCommand,
+  }
   return stack.use(await serveConsole(options)).url
 }

@@ -39,7 +39,8 @@ export function planOptionsOf(flags: CorpusFlags): PlanOptions {
     },
     queryPrompt: flags.queryPrompt,
     consumers: flags.consumers?.flatMap(name => consumerOf(name) ?? []),
-    spending: spendingOf(flags),
+    // Only endpoints of Hugging Face have one; a local endpoint costs nothing by the hour.
+    spending: { ...spendingOf(flags), hasListPrice: flags.endpoint?.startsWith('hf:') ?? false },
   }
 }
 

@@ -2,8 +2,8 @@
 
 import { Writable } from 'node:stream'
 import { WriteStream } from 'node:tty'
+import { paintFirst, paintRun } from '@reembed/render'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { paintFirst, paintRun } from '../src/colours.ts'
 import { createStepLine } from '../src/step-line.ts'
 
 beforeEach(() => {

@@ -1,8 +1,8 @@
 // Two runs compared, and a sample of a new model compared with the current version.
 
-import type { Comparison, Health, PreviewScore, RowComparison } from '@reembed/evaluate'
+import type { Comparison, Health, PreviewScore } from '@reembed/evaluate'
 import type { ModelPreview } from '@reembed/planner'
-import type { Manifest } from '@reembed/protocol'
+import type { Manifest, PreviewFigures, RowComparison } from '@reembed/protocol'
 import { modelText } from './model.ts'
 import { count, counted } from './numbers.ts'
 import { describeQuote, describeReuse } from './plan.ts'
@@ -48,7 +48,8 @@ function healthText({ rows, norms, collapsedDimensions, repeatedVectors }: Healt
 
 /** A sample embedded with a new model, beside the current version. */
 export function describeModelPreview(shown: ModelPreview): Row[] {
-  const { current, planned, sampled, unknown, refused, answers, health, scores, judged, missing } = shown
+  const { current, planned, sampled, unknown, refused, answers, health, scores, judgedDocuments, missing } =
+    shown
   const { head, reuse, quoted } = planned
   return [
     ['current', `${current.run}  ${modelText(current)}  ${healthText(health[0])}`],
@@ -65,13 +66,30 @@ export function describeModelPreview(shown: ModelPreview): Row[] {
       ? [
           [
             'qrels',
-            `${count(missing)} of ${count(judged)} judged documents are not in the current version`,
+            `${count(missing)} of ${count(judgedDocuments)} judged documents are not in the current version`,
           ] as const,
         ]
       : []),
     ...(reuse ? describeReuse(reuse, false) : []),
     ...(quoted ? describeQuote(quoted.quote) : []),
   ]
+}
+
+const RECORDED_QUERIES = 20
+
+/** The same as a record: what others need to see of it, with the queries that got worse first. */
+export function modelPreviewRecord(shown: ModelPreview): PreviewFigures {
+  const { current, planned, sampled, compared, judged, thresholds, thresholdsBy } = shown
+  return {
+    run: current.run,
+    model: planned.head.recipe.model,
+    sampled,
+    figures: describeModelPreview(shown).map(([name, value]): [string, string] => [name, value]),
+    compared,
+    judged: judged && { ...judged, changes: judged.changes.slice(0, RECORDED_QUERIES) },
+    thresholds,
+    thresholdsBy,
+  }
 }
 
 /** The same as data, for JSON. */

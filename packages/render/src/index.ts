@@ -9,7 +9,13 @@ export {
 } from './benchmark.ts'
 export { endpointText, memoryText } from './check.ts'
 export { columnFitText } from './column-fit.ts'
-export { describeComparison, describeModelPreview, modelPreviewData } from './comparison.ts'
+export { paintFirst, paintList, paintRun, printablePainted } from './colours.ts'
+export {
+  describeComparison,
+  describeModelPreview,
+  modelPreviewData,
+  modelPreviewRecord,
+} from './comparison.ts'
 export { describeFinishedRun, describeWorse, finishedRunData, outcomeSentence } from './finished-run.ts'
 export { indexReportText } from './index-report.ts'
 export { modelText } from './model.ts'

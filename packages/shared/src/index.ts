@@ -53,6 +53,8 @@ export {
   modelKey,
   planKey,
   planSegmentKey,
+  previewKey,
+  previewPrefix,
   queriesKey,
   rejectsKey,
   runStateKey,

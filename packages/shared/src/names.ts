@@ -81,6 +81,12 @@ export const loadOrderKey = (run: string, load: string): string => `${loadOrderP
 /** The prefix of the orders of a run's loads. */
 export const loadOrderPrefix = (run: string): string => `runs/${run}/load-orders/`
 
+/** `runs/<run>/previews/<10^20 - 1 - n>.json`: the first key of a LIST is the newest preview. */
+export const previewKey = (run: string, number: number): string =>
+  `${previewPrefix(run)}${inverted(number)}.json`
+/** The prefix of the previews that were compared with a run. */
+export const previewPrefix = (run: string): string => `runs/${run}/previews/`
+
 /** `seq/<n>.json`, padded so that a LIST returns sequence numbers in ascending order. */
 export const seqKey = (seq: number): string => `seq/${digits(seq, 12)}.json`
 export const seqOfKey = (key: string): number => Number(/(\d{12})\.json$/.exec(key)?.[1] ?? Number.NaN)

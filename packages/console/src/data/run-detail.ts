@@ -3,11 +3,11 @@
 
 import { type FoundReject, readRejects } from '@reembed/evaluate'
 import { listVersions, type PublishedVersion, type RunFacts } from '@reembed/producer'
-import { type Manifest, readManifestShards, readRunStates } from '@reembed/protocol'
+import { type Manifest, readRunStates } from '@reembed/protocol'
 import { createMemo, shardOfKey, shardPrefix } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { RunEvent } from './samples.ts'
-import { finishedShardStates } from './shard-cells.ts'
+import { type FinishedShards, readFinishedShards } from './shard-cells.ts'
 import { readVersionFigures, type VersionFigures } from './version-figures.ts'
 
 /** Documents and tokens of the shards that were put in one stretch of time. */
@@ -37,6 +37,8 @@ export interface RunDetails {
 }
 
 const KEPT = 20
+/** Runs whose shards are kept: 17 bytes for each shard. */
+const KEPT_SHARDS = 3
 const SAMPLES_PER_REASON = 3
 /** Rejects that are read at most before the search for samples of rare reasons ends. */
 const MAX_REJECTS_READ = 2_000
@@ -44,17 +46,22 @@ const MAX_RECORDS = 50
 const RATE_POINTS = 120
 
 export function createRunDetails(): RunDetails {
-  const states = createMemo<string, Uint8Array>({ max: KEPT })
+  const shards = createMemo<string, FinishedShards>({ max: KEPT_SHARDS })
   const rates = createMemo<string, readonly RatePoint[]>({ max: KEPT })
   const recorded = createMemo<string, readonly RunEvent[]>({ max: KEPT })
   const rejects = createMemo<string, readonly RejectSample[]>({ max: KEPT })
   const versions = createMemo<string, readonly PublishedVersion[]>({ max: KEPT })
   const figures = createMemo<string, readonly VersionFigures[]>({ max: KEPT })
 
+  const finished = (store: Store, manifest: Manifest): Promise<FinishedShards> =>
+    shards.get(`${store.url} ${manifest.run}`, () => readFinishedShards(store, manifest))
+
   const details: RunDetails = {
-    shardStates: (store, manifest) =>
-      states.get(`${store.url} ${manifest.run}`, () => finishedShardStates(store, manifest)),
-    rates: (store, manifest) => rates.get(`${store.url} ${manifest.run}`, () => readRates(store, manifest)),
+    shardStates: async (store, manifest) => (await finished(store, manifest)).states,
+    rates: (store, manifest) =>
+      rates.get(`${store.url} ${manifest.run}`, async () =>
+        readRates(store, manifest, await finished(store, manifest)),
+      ),
     recorded: (store, facts) => {
       const { run, record, current } = facts
       return recorded.get(`${store.url} ${run} ${record.number} ${current?.version}`, async () =>
@@ -75,21 +82,15 @@ export function createRunDetails(): RunDetails {
   return details
 }
 
-async function readRates(store: Store, manifest: Manifest): Promise<RatePoint[]> {
-  const { run, shards } = manifest
-  const times = new Float64Array(shards)
-  for await (const { key, modifiedMs } of store.list(shardPrefix(run))) {
-    const shard = shardOfKey(key, run, shards)
-    if (shard !== undefined) times[shard] = modifiedMs ?? 0
-  }
+/** Lists the shards: a bucket takes a request for a thousand of them, a folder one for each. */
+async function readRates(store: Store, { run, shards }: Manifest, of: FinishedShards): Promise<RatePoint[]> {
   const points: RatePoint[] = []
-  let shard = 0
-  for await (const { rows, rejects, tokens, carriedFrom } of readManifestShards(store, manifest)) {
-    const atMs = times[shard] ?? 0
-    shard += 1
-    // A carried shard may keep the time at which the other run wrote it.
-    if (atMs > 0 && carriedFrom === undefined)
-      points.push({ atMs, documents: rows + rejects, tokens: tokens ?? 0 })
+  for await (const { key, modifiedMs: atMs = 0 } of store.list(shardPrefix(run))) {
+    const shard = shardOfKey(key, run, shards)
+    const [documents, tokens] =
+      shard === undefined ? [0, 0] : [of.documents[shard] ?? 0, of.tokens[shard] ?? 0]
+    // A carried shard has none: it may keep the time at which the other run wrote it.
+    if (atMs > 0 && documents > 0) points.push({ atMs, documents, tokens })
   }
   return merged(points.sort((a, b) => a.atMs - b.atMs))
 }

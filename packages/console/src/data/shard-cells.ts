@@ -43,15 +43,28 @@ export function openShardStates(
   return states
 }
 
-/** The states of a finished run, from its manifest. Reads one object for thousands of shards. */
-export async function finishedShardStates(store: Store, manifest: Manifest): Promise<Uint8Array> {
+/** The shards of a finished run. */
+export interface FinishedShards {
+  /** An index into SHARD_STATES for each shard. */
+  readonly states: Uint8Array
+  /** Of the shards that this run embedded; 0 for one that was carried over. */
+  readonly documents: Float64Array
+  readonly tokens: Float64Array
+}
+
+/** Reads the shards of a finished run from its manifest: one object for a thousand of them. */
+export async function readFinishedShards(store: Store, manifest: Manifest): Promise<FinishedShards> {
   const states = new Uint8Array(manifest.shards)
+  const [documents, tokens] = [new Float64Array(manifest.shards), new Float64Array(manifest.shards)]
   let shard = 0
-  for await (const { rejects, carriedFrom } of readManifestShards(store, manifest)) {
-    states[shard] = code(rejects > 0 ? 'rejects' : carriedFrom === undefined ? 'done' : 'reused')
+  for await (const entry of readManifestShards(store, manifest)) {
+    const isCarried = entry.carriedFrom !== undefined
+    states[shard] = code(entry.rejects > 0 ? 'rejects' : isCarried ? 'reused' : 'done')
+    documents[shard] = isCarried ? 0 : entry.rows + entry.rejects
+    tokens[shard] = isCarried ? 0 : (entry.tokens ?? 0)
     shard += 1
   }
-  return states
+  return { states, documents, tokens }
 }
 
 /**

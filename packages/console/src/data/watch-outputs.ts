@@ -67,6 +67,8 @@ const MAX_FAILURES = 200
 const POLL_MS = 5_000
 /** Polls between two reads of a store that is no folder: a LIST there costs money. */
 const POLLS_PER_READ = 6
+/** A store that takes long to read, as of 100,000 shards, is read for this share of the time. */
+const READ_SHARE = 0.1
 
 /** Watches the newest runs of the outputs until the signal fires. */
 export function watchOutputs(
@@ -84,16 +86,21 @@ export function watchOutputs(
     problem: undefined,
   }))
   const listeners = new Set<() => void>()
+  /** Until when a store that was slow to read is not read again. */
+  const restsUntilMs = stores.map(() => 0)
 
   async function readStore(i: number): Promise<void> {
     const [before, reader] = [outputs[i], readers[i]]
     if (before === undefined || reader === undefined) return
+    const startMs = performance.now()
     try {
       const facts = await reader.newest(RUNS)
       const current = facts[0]?.current ?? (await readCurrent(before.store))
       const runs = await Promise.all(facts.map(one => watched(before.store.url, one)))
       const planning = await readPlanningStatus(before.store, queue)
       outputs[i] = { ...before, runs, planning, current, readMs: Date.now(), problem: undefined }
+      const endMs = performance.now()
+      restsUntilMs[i] = endMs + (endMs - startMs) / READ_SHARE
     } catch (error) {
       outputs[i] = { ...before, problem: messageOf(error) }
     }
@@ -143,9 +150,10 @@ export function watchOutputs(
     polling ??= (async () => {
       const isDue = polls % POLLS_PER_READ === 0
       polls += 1
-      const isRead = ({ store, problem }: OutputState): boolean =>
-        isDue || problem !== undefined || !store.url.includes('://')
-      await Promise.all(outputs.map((output, i) => (isRead(output) ? readStore(i) : readQueue(i))))
+      const isRead = ({ store, problem }: OutputState, i: number): boolean =>
+        problem !== undefined ||
+        ((isDue || !store.url.includes('://')) && performance.now() >= (restsUntilMs[i] ?? 0))
+      await Promise.all(outputs.map((output, i) => (isRead(output, i) ? readStore(i) : readQueue(i))))
       record()
     })().finally(() => {
       polling = undefined
@@ -168,6 +176,7 @@ export function watchOutputs(
       // The poll in progress may have read before the action.
       await polling
       polls = 0
+      restsUntilMs.fill(0)
       await poll()
     },
     subscribe(listener) {

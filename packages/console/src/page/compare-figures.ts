@@ -1,15 +1,17 @@
 // The figures of a comparison: the decision, changed neighbours, health, cost.
 
-import type { RowComparison, ScorePair } from '@reembed/evaluate'
-import type { Manifest } from '@reembed/protocol'
+import type { VersionComparison } from '@reembed/evaluate'
+import type { Manifest, RowComparison, ScorePair } from '@reembed/protocol'
 import { count, describeComparison, dollars, modelText } from '@reembed/render'
 import type { ComparedRuns } from '../data/comparison.ts'
 import { type Html, html } from './html.ts'
 import { facts, percent, shortId } from './parts.ts'
 
+/** What decides; a preview has no gates. */
+export type Decision = Pick<VersionComparison, 'gates' | 'judged' | 'overlap' | 'top'>
+
 /** One sentence: whether the new run may replace the old one, as far as it was judged. */
-export function decisionSentence({ comparison }: ComparedRuns): string {
-  const { gates, judged, overlap, top } = comparison
+export function decisionSentence({ gates, judged, overlap, top }: Decision): string {
   const failed = gates?.results.filter(({ passed }) => !passed) ?? []
   const neighbours = `${percent(overlap)} of the ${top} nearest documents are the same`
   if (failed.length > 0) return `Held: ${failed.map(({ message }) => message).join('; ')}.`
@@ -26,10 +28,10 @@ export const difference = ({ before, after, drop: { drop, low, high } }: ScorePa
   `${before.toFixed(3)} → ${after.toFixed(3)} (${signed(-drop)}; 95 % interval ${signed(-high)} to ${signed(-low)})`
 const signed = (value: number): string => `${value < 0 ? '' : '+'}${value.toFixed(3)}`
 
-export function decision(runs: ComparedRuns): Html {
-  const failed = runs.comparison.gates?.results.some(({ passed }) => !passed) ?? false
-  const { judged } = runs.comparison
-  return html`<p class="decision ${failed ? 'warn' : 'quiet'}">${decisionSentence(runs)}</p>${
+export function decision(of: Decision): Html {
+  const failed = of.gates?.results.some(({ passed }) => !passed) ?? false
+  const { judged } = of
+  return html`<p class="decision ${failed ? 'warn' : 'quiet'}">${decisionSentence(of)}</p>${
     judged !== undefined &&
     facts([
       [`nDCG@${judged.top}, ${count(judged.queries)} queries`, difference(judged.ndcg)],

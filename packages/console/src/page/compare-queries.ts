@@ -1,6 +1,6 @@
 // The judged queries that got worse, with both top tens side by side.
 
-import type { Answer, QueryChange, VersionComparison } from '@reembed/evaluate'
+import type { Answer, JudgedComparison, QueryChange } from '@reembed/protocol'
 import { count, counted } from '@reembed/render'
 import { type Html, html } from './html.ts'
 
@@ -9,16 +9,13 @@ const SHOWN = 10
 const OPEN = 3
 const TEXT_CHARS = 120
 
-export function worstQueries(judged: VersionComparison['judged'], texts: ReadonlyMap<string, string>): Html {
+export function worstQueries(judged: JudgedComparison | undefined, texts: ReadonlyMap<string, string>): Html {
   if (judged === undefined)
     return html`<h2>Queries</h2><p>Both runs share no judged queries: plan them with queries and judgements to see which queries got worse.</p>`
-  const worse = judged.changes.filter(
-    ({ before, after }) => after.ndcg < before.ndcg || after.recall < before.recall,
-  )
-  const better = judged.changes.filter(({ before, after }) => after.ndcg > before.ndcg)
+  const { changes, worse, better, queries, top } = judged
   return html`<h2>Queries that got worse</h2>
-<p>${count(worse.length)} of ${counted(judged.queries, 'query', 'queries')} got worse, ${count(better.length)} got better.</p>
-<ol class="worst">${worse.slice(0, SHOWN).map((change, i) => queryCard(change, judged.top, texts, i < OPEN))}</ol>`
+<p>${count(worse)} of ${counted(queries, 'query', 'queries')} got worse, ${count(better)} got better.</p>
+<ol class="worst">${changes.slice(0, Math.min(SHOWN, worse)).map((change, i) => queryCard(change, top, texts, i < OPEN))}</ol>`
 }
 
 function queryCard(

@@ -11,6 +11,8 @@ export interface RunView extends WatchedRun {
   readonly output: string
   /** Why the store does not answer, and since when what is shown is old. */
   readonly problem?: { readonly text: string; readonly readMs: number | undefined } | undefined
+  /** Whether some of this is still being read: it is sent to open pages when it is known. */
+  readonly isReading: boolean
   readonly cells: ShardCells | undefined
   readonly history: History
   readonly rates: readonly RatePoint[]

@@ -50,9 +50,9 @@ function head({ status, output, problem }: RunView): Html {
 ${problem && html`<p class="problem" role="alert">The store does not answer: ${problem.text}. ${problem.readMs === undefined ? 'Nothing was read yet.' : html`Shown is what it held at ${time(problem.readMs)}.`}</p>`}`
 }
 
-function shards({ cells, output, status }: RunView, links: Links | undefined): Html {
+function shards({ cells, output, status, isReading }: RunView, links: Links | undefined): Html {
   return cells === undefined
-    ? html``
+    ? html`${isReading && html`<h2>Shards</h2><p role="status">Reading the shards …</p>`}`
     : shardMap(cells, links && { path: links.run(output, status.run).split('?')[0] ?? '', output })
 }
 

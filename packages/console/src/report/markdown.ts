@@ -1,13 +1,13 @@
 // A report as Markdown, for a pull request or a ticket. Figures only: charts and maps are in HTML.
 
-import type { GateReport } from '@reembed/protocol'
+import type { GateReport, JudgedComparison } from '@reembed/protocol'
 import { count, counted, describeComparison, describeRunStatus } from '@reembed/render'
 import type { ComparedRuns } from '../data/comparison.ts'
 import { decisionSentence, difference } from '../page/compare-figures.ts'
 import { visible } from '../page/html.ts'
 import { percent, shortId } from '../page/parts.ts'
 import type { RunView } from '../page/run-view.ts'
-import { thresholdSentence } from '../page/thresholds.ts'
+import { type MeasuredThresholds, measuredOn, thresholdSentence } from '../page/thresholds.ts'
 
 /** Text without meaning for Markdown or HTML. */
 export const plain = (text: string): string =>
@@ -46,38 +46,13 @@ export function runMarkdown({ status, facts, gates, output }: RunView, nowMs: nu
 
 const QUERIES_SHOWN = 10
 
-export function comparisonMarkdown(runs: ComparedRuns): string {
-  const { before, after, comparison } = runs
-  const { judged, thresholds } = comparison
-  const worse = judged?.changes.filter(change => change.after.ndcg < change.before.ndcg) ?? []
+export function comparisonMarkdown({ before, after, comparison }: ComparedRuns): string {
   return blocks(
     `## ${shortId(before.run)} → ${shortId(after.run)}`,
-    `**${plain(decisionSentence(runs))}**`,
+    `**${plain(decisionSentence(comparison))}**`,
     gateLines(comparison.gates),
-    judged &&
-      `### Queries that got worse\n\n${count(worse.length)} of ${counted(judged.queries, 'query', 'queries')}. nDCG@${judged.top} ${difference(judged.ndcg)}, recall@${judged.top} ${difference(judged.recall)}.\n\n${table(
-        ['query', `nDCG@${judged.top}`, `recall@${judged.top}`, 'results in common'],
-        worse
-          .slice(0, QUERIES_SHOWN)
-          .map(({ query, text, before: old, after: fresh, common }) => [
-            plain(text ?? query),
-            `${old.ndcg.toFixed(3)} → ${fresh.ndcg.toFixed(3)}`,
-            `${old.recall.toFixed(3)} → ${fresh.recall.toFixed(3)}`,
-            `${common} of ${judged.top}`,
-          ]),
-      )}`,
-    thresholds.length === 0
-      ? undefined
-      : `### Score thresholds\n\n${thresholdSentence(comparison)}\n\n${table(
-          ['old', 'passes', 'kept as it is', 'new, same share', 'new, same precision'],
-          thresholds.map(fitted => [
-            fitted.before.cutoff.toFixed(2),
-            percent(fitted.before.share),
-            percent(fitted.unchanged.share),
-            fitted.sameShare.cutoff.toFixed(3),
-            fitted.samePrecision === null ? '–' : fitted.samePrecision.cutoff.toFixed(3),
-          ]),
-        )}`,
+    judgedMarkdown(comparison.judged),
+    thresholdMarkdown(comparison),
     `### Both runs\n\n${table(
       ['figure', 'value'],
       describeComparison(before, after, comparison).map(([name, value]) => [plain(name), plain(value)]),
@@ -93,6 +68,38 @@ function gateLines(report: GateReport | undefined): string | undefined {
       plain(gate),
       passed ? (judged === false ? 'not judged' : 'passed') : '**failed**',
       plain(message),
+    ]),
+  )}`
+}
+
+/** The judged queries that got worse, worst first. */
+export function judgedMarkdown(judged: JudgedComparison | undefined): string | undefined {
+  if (judged === undefined) return undefined
+  const { queries, top, ndcg, recall, worse, changes } = judged
+  return `### Queries that got worse\n\n${count(worse)} of ${counted(queries, 'query', 'queries')}. nDCG@${top} ${difference(ndcg)}, recall@${top} ${difference(recall)}.\n\n${table(
+    ['query', `nDCG@${top}`, `recall@${top}`, 'results in common'],
+    changes
+      .slice(0, Math.min(QUERIES_SHOWN, worse))
+      .map(({ query, text, before: old, after: fresh, common }) => [
+        plain(text ?? query),
+        `${old.ndcg.toFixed(3)} → ${fresh.ndcg.toFixed(3)}`,
+        `${old.recall.toFixed(3)} → ${fresh.recall.toFixed(3)}`,
+        `${common} of ${top}`,
+      ]),
+  )}`
+}
+
+/** What score thresholds become. */
+export function thresholdMarkdown(of: MeasuredThresholds): string | undefined {
+  if (of.thresholds.length === 0) return undefined
+  return `### Score thresholds\n\n${thresholdSentence(of)} ${measuredOn(of)}\n\n${table(
+    ['old', 'passes', 'kept as it is', 'new, same share', 'new, same precision'],
+    of.thresholds.map(fitted => [
+      fitted.before.cutoff.toFixed(2),
+      percent(fitted.before.share),
+      percent(fitted.unchanged.share),
+      fitted.sameShare.cutoff.toFixed(3),
+      fitted.samePrecision === null ? '–' : fitted.samePrecision.cutoff.toFixed(3),
     ]),
   )}`
 }

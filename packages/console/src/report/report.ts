@@ -33,7 +33,11 @@ export async function reportRun(store: Store, run: string): Promise<Report> {
   const nowMs = Date.now()
   const watched = { facts, status: describeRun(facts, nowMs), active: [], failed: [] }
   const known = knownView(store, watched, { samples: [], events: [] })
-  const view = await readRunView(store, known, { details: createRunDetails(), withRejects: true })
+  const view = await readRunView(store, known, {
+    details: createRunDetails(),
+    withRejects: true,
+    within: reading => reading,
+  })
   return { html: reportDocument(runPage(view)), markdown: runMarkdown(view, nowMs) }
 }
 

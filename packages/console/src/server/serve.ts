@@ -8,6 +8,7 @@ import type { S3Options, Store } from '@reembed/store'
 import { asset } from '../assets.ts'
 import { createComparisonReader } from '../data/comparison.ts'
 import { createNextTicks, type OutputSchedules } from '../data/next-ticks.ts'
+import { createPreviewReader } from '../data/previews.ts'
 import { createRunDetails } from '../data/run-detail.ts'
 import { createSearchReader, type SearchEndpoint } from '../data/searches.ts'
 import { type ConsoleQueue, watchOutputs } from '../data/watch-outputs.ts'
@@ -73,17 +74,19 @@ export async function serveConsole(options: ConsoleOptions): Promise<Console> {
   const stop = new AbortController()
   const watch = watchOutputs(stores, { queue, signal: stop.signal, pollMs })
   const links = createLinks(stores.length)
+  const streams = createEventStreams()
   const read = createPageReader({
     watch,
     details: createRunDetails(),
     comparisons: createComparisonReader({ signal: stop.signal }),
+    previews: createPreviewReader(),
     searches: createSearchReader(options.endpoints ?? [], options.s3 ?? {}, { signal: stop.signal }),
     queue,
     ticks: createNextTicks(options.schedules),
     links,
     commandOf,
+    onLateReading: streams.publish,
   })
-  const streams = createEventStreams()
   watch.subscribe(streams.publish)
   const access = createAccess({ token, actionsToken: actions?.token, onLoopback })
   const acting = { access, stores, links, openQueue: actions?.openQueue, refresh: watch.refresh }

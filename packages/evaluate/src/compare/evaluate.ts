@@ -7,7 +7,6 @@ import { readShard } from '@reembed/shard'
 import { shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { createNearest } from './nearest.ts'
-import type { Rows } from './rows.ts'
 
 export interface RunScores {
   readonly scores: Scores
@@ -47,24 +46,6 @@ export async function evaluate(
     judged: judged.size,
     missing: judged.size - names.size,
   }
-}
-
-/**
- * Evaluates a sample of documents. A sample has fewer competing documents, so scores are higher
- * than over the whole run.
- */
-export async function evaluateRows(
-  queries: readonly QueryVector[],
-  { ids, vectors, dimensions }: Rows,
-  cutoffs: readonly number[],
-): Promise<Scores> {
-  const nearest = nearestTo(queries, cutoffs)
-  await nearest.add(vectors, dimensions)
-  return scoresOf(
-    queries,
-    nearest.found().map(rows => rows.map(row => ids[row])),
-    cutoffs,
-  )
 }
 
 const nearestTo = (queries: readonly QueryVector[], cutoffs: readonly number[], signal?: AbortSignal) =>

@@ -1,40 +1,22 @@
 // The answers of two runs to the same judged queries: which got worse, what each lost and gained.
 
-import type { JudgedQuery, Manifest, QueryVector } from '@reembed/protocol'
+import type {
+  Answer,
+  Answered,
+  JudgedComparison,
+  JudgedQuery,
+  Manifest,
+  QueryChange,
+  QueryVector,
+  ScorePair,
+} from '@reembed/protocol'
 import { readShard } from '@reembed/shard'
 import { shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { ndcg, recall } from './evaluate.ts'
+import { ndcg, pairedDrop, recall } from './evaluate.ts'
 import { createNearest } from './nearest.ts'
-
-/** A document that answers a query. */
-export interface Answer {
-  readonly id: string
-  /** Cosine, -1 to 1. */
-  readonly score: number
-  readonly shard: number
-  /** Whether the judgements have it as relevant. */
-  readonly relevant: boolean
-}
-
-/** The answers to one query, best first. */
-export interface Answered {
-  readonly answers: readonly Answer[]
-  /** By the judgements, over the answers. */
-  readonly recall: number
-  readonly ndcg: number
-}
-
-/** A query with its answers in both runs. */
-export interface QueryChange {
-  readonly query: string
-  /** Undefined in runs of reembed 0.1. */
-  readonly text: string | undefined
-  readonly before: Answered
-  readonly after: Answered
-  /** Number of documents among both answers. */
-  readonly common: number
-}
+import { mean, type Rows } from './rows.ts'
+import type { ScoredResult } from './thresholds.ts'
 
 /**
  * The nearest documents to each query, over all rows of a run. Reads every shard; holds the ids of
@@ -77,6 +59,64 @@ export async function answerQueries(
   })
 }
 
+/**
+ * The nearest documents to each query within a sample: with fewer competing documents, scores are
+ * higher than over the whole run.
+ * @param shardOf the shard of a document in the run that has it
+ */
+export async function answerRows(
+  { ids, vectors, dimensions }: Rows,
+  queries: readonly QueryVector[],
+  top: number,
+  shardOf: (id: string) => number,
+): Promise<Answered[]> {
+  const nearest = createNearest(
+    queries.map(({ vector }) => Float32Array.from(vector)),
+    top,
+  )
+  await nearest.add(vectors, dimensions)
+  return nearest.hits().map((hits, i) => {
+    const query = queries[i]
+    const answers = hits.map(({ row, score }): Answer => {
+      const id = ids[row] ?? ''
+      return { id, score, shard: shardOf(id), relevant: (query?.relevant[id] ?? 0) > 0 }
+    })
+    return answered(query, answers, top)
+  })
+}
+
+/** How both answer the same queries. */
+export function judgeAnswers(
+  queries: readonly Pick<QueryVector, 'id' | 'text'>[],
+  before: readonly Answered[],
+  after: readonly Answered[],
+  top: number,
+): JudgedComparison {
+  const pair = (score: 'recall' | 'ndcg'): ScorePair => {
+    const [x, y] = [before.map(each => each[score]), after.map(each => each[score])]
+    return { before: mean(x), after: mean(y), drop: pairedDrop(x, y) }
+  }
+  const changes = worstFirst(queries, before, after)
+  return {
+    queries: queries.length,
+    top,
+    recall: pair('recall'),
+    ndcg: pair('ndcg'),
+    worse: changes.filter(isWorse).length,
+    better: changes.filter(change => change.after.ndcg > change.before.ndcg).length,
+    changes,
+  }
+}
+
+const isWorse = ({ before, after }: QueryChange): boolean =>
+  after.ndcg < before.ndcg || after.recall < before.recall
+
+/** The results of all queries, to refit thresholds by. */
+export const resultsOf = (changes: readonly QueryChange[]): [ScoredResult[], ScoredResult[]] => [
+  changes.flatMap(({ before }) => before.answers),
+  changes.flatMap(({ after }) => after.answers),
+]
+
 function answered(query: JudgedQuery | undefined, answers: readonly Answer[], top: number): Answered {
   const ids = answers.map(({ id }) => id)
   if (query === undefined) return { answers, recall: 1, ndcg: 1 }
@@ -84,7 +124,7 @@ function answered(query: JudgedQuery | undefined, answers: readonly Answer[], to
 }
 
 /** The queries in order of what they lost: nDCG first, then recall, then answers in common. */
-export function worstFirst(
+function worstFirst(
   queries: readonly Pick<QueryVector, 'id' | 'text'>[],
   before: readonly Answered[],
   after: readonly Answered[],

@@ -2,6 +2,7 @@
 // not comparable, but neighbourhoods are: the nearest documents of a document in each vector space.
 
 import { createHash } from 'node:crypto'
+import type { RowComparison } from '@reembed/protocol'
 import { createNearest, dot } from './nearest.ts'
 
 /**
@@ -22,20 +23,6 @@ export interface Health {
   readonly collapsedDimensions: number
   /** Number of rows minus the number of distinct vectors. */
   readonly repeatedVectors: number
-}
-
-export interface RowComparison {
-  readonly documents: number
-  readonly queries: number
-  readonly top: number
-  /** Mean share, 0 to 1, of a document's nearest neighbours that both runs have in common. */
-  readonly overlap: number
-  /** Number of documents that keep 0, 1, … `top` of their nearest neighbours. */
-  readonly overlapCounts: readonly number[]
-  /** The documents with the smallest overlap, smallest first. */
-  readonly leastOverlap: readonly { readonly id: string; readonly overlap: number }[]
-  /** Cosine of a document's vectors in both runs; null if the runs have different vector spaces. */
-  readonly cosine: { readonly mean: number; readonly min: number } | null
 }
 
 const SHOWN = 5

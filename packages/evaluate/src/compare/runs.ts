@@ -1,11 +1,11 @@
 // Compares two runs over a sample of their common documents. The sample is chosen by the hash of
 // the document id, so it is the same in both runs.
 
-import type { Manifest } from '@reembed/protocol'
+import type { Manifest, RowComparison } from '@reembed/protocol'
 import { readIds, readShard } from '@reembed/shard'
 import { hashOfId, mapConcurrent, ReembedError, shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { compareRows, type Health, healthOf, type RowComparison, type Rows } from './rows.ts'
+import { compareRows, type Health, healthOf, type Rows } from './rows.ts'
 
 export interface CompareOptions {
   /** Number of neighbours to compare per document. Default 10. */

@@ -3,35 +3,14 @@
 // one. The new cut-off lets through the same share of results, or, with judgements, is the lowest
 // one with the same precision.
 
+import type { Passed, RefittedThreshold } from '@reembed/protocol'
+
 /** One result of a query. */
 export interface ScoredResult {
   /** Cosine, -1 to 1. */
   readonly score: number
   /** Whether the document is relevant to the query; undefined without judgements. */
   readonly relevant?: boolean | undefined
-}
-
-/** The results that a cut-off lets through: those with at least its score. */
-export interface Passed {
-  readonly cutoff: number
-  /** Share of all results, 0 to 1. */
-  readonly share: number
-  /** Share of relevant results among them; null without judgements, or if nothing passes. */
-  readonly precision: number | null
-}
-
-/** A cut-off of the old model, and what it becomes with the new one. */
-export interface RefittedThreshold {
-  readonly before: Passed
-  /** The same number with the new model. */
-  readonly unchanged: Passed
-  /** The cut-off with the same share of results. */
-  readonly sameShare: Passed
-  /**
-   * The lowest cut-off whose precision is not below that of `before`; null without judgements, or
-   * where no cut-off has it.
-   */
-  readonly samePrecision: Passed | null
 }
 
 /**

@@ -4,42 +4,22 @@
 import {
   type GateReport,
   getGateReport,
+  type JudgedComparison,
   type Manifest,
   type Plan,
   readQueries,
   requirePlan,
+  type ThresholdComparison,
 } from '@reembed/protocol'
 import { gatesKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { pairedDrop } from './evaluate.ts'
-import { answerQueries, type QueryChange, worstFirst } from './queries.ts'
-import { mean } from './rows.ts'
+import { answerQueries, judgeAnswers, resultsOf } from './queries.ts'
 import { type CompareOptions, type Comparison, compareRuns } from './runs.ts'
-import { type RefittedThreshold, refitThresholds, type ScoredResult, usualCutoffs } from './thresholds.ts'
+import { refitThresholds, type ScoredResult, usualCutoffs } from './thresholds.ts'
 
-/** A score of both runs. */
-export interface ScorePair {
-  readonly before: number
-  readonly after: number
-  /** Mean of before - after over the queries, with its 95 % interval. */
-  readonly drop: { readonly drop: number; readonly low: number; readonly high: number }
-}
-
-export interface VersionComparison extends Comparison {
+export interface VersionComparison extends Comparison, ThresholdComparison {
   /** How both runs answer the judged queries; undefined if they share none. */
-  readonly judged:
-    | {
-        readonly queries: number
-        readonly top: number
-        readonly recall: ScorePair
-        readonly ndcg: ScorePair
-        /** Worst first. */
-        readonly changes: readonly QueryChange[]
-      }
-    | undefined
-  readonly thresholds: readonly RefittedThreshold[]
-  /** Whether the thresholds were measured with judged queries, or with documents as queries. */
-  readonly thresholdsBy: 'queries' | 'documents'
+  readonly judged: JudgedComparison | undefined
   /** The gates of `b` against `a`, if they were judged. */
   readonly gates: GateReport | undefined
 }
@@ -92,22 +72,7 @@ async function judgedBy(
   if (before === undefined) return undefined
   const old = await answerQueries(store, a, before, top, signal)
   const fresh = await answerQueries(store, b, after, top, signal)
-  const pair = (score: 'recall' | 'ndcg'): ScorePair => {
-    const [x, y] = [old.map(each => each[score]), fresh.map(each => each[score])]
-    return { before: mean(x), after: mean(y), drop: pairedDrop(x, y) }
-  }
-  return {
-    queries: after.length,
-    top,
-    recall: pair('recall'),
-    ndcg: pair('ndcg'),
-    changes: worstFirst(after, old, fresh),
-  }
+  return judgeAnswers(after, old, fresh, top)
 }
 
 const hasSameQueries = (a: Plan, b: Plan): boolean => a.evaluation?.sha256 === b.evaluation?.sha256
-
-const resultsOf = (changes: readonly QueryChange[]): [ScoredResult[], ScoredResult[]] => [
-  changes.flatMap(({ before }) => before.answers),
-  changes.flatMap(({ after }) => after.answers),
-]

@@ -1,5 +1,4 @@
 import { once } from 'node:events'
-import { configFileOf, schedulesOf } from '../config/schedules.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { openOutputs, requireEndpoint, requireRedis, s3OptionsOf } from '../open-resources.ts'
 import type { RedisFlags, S3Flags } from '../options.ts'
@@ -13,17 +12,14 @@ interface Flags extends RedisFlags, S3Flags {
 }
 
 /** `reembed console`: serves the pages of the outputs until it is interrupted. */
-export async function consoleCommand(flags: Flags, self: Parameters<typeof configFileOf>[0]): Promise<void> {
+export async function consoleCommand(flags: Flags, self: Parameters<typeof servePages>[3]): Promise<void> {
   await using stack = new AsyncDisposableStack()
   const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
   const redis = flags.redis ? requireRedis(flags) : undefined
   const stores = await openOutputs(flags, stack)
   const endpoints = flags.endpoint?.map(endpoint => () => requireEndpoint({ endpoint }))
-  const file = await configFileOf(self)
-  // The file of a folder describes one output; it may leave out its address.
-  const schedules = file && { output: stores[0]?.url ?? '', schedules: schedulesOf(file) }
-  const shown = { stores, redis, endpoints, schedules, s3: s3OptionsOf(flags) }
-  const url = await servePages(flags.listen, shown, stack)
+  const shown = { stores, redis, endpoints, s3: s3OptionsOf(flags) }
+  const url = await servePages(flags.listen, shown, stack, self)
   note(`console   ${url}${redis ? '' : '  (without --redis: no workers, no jobs in progress)'}`)
   if (!signal.aborted) await once(signal, 'abort')
 }

@@ -19,13 +19,18 @@ const DEFAULT_PORT = '9465'
 /**
  * `reembed exporter`: exposes queue, worker and run gauges for Prometheus, also without any worker.
  */
-export async function exporter(flags: Flags): Promise<void> {
+export async function exporter(flags: Flags, self: Parameters<typeof servePages>[3]): Promise<void> {
   const redis = requireRedis(flags)
   const log = openLog({ level: process.env.REEMBED_LOG ?? 'info' })
-  await withLoggedWaits(log, () => expose(flags, redis, log))
+  await withLoggedWaits(log, () => expose(flags, redis, log, self))
 }
 
-async function expose(flags: Flags, redis: RedisTarget, log: Logger): Promise<void> {
+async function expose(
+  flags: Flags,
+  redis: RedisTarget,
+  log: Logger,
+  self: Parameters<typeof servePages>[3],
+): Promise<void> {
   await using stack = new AsyncDisposableStack()
   const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
   const { registry, serve } = openMetrics(flags.metrics ?? DEFAULT_PORT, flags, stack, log)
@@ -38,7 +43,7 @@ async function expose(flags: Flags, redis: RedisTarget, log: Logger): Promise<vo
   await serve(() => queue.read())
   const listen = process.env.REEMBED_CONSOLE
   if (listen)
-    await servePages(listen, { stores, redis }, stack).then(
+    await servePages(listen, { stores, redis }, stack, self).then(
       url => log.info({ url }, 'pages served'),
       (error: unknown) => log.error({}, `no pages: ${explain(error)}`),
     )

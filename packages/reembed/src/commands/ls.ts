@@ -1,7 +1,6 @@
 import { createRunsReader, readPlanningStatus } from '@reembed/producer'
 import { openQueue } from '@reembed/queue'
-import { listRuns } from '@reembed/render'
-import { paintList } from '../colours.ts'
+import { listRuns, paintList } from '@reembed/render'
 import { openExistingOutput, requireRedis } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
 import { print } from '../output.ts'

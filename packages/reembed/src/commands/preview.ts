@@ -1,24 +1,26 @@
 import { reportPreview } from '@reembed/console'
 import { previewModel } from '@reembed/planner'
-import { describeModelPreview, modelPreviewData } from '@reembed/render'
+import { putPreview } from '@reembed/protocol'
+import { describeModelPreview, modelPreviewData, modelPreviewRecord } from '@reembed/render'
 import { ReembedError } from '@reembed/shared'
 import { embedDocuments } from '@reembed/worker'
 import { notePlan } from '../notices.ts'
 import { openExistingOutput, openOrStartEndpoint, openSource, s3OptionsOf } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags } from '../options.ts'
-import { facts, print } from '../output.ts'
-import { planOptionsOf } from '../requests.ts'
+import { facts, note, print, shortId } from '../output.ts'
+import { actorOf, planOptionsOf } from '../requests.ts'
 import { writeReport } from './report.ts'
 
 interface Flags extends CorpusFlags, OutputFlags, JsonFlag {
   readonly sample: string
   readonly top: number
   readonly to?: string
+  readonly record?: boolean
 }
 
 /**
  * `reembed preview`: embeds a sample with the new model, compares it with the current version, and
- * estimates tokens, time and price of the whole run. Writes nothing.
+ * estimates tokens, time and price of the whole run. Writes nothing without `--record`.
  */
 export async function preview(flags: Flags): Promise<void> {
   const { sample, top, gateQueries: queriesFile, gateQrels: qrelsFile } = flags
@@ -40,5 +42,11 @@ export async function preview(flags: Flags): Promise<void> {
     onNotice: notePlan,
   })
   print(flags.json, modelPreviewData(shown), facts(describeModelPreview(shown)))
-  if (flags.to !== undefined) await writeReport(reportPreview(shown), flags.to)
+  const figures = modelPreviewRecord(shown)
+  if (flags.to !== undefined) await writeReport(reportPreview(figures), flags.to)
+  if (!flags.record) return
+  const { number } = await putPreview(output, { ...figures, ...actorOf({}) })
+  note(
+    `recorded  as preview ${number} of run ${shortId(figures.run)}: the page Compare of \`reembed console\` shows it`,
+  )
 }

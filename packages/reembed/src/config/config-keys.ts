@@ -102,6 +102,7 @@ export const FLAG_ONLY_OPTIONS: ReadonlySet<string> = new Set([
   'quantize',
   'queries',
   'reason',
+  'record',
   'region',
   'rejects',
   'reuseFrom',

@@ -46,7 +46,7 @@ export function addEmbeddingCommands(program: Command): void {
     .add(
       command(
         'preview',
-        'Embed a sample with the new model and compare it with the current version; writes nothing.',
+        'Embed a sample with the new model and compare it with the current version; writes nothing unless recorded.',
         'reembed preview --source ./docs --output ./vectors --endpoint http://tei:8080 --sample 1%',
       ),
       [
@@ -64,6 +64,7 @@ export function addEmbeddingCommands(program: Command): void {
           .argParser(option.sampleSize),
         new Option('-k, --top <n>', 'compare the n nearest documents').default(10).argParser(option.positive),
         new Option('--to <file>', 'also write a report: HTML, Markdown if it ends in .md, - prints Markdown'),
+        new Option('--record', 'record it in the output: the console shows it'),
         option.json,
       ],
     )
@@ -121,5 +122,5 @@ export function addEmbeddingCommands(program: Command): void {
       ),
       [...option.optionalOutputs, ...option.redis, ...option.s3, ...option.metrics],
     )
-    .action(async options => (await import('../commands/exporter.ts')).exporter(options))
+    .action(async (options, self) => (await import('../commands/exporter.ts')).exporter(options, self))
 }

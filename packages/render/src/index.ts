@@ -8,8 +8,8 @@ export {
   benchmarkSentence,
 } from './benchmark.ts'
 export { endpointText, memoryText } from './check.ts'
-export { columnFitText } from './column-fit.ts'
 export { paintFirst, paintList, paintRun, printablePainted } from './colours.ts'
+export { columnFitText } from './column-fit.ts'
 export {
   describeComparison,
   describeModelPreview,

@@ -211,7 +211,8 @@ describe('a user without a right', () => {
   test.each([
     'info',
     'evalsha',
-    'hscan',
+    'hrandfield',
+    'hstrlen',
     'bzpopmin',
     'zrangebylex',
     'multi',

@@ -36,6 +36,7 @@ export {
   canonical,
   checkpointKey,
   checkpointPrefix,
+  DELETED_BLOCK,
   evaluationKey,
   gatesKey,
   gatesPrefix,
@@ -65,6 +66,8 @@ export {
   shardKey,
   shardOfKey,
   shardPrefix,
+  TABLES,
+  tablePrefix,
   tickDoneKey,
   tickKey,
   ticksSinceKey,
@@ -74,6 +77,7 @@ export {
 export { readHybridRun } from './parquet-runs.ts'
 export { printable, printableLines, shellWord } from './printable.ts'
 export { type ProxyEnv, proxyEnv } from './proxy.ts'
+export { readFileWithin } from './read-file.ts'
 export {
   amount,
   bool,

@@ -8,7 +8,7 @@
 
 import { zstdDecompressSync } from 'node:zlib'
 import type { CarriedType, PartRead, SlicePart, SourceObject, SourceRecord } from '@reembed/protocol'
-import { createMemo, decompressLz4Frame, type Memo, messageOf, ReembedError } from '@reembed/shared'
+import { createMemo, decompressLz4Frame, LIMITS, type Memo, messageOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import {
   CompressionType,
@@ -35,12 +35,12 @@ const MAGIC_BYTES = 8
 const CONTINUATION = 0xffffffff
 /** Size of the read for the metadata of a message. Longer metadata takes a second read. */
 const HEAD_BYTES = 4 * 1024
-const MAX_METADATA_BYTES = 64 * 1024 * 1024
+const MAX_METADATA_BYTES = LIMITS.arrowMetadataBytes
 /**
  * A batch is held compressed, decompressed and as records, in a process of 512 MiB. Writers make
  * some thousand rows.
  */
-const MAX_BATCH_BYTES = 128 * 1024 * 1024
+const MAX_BATCH_BYTES = LIMITS.arrowBatchBytes
 /** An id and a text take at least eight bytes a row. */
 const MAX_BATCH_ROWS = MAX_BATCH_BYTES / 8
 const SMALLER = 'write it with smaller batches (max_chunksize of write_table in pyarrow)'

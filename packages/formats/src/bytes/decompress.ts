@@ -4,7 +4,7 @@
 import { pipeline, type Readable, Readable as Streams } from 'node:stream'
 import { createGunzip, createZstdDecompress, gunzipSync, zstdDecompressSync } from 'node:zlib'
 import type { Compression, SlicePart } from '@reembed/protocol'
-import { codeOf, messageOf, ReembedError } from '@reembed/shared'
+import { codeOf, LIMITS, messageOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { type Frame, isSkippableFrame, readFrames } from './frames.ts'
 import { gunzipMembers } from './gzip-members.ts'
@@ -23,7 +23,7 @@ const SMALL_BYTES = 1024 * 1024
  * Text does not compress further than this. An object above the ratio is treated as a decompression
  * bomb.
  */
-const MAX_RATIO = 250
+const MAX_RATIO = LIMITS.unpackRatio
 /** The ratio is not checked below this many decompressed bytes. */
 const FREE_BYTES = 64 * 1024 * 1024
 

@@ -2,7 +2,7 @@
 // object.
 
 import type { CarriedType } from '@reembed/protocol'
-import { createMemo, type Memo, messageOf, ReembedError } from '@reembed/shared'
+import { createMemo, LIMITS, type Memo, messageOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { type FileMetaData, parquetMetadata, parquetSchema, type SchemaTree } from 'hyparquet'
 import { pathSegments } from '../value/field.ts'
@@ -27,7 +27,7 @@ interface ObjectName {
 const TAIL_BYTES = 64 * 1024
 const FRAME_BYTES = 12
 /** Ten thousand columns take about 10 MiB, so a larger length is damage. */
-const MAX_FOOTER_BYTES = 64 * 1024 * 1024
+const MAX_FOOTER_BYTES = LIMITS.parquetFooterBytes
 
 /** Footers that are cached for each store: jobs of one worker read the same few objects. */
 const KEPT_FOOTERS = 16

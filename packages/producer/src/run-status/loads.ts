@@ -8,7 +8,7 @@ import {
   readLoadOrders,
   readLoadRecords,
 } from '@reembed/protocol'
-import { loadOutput, type QueueCounts, type RunPointer, servesOutput, storeKey } from '@reembed/queue'
+import { loadersOf, type QueueCounts, type RunPointer, storeKey, waitOfLoaders } from '@reembed/queue'
 import { loadedShardPrefix, messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { QueueView } from './facts.ts'
@@ -113,22 +113,19 @@ async function readWritten(store: Store, run: string, load: string, shards: numb
 
 async function jobsOf(
   queue: QueueView | string | undefined,
-  of: RunPointer & { readonly load: { readonly store: string } },
+  of: RunPointer,
   address: string,
 ): Promise<Pick<LoadStatus, 'jobs' | 'waitingFor'>> {
   if (queue === undefined || typeof queue === 'string') return { waitingFor: queue }
   try {
-    const [jobs, workers, failures] = await Promise.all([
+    const [jobs, loaders, failures] = await Promise.all([
       queue.counts(of),
-      queue.workers(),
+      loadersOf(queue, of.output, address),
       queue.failures(of, 1),
     ])
     // Without a job, the process that called the load writes the shards.
     if (jobs.waiting + jobs.active + jobs.delayed + jobs.failed === 0) return { jobs }
-    const served = loadOutput(of.load.store, of.output)
-    const loaders = workers.filter(({ outputs }) => servesOutput(outputs, served))
-    if (loaders.length === 0) return { jobs, waitingFor: `no worker loads into ${address}` }
-    return { jobs, waitingFor: loaders.find(({ loadFault }) => loadFault)?.loadFault ?? failures[0]?.reason }
+    return { jobs, waitingFor: waitOfLoaders(loaders, address) ?? failures[0]?.reason }
   } catch (error) {
     return { waitingFor: messageOf(error) }
   }

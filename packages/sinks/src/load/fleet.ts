@@ -5,14 +5,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type LoadedShard, type Manifest, readLoadedShards } from '@reembed/protocol'
-import {
-  loadOutput,
-  type Queue,
-  type RunPointer,
-  servesOutput,
-  storeKey,
-  type WorkerState,
-} from '@reembed/queue'
+import { loadersOf, type Queue, type RunPointer, storeKey, waitOfLoaders } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { RetryOptions } from './retries.ts'
@@ -33,16 +26,6 @@ export interface FleetLoad {
 const POLL_MS = 500
 /** A LIST takes at most this part of the time. */
 const LIST_SHARE = 0.05
-
-/** The workers with a heartbeat that load into a vector store from an output. */
-export async function loadersOf(
-  queue: Pick<Queue, 'workers'>,
-  output: string,
-  address: string,
-): Promise<WorkerState[]> {
-  const served = loadOutput(storeKey(address), output)
-  return (await queue.workers()).filter(({ outputs }) => servesOutput(outputs, served))
-}
 
 /**
  * Has workers write the missing shards, and yields each one when it is recorded. A failed job of an
@@ -81,7 +64,7 @@ export async function* writtenByFleet(
     const lacks = await isLacking(queue, of, missing)
     if (lacks && hasLacked && !(await queue.settle(signal))) await add()
     hasLacked = lacks
-    const waitingFor = await waitOf(queue, source.url, address)
+    const waitingFor = waitOfLoaders(await loadersOf(queue, source.url, address), address)
     if (waitingFor !== undefined) onWait?.(waitingFor)
     await sleep(Math.max(POLL_MS, listedMs / LIST_SHARE), undefined, { signal }).catch(() =>
       signal?.throwIfAborted(),
@@ -101,11 +84,4 @@ async function isLacking(queue: LoadQueue, of: RunPointer, missing: number): Pro
     'SHARD_FAILED',
     `${missing === 1 ? `shard ${first?.shard}` : `${missing} shards, among them ${first?.shard},`} of run ${of.run} could not be loaded: ${first?.reason.replace(/\.$/, '')}. Loaded shards are kept: fix the cause and load again`,
   )
-}
-
-/** Why workers write nothing; undefined while they can. */
-async function waitOf(queue: LoadQueue, output: string, address: string): Promise<string | undefined> {
-  const loaders = await loadersOf(queue, output, address)
-  if (loaders.length === 0) return `no worker loads into ${address}: start workers that name it`
-  return loaders.every(({ loadFault }) => loadFault !== undefined) ? loaders[0]?.loadFault : undefined
 }

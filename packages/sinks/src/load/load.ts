@@ -11,10 +11,11 @@ import {
   type RefusedRow,
   readLoadedShards,
 } from '@reembed/protocol'
+import { loadersOf } from '@reembed/queue'
 import { mapConcurrent } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { columnsOf, columnsUnder, type RunShard, shardsOf } from '../read-run.ts'
-import { loadersOf, writtenByFleet } from './fleet.ts'
+import { writtenByFleet } from './fleet.ts'
 import { type LoadOptions, type LoadOutcome, type LoadProgress, SHOWN_REFUSED } from './options.ts'
 import { prove, recordLoad } from './prove.ts'
 import { withRetries } from './retries.ts'

@@ -2,11 +2,13 @@
 // emptied once. Into PostgreSQL where it is installed, else into the stand-in of Qdrant. Sizes by
 // REEMBED_TEST_LOAD, as in conformance.ts; else 20,000 rows.
 
+import { setTimeout } from 'node:timers/promises'
 import { startRedis } from '@reembed/local'
 import { putVersion, readLoadedShards, readLoadOrders } from '@reembed/protocol'
 import { openQueue } from '@reembed/queue'
+import { loadRun, openVectorStore, switchStore } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { connectRedis } from '../../packages/queue/src/redis-client.ts'
 import { makeRun } from '../export/run.ts'
 import { type Running, reembed, start, temporaryFolder } from '../parts/cli.ts'
@@ -15,6 +17,8 @@ import { startQdrant } from '../parts/qdrant.ts'
 import { bytesOf } from '../shard/parts.ts'
 
 const SHARDS = 50
+/** Dimensions of the run that searches use before. */
+const EARLIER = 12
 const SIZES = (process.env.REEMBED_TEST_LOAD ?? '20000x16').split(',').map(size => {
   const [rows = 0, dimensions = 0] = size.split('x').map(Number)
   return { rows, dimensions }
@@ -25,6 +29,8 @@ interface Target extends AsyncDisposable {
   readonly env: Record<string, string>
   /** The bytes of each vector by id, and the number of rows. */
   read(target: string): Promise<{ readonly rows: number; readonly vectors: ReadonlyMap<string, Buffer> }>
+  /** One search: the dimensions of the vectors of its answer. */
+  search(name: string): Promise<readonly number[]>
 }
 
 async function startTarget(): Promise<Target> {
@@ -42,11 +48,21 @@ async function startTarget(): Promise<Target> {
           ),
         }
       },
+      async search(name) {
+        const reply = await fetch(`${server.url}/collections/${name}/points/scroll`, {
+          method: 'POST',
+          headers: { 'api-key': 'a-key', 'content-type': 'application/json' },
+          body: JSON.stringify({ limit: 10, with_payload: false, with_vector: true }),
+        })
+        if (!reply.ok) throw new Error(await reply.text())
+        const { result } = (await reply.json()) as { result: { points: { vector: number[] }[] } }
+        return result.points.map(({ vector }) => vector.length)
+      },
       [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
     }
   }
   const server = await startPostgres()
-  const client = await server.connect()
+  const [client, searching] = [await server.connect(), await server.connect()]
   return {
     url: server.url,
     env: {},
@@ -55,6 +71,12 @@ async function startTarget(): Promise<Target> {
       const { rows } = await client.query(`SELECT id, vector_send(embedding) AS sent FROM ${target}`)
       for (const { id, sent } of rows) vectors.set(id, Buffer.from(sent.subarray(4)).swap32())
       return { rows: rows.length, vectors }
+    },
+    async search(name) {
+      const { rows } = await searching.query(
+        `SELECT vector_dims(embedding) AS d FROM ${name} ORDER BY embedding <#> (SELECT embedding FROM ${name} LIMIT 1) LIMIT 10`,
+      )
+      return rows.map(({ d }) => d)
     },
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   }
@@ -70,7 +92,32 @@ test.each(SIZES)(
     await using output = await openStore(folder.path)
     const made = await makeRun(output, { shards: SHARDS, rows: rows / SHARDS, dimensions, rowGroupRows: 500 })
     const { run } = made.manifest
-    await putVersion(output, { version: 1, run, seq: 1, manifestSha256: '' })
+    // Searches use an earlier run of another model before, meanwhile, and after the way back.
+    const earlier = await makeRun(output, { run: 'e'.repeat(26), dimensions: EARLIER })
+    await putVersion(output, { version: 1, run: earlier.manifest.run, seq: 1, manifestSha256: '' })
+    vi.stubEnv('QDRANT_API_KEY', 'a-key')
+    await using vectors = await openVectorStore(store.url)
+    await loadRun(output, earlier.manifest, vectors, { name: 'wiki' })
+    await switchStore(output, vectors, { name: 'wiki' })
+    await putVersion(output, { version: 2, run, seq: 2, manifestSha256: '' })
+    let isOver = false
+    const answers = new Map<string, number>()
+    const searches = (async () => {
+      while (!isOver) {
+        const answer = await store.search('wiki').then(
+          found => [...new Set(found)].join(),
+          error => String(error),
+        )
+        answers.set(answer, (answers.get(answer) ?? 0) + 1)
+        await setTimeout(5)
+      }
+    })()
+    const answered = (dimensions: number) => {
+      const before = answers.get(String(dimensions)) ?? 0
+      return expect
+        .poll(() => answers.get(String(dimensions)) ?? 0, { timeout: 60_000 })
+        .toBeGreaterThan(before + 10)
+    }
 
     const place = ['--output', folder.path, '--redis', redis.url]
     const worker = (): Running =>
@@ -100,8 +147,6 @@ test.each(SIZES)(
       await client.flushall()
       client.disconnect()
       await recorded(15)
-      const status = JSON.parse((await reembed(['status', ...place, '--json'])).stdout)
-      expect(status.loads).toMatchObject([{ state: 'loading', shards: SHARDS, jobs: { failed: 0 } }])
       workers[1]?.child.kill('SIGKILL')
       const { code, stdout, stderr } = await loading.finished
       expect(code, stderr).toBe(0)
@@ -116,15 +161,24 @@ test.each(SIZES)(
       expect(wrong).toEqual([])
       const switched = await reembed(['switch', '--output', folder.path, ...to], store.env)
       expect(switched.stdout, switched.stderr).toMatch(/searches +wiki uses wiki_/)
-      const after = await reembed(['status', ...place])
-      expect(after.stdout, after.stderr).toMatch(/searches for wiki use it for .*, [0-9,]+ rows/)
+      await answered(dimensions)
+      const back = await reembed(['switch', '--back', '--output', folder.path, ...to], store.env)
+      expect(back.stdout, back.stderr).toMatch(/searches +wiki uses wiki_eeee/)
+      await answered(EARLIER)
+      const on = await reembed(['switch', '--output', folder.path, ...to], store.env)
+      expect(on.code, on.stderr).toBe(0)
+      expect([...answers.keys()].sort()).toEqual([EARLIER, dimensions].map(String).sort())
       const counts = await queue.counts()
       expect(counts).toMatchObject({ failed: 0 })
     } finally {
+      isOver = true
+      await searches
+      console.info('answers by dimensions', answers)
+      vi.unstubAllEnvs()
       for (const { child } of workers) child.kill('SIGKILL')
     }
   },
-  900_000,
+  1_800_000,
 )
 
 test('a worker with a wrong key gives its jobs back, and states why', async () => {
@@ -145,8 +199,6 @@ test('a worker with a wrong key gives its jobs back, and states why', async () =
   const reason = /denies access \(40[13]\).*this process takes them from .* QDRANT_API_KEY/
   await loading.line(reason)
   expect(await queue.workers()).toMatchObject([{ loadFault: expect.stringMatching(reason) }])
-  const status = await reembed(['status', ...place])
-  expect(status.stdout, status.stderr).toMatch(reason)
   expect(wrong.child.exitCode).toBeNull()
   const right = worker('a-key')
   const { code, stdout, stderr } = await loading.finished

@@ -540,6 +540,7 @@ export const exported: readonly Option[] = [
     '--since <version>',
     'only write rows that were added or changed since this version or run, and the ids to delete first',
   ),
+  new Option('--skip-refused', 'leave out rows that the database cannot store, and list them in refused/'),
 ]
 
 export const vectorStore: readonly Option[] = [

@@ -113,6 +113,7 @@ export const FLAG_ONLY_OPTIONS: ReadonlySet<string> = new Set([
   'showText',
   'since',
   'sinks',
+  'skipRefused',
   'sleepMinutes',
   'store',
   'texts',

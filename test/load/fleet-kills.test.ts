@@ -173,7 +173,7 @@ test.each(SIZES)(
     } finally {
       isOver = true
       await searches
-      console.info('answers by dimensions', answers)
+      process.stdout.write(`answers by dimensions: ${JSON.stringify([...answers])}\n`)
       vi.unstubAllEnvs()
       for (const { child } of workers) child.kill('SIGKILL')
     }

@@ -100,6 +100,17 @@ export {
   requireLoadOrder,
 } from './load-record.ts'
 export {
+  contentOfTarget,
+  DEFAULT_TARGET_NAME,
+  loadOfRun,
+  loadOfTarget,
+  readLoadRecordsOf,
+  requireTargetName,
+  targetsOf,
+  targetsToDrop,
+  wholeTarget,
+} from './load-targets.ts'
+export {
   type Manifest,
   type ManifestShard,
   putManifest,

@@ -1,10 +1,16 @@
 // Deletes the target of a run from a vector store. Nothing else deletes one.
 
-import { type LoadRecord, putLoadRecord } from '@reembed/protocol'
+import {
+  contentOfTarget,
+  DEFAULT_TARGET_NAME,
+  type LoadRecord,
+  putLoadRecord,
+  readLoadRecordsOf,
+  targetsToDrop,
+} from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { SwitchOptions } from './switch.ts'
-import { contentOf, DEFAULT_NAME, recordsOf, targetsToDrop } from './targets.ts'
 import type { VectorStore } from './vector-store.ts'
 
 /**
@@ -17,17 +23,17 @@ export async function dropTarget(
   source: Store,
   vectors: VectorStore,
   run: string,
-  { name = DEFAULT_NAME, by, reason }: Pick<SwitchOptions, 'name' | 'by' | 'reason'> = {},
+  { name = DEFAULT_TARGET_NAME, by, reason }: Pick<SwitchOptions, 'name' | 'by' | 'reason'> = {},
 ): Promise<LoadRecord> {
   const { address } = vectors
-  const records = await recordsOf(source, vectors, name)
+  const records = await readLoadRecordsOf(source, vectors, name)
   const used = await vectors.current(name)
   const targets = targetsToDrop(records, name, run)
   let dropped: LoadRecord | undefined
   for (const target of targets) {
     if (target === used) continue
     const exists = (await vectors.count(target)) !== undefined
-    const action = contentOf(records, target)?.action
+    const action = contentOfTarget(records, target)?.action
     // Also after a drop that was interrupted before its record.
     if (!exists && action !== 'load' && action !== 'update') continue
     await vectors.drop(target)

@@ -1,14 +1,13 @@
 // Keeps vector stores at the current version of an output: loads it, and switches searches to it. A
 // run that is held is not the current version, so it is neither loaded nor switched to.
 
-import { readCurrent, type Version } from '@reembed/protocol'
+import { loadOfRun, readCurrent, readLoadRecordsOf, type Version } from '@reembed/protocol'
 import { requireManifest } from '@reembed/shard'
 import { messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { LoadQueue } from './fleet.ts'
 import { loadRun } from './load.ts'
 import { switchStore } from './switch.ts'
-import { loadOfRun, recordsOf } from './targets.ts'
 import type { VectorStore } from './vector-store.ts'
 
 /** A vector store that follows the current version. */
@@ -97,7 +96,7 @@ async function followOnce(
   { onEvent, queue, by, signal }: Pick<FollowOptions, 'onEvent' | 'queue' | 'by' | 'signal'>,
 ): Promise<void> {
   const { address: store } = vectors
-  const records = await recordsOf(source, vectors, name)
+  const records = await readLoadRecordsOf(source, vectors, name)
   if (loadOfRun(records, run) === undefined) {
     const { proof } = await loadRun(source, await requireManifest(source, run), vectors, {
       name,

@@ -5,11 +5,14 @@
 //   prepare the target -> write the missing shards -> build the index -> count and compare -> record
 
 import {
+  DEFAULT_TARGET_NAME,
   type LoadedShard,
   type Manifest,
   putLoadOrder,
   type RefusedRow,
   readLoadedShards,
+  readLoadRecordsOf,
+  wholeTarget,
 } from '@reembed/protocol'
 import { loadersOf } from '@reembed/queue'
 import { mapConcurrent } from '@reembed/shared'
@@ -19,7 +22,6 @@ import { writtenByFleet } from './fleet.ts'
 import { type LoadOptions, type LoadOutcome, type LoadProgress, SHOWN_REFUSED } from './options.ts'
 import { prove, recordLoad } from './prove.ts'
 import { withRetries } from './retries.ts'
-import { DEFAULT_NAME, recordsOf, wholeTarget } from './targets.ts'
 import { updatableTarget, updateTarget } from './update.ts'
 import type { Target, VectorStore } from './vector-store.ts'
 import { writeShard } from './write-shard.ts'
@@ -42,9 +44,9 @@ export async function loadRun(
   vectors: VectorStore,
   options: LoadOptions = {},
 ): Promise<LoadOutcome> {
-  const { name = DEFAULT_NAME, update, by, signal, onProgress = () => {} } = options
+  const { name = DEFAULT_TARGET_NAME, update, by, signal, onProgress = () => {} } = options
   const columns = columnsOf(manifest, { identifiers: vectors.identifiers })
-  const records = await recordsOf(source, vectors, name)
+  const records = await readLoadRecordsOf(source, vectors, name)
   const target: Target = {
     name,
     target: wholeTarget(records, name, manifest.run),
@@ -83,7 +85,9 @@ async function loadWhole(
   const before = { ...total }
   const startedMs = performance.now()
   const report = (step: LoadProgress['step'], waitingFor?: string): void => {
-    const leftMs = msLeft(performance.now() - startedMs, before.shards, total.shards, manifest.shards)
+    const written = total.shards - before.shards
+    const left = (manifest.shards - total.shards) / written
+    const leftMs = written > 0 ? (performance.now() - startedMs) * left : undefined
     onProgress({ step, shards: total.shards, rows: total.rows, leftMs, waitingFor })
   }
   const onWait = (reason: string): void => report('write', reason)
@@ -117,10 +121,6 @@ async function loadWhole(
     },
   }
 }
-
-/** The time left at the rate of this call; undefined before its first shard. */
-const msLeft = (ms: number, before: number, done: number, all: number): number | undefined =>
-  done > before ? (ms * (all - done)) / (done - before) : undefined
 
 async function* missingShards(
   source: Store,

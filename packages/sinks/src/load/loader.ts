@@ -3,7 +3,13 @@
 // order, so a worker connects only to the vector stores that it was started with, and takes their
 // credentials from its own URLs and environment.
 
-import { type LoadedShard, readLoadedShard, requireLoadOrder } from '@reembed/protocol'
+import {
+  type LoadedShard,
+  readLoadedShard,
+  requireLoadOrder,
+  requireTargetName,
+  targetsOf,
+} from '@reembed/protocol'
 import { type Job, storeKey } from '@reembed/queue'
 import { requireManifest } from '@reembed/shard'
 import { createMemo, ReembedError } from '@reembed/shared'
@@ -11,7 +17,6 @@ import type { Store } from '@reembed/store'
 import { columnsOf, columnsUnder, shardsOf } from '../read-run.ts'
 import { credentialsHint, openVectorStore, storeAddress } from './open.ts'
 import type { RetryOptions } from './retries.ts'
-import { requireName, targetsOf } from './targets.ts'
 import type { Target, VectorStore } from './vector-store.ts'
 import { writeShard } from './write-shard.ts'
 
@@ -50,7 +55,7 @@ export function createShardLoader(urls: readonly string[]): ShardLoader {
         { retry: 'requeue' },
       )
     }
-    if (!targetsOf(requireName(name), run).includes(target)) {
+    if (!targetsOf(requireTargetName(name), run).includes(target)) {
       throw new ReembedError(
         'CORRUPT',
         `the load ${order.load} of run ${run} in ${output.url} names the target '${target}', which is not of that run: load the run again`,
@@ -69,12 +74,8 @@ export function createShardLoader(urls: readonly string[]): ShardLoader {
     const known = await readLoadedShard(output, target.manifest, id, job.shard)
     if (known) return known
     const shard = shards[job.shard]
-    if (shard === undefined) {
-      throw new ReembedError(
-        'JOB_INVALID',
-        `invalid job: shard ${job.shard} of run ${job.run}, which has ${shards.length}: remove the job`,
-      )
-    }
+    if (shard === undefined)
+      throw new ReembedError('JOB_INVALID', `run ${job.run} has no shard ${job.shard}: remove the job`)
     if ((await vectors.holds(target.target)) !== id) return undefined
     return writeShard(output, vectors, { ...options, target, load: id, shard })
   }
@@ -85,7 +86,6 @@ export function createShardLoader(urls: readonly string[]): ShardLoader {
       load(output, job, options).catch((error: unknown) => {
         if (!(error instanceof ReembedError) || error.code !== 'STORE_ACCESS_DENIED') throw error
         const { code, message } = error
-        // The output may deny access as well.
         const denying = [...urlOf].find(([address]) => message.includes(address.replace(/^[a-z]+\+/, '')))
         if (denying === undefined) throw error
         throw new ReembedError(code, `${message}; ${credentialsHint(denying[1])}`, { cause: error })

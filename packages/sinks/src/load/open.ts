@@ -17,6 +17,8 @@ interface Kind {
   readonly variables: string
 }
 
+const overHttp = (name: string, kind: Kind) => ({ [`${name}+http:`]: kind, [`${name}+https:`]: kind })
+
 const elastic: Kind = { open: openElasticsearch, address: httpAddress, variables: 'ELASTIC_API_KEY' }
 const qdrant: Kind = { open: openQdrant, address: httpAddress, variables: 'QDRANT_API_KEY' }
 const milvus: Kind = { open: openMilvus, address: milvusAddress, variables: 'MILVUS_TOKEN' }
@@ -24,18 +26,11 @@ const lance: Kind = { open: openLance, address: lanceAddress, variables: 'AWS_AC
 const postgres: Kind = { open: openPostgres, address: postgresAddress, variables: 'PGUSER and PGPASSWORD' }
 
 const KINDS: Readonly<Record<string, Kind>> = {
-  'elasticsearch+http:': elastic,
-  'elasticsearch+https:': elastic,
-  'lancedb:': lance,
-  'lancedb+s3:': lance,
-  'milvus+http:': milvus,
-  'milvus+https:': milvus,
-  'postgres:': postgres,
-  'postgresql:': postgres,
-  'opensearch+http:': elastic,
-  'opensearch+https:': elastic,
-  'qdrant+http:': qdrant,
-  'qdrant+https:': qdrant,
+  ...overHttp('elasticsearch', elastic),
+  ...overHttp('milvus', milvus),
+  ...overHttp('opensearch', elastic),
+  ...overHttp('qdrant', qdrant),
+  ...{ 'lancedb:': lance, 'lancedb+s3:': lance, 'postgres:': postgres, 'postgresql:': postgres },
 }
 
 /**

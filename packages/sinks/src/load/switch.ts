@@ -1,17 +1,20 @@
 // Switches the name that searches use to the run of the current version, and back.
 
 import {
+  DEFAULT_TARGET_NAME,
   type LoadRecord,
+  loadOfRun,
+  loadOfTarget,
   type Manifest,
   putLoadRecord,
   readCurrent,
+  readLoadRecordsOf,
   readManifest,
   type Version,
 } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { withRetries } from './retries.ts'
-import { DEFAULT_NAME, loadOf, loadOfRun, recordsOf } from './targets.ts'
 import type { VectorStore } from './vector-store.ts'
 
 export interface SwitchOptions {
@@ -50,10 +53,10 @@ export interface SwitchOutcome {
 export async function switchStore(
   source: Store,
   vectors: VectorStore,
-  { name = DEFAULT_NAME, back = false, by, reason, signal }: SwitchOptions = {},
+  { name = DEFAULT_TARGET_NAME, back = false, by, reason, signal }: SwitchOptions = {},
 ): Promise<SwitchOutcome> {
   const { address } = vectors
-  const records = await recordsOf(source, vectors, name)
+  const records = await readLoadRecordsOf(source, vectors, name)
   // Not repeated: a server that does not answer the first request may have another address.
   const from = await vectors.current(name)
   const current = back ? undefined : await requireCurrent(source)
@@ -130,7 +133,7 @@ function targetOfCurrent(
 /** The load of the target that was in use before the present one. */
 function targetBefore(records: readonly LoadRecord[], present: string | undefined, name: string): LoadRecord {
   const switched = records.find(({ action, target }) => action === 'switch' && target === present)
-  const found = switched?.from === undefined ? undefined : loadOf(records, switched.from)
+  const found = switched?.from === undefined ? undefined : loadOfTarget(records, switched.from)
   if (found) return found
   throw new ReembedError(
     'RUN_NOT_FOUND',

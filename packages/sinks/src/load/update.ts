@@ -15,6 +15,7 @@ import {
   putLoadedShard,
   putLoadRecord,
   readCurrent,
+  readLoadRecordsOf,
   readManifest,
   sameRecipe,
 } from '@reembed/protocol'
@@ -26,7 +27,6 @@ import { compareRows, sampleOfBatch } from './compare.ts'
 import { type LoadOptions, type LoadOutcome, SHOWN_REFUSED } from './options.ts'
 import { prove, recordLoad } from './prove.ts'
 import { withRetries } from './retries.ts'
-import { recordsOf } from './targets.ts'
 import type { RefusedByShard, Target, VectorStore } from './vector-store.ts'
 
 /** A target in use, and the runs that its rows are of. */
@@ -68,7 +68,7 @@ export async function updatableTarget(
   }
   const target = await vectors.current(name)
   if (target === undefined) return `searches use no target of '${name}' yet`
-  const records = (await recordsOf(source, vectors, name)).filter(
+  const records = (await readLoadRecordsOf(source, vectors, name)).filter(
     record => record.target === target && record.action !== 'switch',
   )
   const settled = records.findIndex(({ action }) => action !== 'update')

@@ -1,15 +1,15 @@
 // Which target of a vector store holds a run, by the records of the output. All records are those
 // of one name at one address, newest first.
 
-import { type LoadRecord, readLoadRecords } from '@reembed/protocol'
 import { isRunId, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import type { VectorStore } from './vector-store.ts'
+import { type LoadRecord, type LoadTarget, readLoadRecords } from './load-record.ts'
 
-export const DEFAULT_NAME = 'embeddings'
+/** The name that searches use unless the caller gives another. */
+export const DEFAULT_TARGET_NAME = 'embeddings'
 
 /** @throws ReembedError USAGE for a name that some vector store would refuse or change */
-export function requireName(name: string): string {
+export function requireTargetName(name: string): string {
   if (/^[a-z][a-z0-9_]{0,39}$/.test(name)) return name
   throw new ReembedError(
     'USAGE',
@@ -19,12 +19,12 @@ export function requireName(name: string): string {
 }
 
 /** The records of a name in a vector store, newest first. */
-export async function recordsOf(
+export async function readLoadRecordsOf(
   source: Store,
-  { address }: Pick<VectorStore, 'address'>,
+  { address }: Pick<LoadTarget, 'address'>,
   name: string,
 ): Promise<readonly LoadRecord[]> {
-  requireName(name)
+  requireTargetName(name)
   const records = await Array.fromAsync(readLoadRecords(source))
   return records.filter(record => record.address === address && record.name === name)
 }
@@ -40,12 +40,12 @@ export function targetsOf(name: string, run: string): readonly [string, string] 
 }
 
 /** The newest record of what a target holds. */
-export const contentOf = (records: readonly LoadRecord[], target: string): LoadRecord | undefined =>
+export const contentOfTarget = (records: readonly LoadRecord[], target: string): LoadRecord | undefined =>
   records.find(record => record.target === target && record.action !== 'switch')
 
 /** Whether a target holds another run, or was left by an interrupted update. */
 const isTaken = (records: readonly LoadRecord[], target: string, run: string): boolean => {
-  const content = contentOf(records, target)
+  const content = contentOfTarget(records, target)
   return content?.action === 'update' || (content?.action === 'load' && content.run !== run)
 }
 
@@ -58,23 +58,24 @@ export function wholeTarget(records: readonly LoadRecord[], name: string, run: s
 /** Every target that may hold rows of a run and is not recorded to hold another run. */
 export function targetsToDrop(records: readonly LoadRecord[], name: string, run: string): string[] {
   const recorded = records.filter(
-    record => record.run === run && contentOf(records, record.target) === record,
+    record => record.run === run && contentOfTarget(records, record.target) === record,
   )
   const targets = new Set([...recorded.map(({ target }) => target), ...targetsOf(name, run)])
   return [...targets].filter(target => {
-    const content = contentOf(records, target)
+    const content = contentOfTarget(records, target)
     return content?.action !== 'load' || content.run === run
   })
 }
 
 /** The newest load of a target, unless it was dropped or an update was interrupted since. */
-export function loadOf(records: readonly LoadRecord[], target: string): LoadRecord | undefined {
-  const content = contentOf(records, target)
+export function loadOfTarget(records: readonly LoadRecord[], target: string): LoadRecord | undefined {
+  const content = contentOfTarget(records, target)
   return content?.action === 'load' ? content : undefined
 }
 
 /** The newest load of a run whose target still holds it. */
 export const loadOfRun = (records: readonly LoadRecord[], run: string): LoadRecord | undefined =>
   records.find(
-    record => record.action === 'load' && record.run === run && loadOf(records, record.target) === record,
+    record =>
+      record.action === 'load' && record.run === run && loadOfTarget(records, record.target) === record,
   )

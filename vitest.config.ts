@@ -17,6 +17,7 @@ const LONG = [
   'test/ending-crash.test.ts',
   'test/infra/autoscale.test.ts',
   'test/install.test.ts',
+  'test/load/fleet.test.ts',
   'test/recipes.test.ts',
   'test/redis/failover.test.ts',
   'test/simulation-mutations.test.ts',

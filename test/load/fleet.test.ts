@@ -116,7 +116,7 @@ test('jobs that Redis has lost are added again', async () => {
   const { written, record } = await loading
   expect(written).toEqual({ shards: 12, rows: 1_200, byWorkers: true })
   expect(idsIn(record.target)).toEqual([...run.ids].sort())
-}, 60_000)
+}, 180_000)
 
 test('a loader with a wrong key states the variable, and that the worker is at fault', async () => {
   const { manifest } = await makeRun(output)

@@ -2,17 +2,19 @@
 
 import { putLoadOrder, putVersion } from '@reembed/protocol'
 import { loadRun, openVectorStore, switchStore } from '@reembed/sinks'
+import { openStore } from '@reembed/store'
 import { expect, test } from 'vitest'
 import type { QueueView } from '../../packages/producer/src/run-status/facts.ts'
 import { readLoads } from '../../packages/producer/src/run-status/loads.ts'
 import { loadText } from '../../packages/render/src/stored-run.ts'
 import { makeRun } from '../export/run.ts'
+import { temporaryFolder } from '../parts/cli.ts'
 import { startElasticsearch } from '../parts/elasticsearch.ts'
-import { memoryStore } from '../shard/parts.ts'
 
 test('the status of a run lists its targets, which of them searches use, and a load in progress', async () => {
   await using server = await startElasticsearch('9.3.0')
-  const output = memoryStore()
+  await using folder = await temporaryFolder()
+  await using output = await openStore(folder.path)
   const { manifest } = await makeRun(output)
   await putVersion(output, { version: 1, run: manifest.run, seq: 1, manifestSha256: '' })
   await using vectors = await openVectorStore(`elasticsearch+${server.url}`)

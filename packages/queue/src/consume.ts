@@ -17,6 +17,7 @@ import {
   recordShard,
   removeOpenShard,
   removeWorker,
+  requireAnnounceable,
   type ShardCounts,
   servesOutput,
   type WorkerState,
@@ -153,8 +154,8 @@ const MAX_ERRORS_PER_SECOND = 3
 
 /**
  * Takes jobs and calls `handle` for each until drained.
- * @throws ReembedError REDIS_UNREACHABLE or REDIS_MISCONFIGURED at the start. Later the consumer
- *   waits for an unreachable Redis.
+ * @throws ReembedError REDIS_UNREACHABLE or REDIS_MISCONFIGURED at the start, USAGE for outputs
+ *   that no heartbeat has room for. Later the consumer waits for an unreachable Redis.
  */
 export async function consume(
   target: RedisTarget,
@@ -163,6 +164,7 @@ export async function consume(
 ): Promise<Consumer> {
   const embedded = outputs.map(normalOutput)
   const served = [...embedded, ...stores.flatMap(store => embedded.map(output => loadOutput(store, output)))]
+  requireAnnounceable(served)
   const [redisUrl, queue] = [secureUrlOf(target), queueOf(target)]
   // A failover may happen at any moment of the start.
   const connect = { ...given, timeoutMs: given.timeoutMs ?? deadlines().redis.readyMs }

@@ -13,13 +13,10 @@ import type { RetryOptions } from './retries.ts'
 /** The queue as a load uses it. */
 export type LoadQueue = Pick<Queue, 'add' | 'counts' | 'failures' | 'removeFailed' | 'settle' | 'workers'>
 
-/** The load that the queue writes. */
 export interface FleetLoad {
   readonly manifest: Manifest
   readonly load: string
-  /** The address of the vector store. */
   readonly address: string
-  /** Shards that are recorded already. */
   readonly done: ReadonlySet<number>
 }
 

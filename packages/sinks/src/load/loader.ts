@@ -31,7 +31,6 @@ export interface ShardLoader extends AsyncDisposable {
   load(output: Store, job: Job, options: RetryOptions): Promise<LoadedShard | undefined>
 }
 
-/** Loads whose shards are kept listed. */
 const KEPT_LOADS = 4
 
 /**

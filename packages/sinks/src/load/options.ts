@@ -28,7 +28,6 @@ export interface LoadProgress {
   readonly step: 'write' | 'index' | 'compare'
   readonly shards: number
   readonly rows: number
-  /** Estimated time until all shards are written, by the rate of this call. */
   readonly leftMs?: number | undefined
   /** Set while the vector store refuses or does not answer: what it answered. */
   readonly waitingFor?: string | undefined

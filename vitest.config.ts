@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
+import { FailureReporter } from './test/failures.ts'
 import { PromiseReporter } from './test/promises.ts'
 
 // Tests run from source: the condition resolves workspace packages to their src/.
@@ -32,6 +33,7 @@ const EXTENDED = [
   'test/load/follow.test.ts',
   'test/redis/lost-data.test.ts',
   'test/source/delta-tables.test.ts',
+  'test/source/postgres-edited.test.ts',
 ]
 
 export default defineConfig({
@@ -46,7 +48,7 @@ export default defineConfig({
     env: {
       NODE_COMPILE_CACHE: join(import.meta.dirname, '.cache', 'node'),
     },
-    reporters: ['default', new PromiseReporter()],
+    reporters: ['default', new PromiseReporter(), new FailureReporter()],
     projects: [
       {
         extends: true,

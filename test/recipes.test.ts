@@ -7,8 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { type LocalRedis, startRedis } from '@reembed/local'
 import { type FakeTei, type S3Server, startFakeTei, startS3Server } from '@reembed/testing'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { documents, type Running, start, temporaryFolder } from './parts/cli.ts'
-import { inProcess } from './parts/in-process.ts'
+import { documents, type Running, reembed, start, temporaryFolder } from './parts/cli.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 /** Commands of other programs: npm run demo and npm test are test/demo.test.ts and this run. */
@@ -82,15 +81,17 @@ const atOurHosts = (word: string): string =>
     .replace('http://tei:8080', tei.url)
     .replace('rediss://redis:6379', redis.url)
 
-/** Runs the commands of a page in order. */
-async function runPage(page: string): Promise<number> {
-  const before = process.cwd()
+/**
+ * Runs the commands of a page in order. Each is a process with a folder of its own, so that no
+ * command of a test that timed out writes to the folder of another one.
+ */
+async function runPage(page: string, signal: AbortSignal): Promise<number> {
   const daemons: Running[] = []
   const env: Record<string, string> = { ...s3.env }
   let ran = 0
-  process.chdir(folder)
   try {
     for (const line of await linesOf(page)) {
+      signal.throwIfAborted()
       const [, name, value = ''] = /^export (\w+)=(\S+)$/.exec(line) ?? []
       if (name !== undefined) {
         env[name] = atOurHosts(value)
@@ -105,13 +106,12 @@ async function runPage(page: string): Promise<number> {
         for (const one of daemons.splice(0)) one.child.kill()
         daemons.push(start(args, env, folder))
       } else {
-        const { code, stdout, stderr } = await inProcess(args, env)
+        const { code, stdout, stderr } = await reembed(args, env, folder)
         expect(code, `${line}\n${stdout}${stderr}`).toBe(0)
       }
       ran += 1
     }
   } finally {
-    process.chdir(before)
     for (const { child, finished } of daemons) {
       child.kill()
       await finished
@@ -122,16 +122,16 @@ async function runPage(page: string): Promise<number> {
 
 test(
   'every command of the README works as it stands',
-  async () => {
-    expect(await runPage('README.md')).toBeGreaterThanOrEqual(6)
+  async ({ signal }) => {
+    expect(await runPage('README.md', signal)).toBeGreaterThanOrEqual(6)
   },
   PATIENT_MS,
 )
 
 test(
   'every command of the recipes works as it stands',
-  async () => {
-    expect(await runPage('docs/recipes.md')).toBeGreaterThanOrEqual(25)
+  async ({ signal }) => {
+    expect(await runPage('docs/recipes.md', signal)).toBeGreaterThanOrEqual(25)
   },
   PATIENT_MS,
 )

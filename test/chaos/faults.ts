@@ -33,7 +33,11 @@ function expectTakeover(
   })
   const over = lookout.until(() => shards.every(shard => taken.has(shard) || lookout.seen.has(shard)))
   wounds.healing.push(
-    over.then(() => void wounds.recoveriesMs.push(performance.now() - started)).finally(stop),
+    over
+      .then(() => {
+        wounds.recoveries.push({ fault: 'freeze', fromMs: started, toMs: performance.now() })
+      })
+      .finally(stop),
   )
 }
 
@@ -41,11 +45,22 @@ function expectTakeover(
  * Waits for a shard that was not in progress: until the number of new shards exceeds the number of
  * jobs in progress.
  */
-async function untilGoingOn({ lookout, options, shards }: Cluster, wounds: Wounds): Promise<void> {
+async function untilGoingOn(
+  { lookout, options, shards }: Cluster,
+  wounds: Wounds,
+  fault: string,
+): Promise<void> {
   const started = performance.now()
   const underWay = options.workers * options.concurrency
   await lookout.untilShards(Math.min(lookout.seen.size + underWay + 1, shards))
-  wounds.recoveriesMs.push(performance.now() - started)
+  wounds.recoveries.push({ fault, fromMs: started, toMs: performance.now() })
+}
+
+/** Waits while a dependency does not answer, and notes when that was. */
+async function outage(seconds: number, wounds: Wounds, fault: string): Promise<void> {
+  const fromMs = performance.now()
+  await wait(1000 * seconds)
+  wounds.outages.push({ fault, fromMs, toMs: performance.now() })
 }
 
 /**
@@ -107,14 +122,14 @@ const isBusy = ({ held }: WorkerProcess): boolean => held.size > 0
 export const flushall: Fault = async (cluster, wounds) => {
   wounds.taken.push(...heldBy(cluster.fleet.workers, cluster))
   await cluster.redis.flushall()
-  await untilGoingOn(cluster, wounds)
+  await untilGoingOn(cluster, wounds, 'flushall')
 }
 
 /** Redis is killed and comes back with nothing. */
 export const restartRedis: Fault = async (cluster, wounds) => {
   wounds.taken.push(...heldBy(cluster.fleet.workers, cluster))
   await cluster.restartRedis()
-  await untilGoingOn(cluster, wounds)
+  await untilGoingOn(cluster, wounds, 'restart of Redis')
 }
 
 /** Redis is full: it refuses all that takes memory, and recovers when there is some again. */
@@ -123,9 +138,9 @@ export const fillRedis =
   async (cluster, wounds) => {
     wounds.taken.push(...heldBy(cluster.fleet.workers, cluster))
     await cluster.redis.config('SET', 'maxmemory', '1')
-    await wait(1000 * seconds)
+    await outage(seconds, wounds, 'Redis full')
     await cluster.redis.config('SET', 'maxmemory', '0')
-    await untilGoingOn(cluster, wounds)
+    await untilGoingOn(cluster, wounds, 'Redis full')
   }
 
 /**
@@ -137,9 +152,9 @@ export const silenceRedis =
   async (cluster, wounds) => {
     wounds.taken.push(...heldBy(cluster.fleet.workers, cluster))
     const end = cluster.silenceRedis()
-    await wait(1000 * seconds)
+    await outage(seconds, wounds, 'Redis silent')
     end()
-    await untilGoingOn(cluster, wounds)
+    await untilGoingOn(cluster, wounds, 'Redis silent')
   }
 
 /** The connections to S3 swallow all that is sent for a while, as behind a broken firewall. */
@@ -148,9 +163,9 @@ export const silenceS3 =
   async (cluster, wounds) => {
     wounds.taken.push(...heldBy(cluster.fleet.workers, cluster))
     const end = cluster.silenceS3()
-    await wait(1000 * seconds)
+    await outage(seconds, wounds, 'S3 silent')
     end?.()
-    await untilGoingOn(cluster, wounds)
+    await untilGoingOn(cluster, wounds, 'S3 silent')
   }
 
 /**

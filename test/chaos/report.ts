@@ -4,7 +4,7 @@ import { messageOf } from '@reembed/shared'
 import type { Race } from './keys.ts'
 import type { Scenario } from './scenarios.ts'
 import type { Takeover } from './takeovers.ts'
-import type { Trial } from './trial.ts'
+import type { FaultTime, Trial } from './trial.ts'
 
 export interface Row {
   readonly scenario: string
@@ -23,6 +23,8 @@ export interface Row {
 }
 
 const RECOVERY_MS = 35_000
+/** A request that an outage swallowed is sent again after this time (shared/src/deadlines.ts). */
+const REPLY_MS = 20_000
 const TAKEOVER_MS = 2_000
 
 export interface Played {
@@ -39,21 +41,30 @@ export interface Played {
 /** One scenario compared with the corpus, the model and its quiet run. */
 export function rowOf({ name, scenario, faults, s3Faults, trial, calm }: Played): Row {
   const { wounds } = trial
+  const slow: string[] = []
   const broken = [...(calm?.broken ?? []).map(line => `quiet run: ${line}`), ...trial.broken]
   if (calm && trial.digest !== calm.digest) broken.push('not what the quiet run made')
   if (wounds.given < faults) broken.push(`only ${wounds.given} of ${faults} faults were given`)
   const lost = trial.takeovers.filter(({ signal }) => signal === 'SIGKILL')
   const handedBack = trial.takeovers.filter(({ signal }) => signal === 'SIGTERM')
   // A job waits like any other when no worker has a free slot.
-  const slow = [...wounds.recoveriesMs, ...lost.map(({ back, free }) => back + free)].filter(
-    ms => ms > RECOVERY_MS,
-  ).length
-  if (slow > 0) broken.push(`${slow} recoveries took over ${RECOVERY_MS / 1000} s`)
+  for (const { back, free } of lost) {
+    if (back + free > RECOVERY_MS)
+      broken.push(`a job of a killed worker was taken after ${seconds(back + free)}`)
+  }
+  for (const recovery of wounds.recoveries) {
+    const ms = recovery.toMs - recovery.fromMs
+    if (ms <= RECOVERY_MS) continue
+    const [otherMs, others] = outagesWithin(recovery, wounds.outages)
+    const line = `recovery of ${recovery.fault} took ${seconds(ms)}, ${seconds(otherMs)} of it within ${others || 'no other fault'}`
+    if (ms - otherMs > RECOVERY_MS) broken.push(line)
+    else slow.push(line)
+  }
   const times = calm && trial.seconds / calm.seconds
   if (times !== undefined && times > (scenario.mostTimes ?? Number.POSITIVE_INFINITY))
     broken.push(`took ${times.toFixed(2)} times as long as the quiet run`)
 
-  const notes: string[] = []
+  const notes: string[] = [...slow]
   if (name === 'sigterm') {
     const late = handedBack.filter(({ back, free }) => back + free > TAKEOVER_MS).length
     if (late > 0)
@@ -97,11 +108,33 @@ export function rowOf({ name, scenario, faults, s3Faults, trial, calm }: Played)
     foreign: trial.foreign,
     overwritten: trial.overwritten,
     paidAgain: `${trial.paidAgain} (${((100 * trial.paidAgain) / trial.documents).toFixed(1)} %)`,
-    recovery: span([...wounds.recoveriesMs, ...lost.map(({ back, taken }) => back + taken)]),
+    recovery: span([
+      ...wounds.recoveries.map(({ fromMs, toMs }) => toMs - fromMs),
+      ...lost.map(({ back, taken }) => back + taken),
+    ]),
     time: `${trial.seconds.toFixed(0)} s${times === undefined ? '' : ` = ${times.toFixed(2)} x`}`,
     notes,
     broken,
   }
+}
+
+/**
+ * Of a recovery, the time in which a later fault kept a dependency from answering, or its requests
+ * waiting, and the names of those faults.
+ */
+function outagesWithin(
+  { fromMs, toMs }: FaultTime,
+  outages: readonly FaultTime[],
+): readonly [ms: number, names: string] {
+  const within = outages.filter(outage => outage.fromMs >= fromMs && outage.fromMs < toMs)
+  let [ms, untilMs] = [0, fromMs]
+  for (const outage of within) {
+    const endMs = Math.min(toMs, outage.toMs + REPLY_MS)
+    ms += Math.max(0, endMs - Math.max(untilMs, outage.fromMs))
+    untilMs = Math.max(untilMs, endMs)
+  }
+  const names = within.map(({ fault, fromMs, toMs }) => `${fault} for ${seconds(toMs - fromMs)}`)
+  return [ms, names.join(', ')]
 }
 
 const EMPTY: Omit<Row, 'scenario' | 'broken'> = {

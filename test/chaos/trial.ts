@@ -8,11 +8,20 @@ import { type Takeover, takeoversOf } from './takeovers.ts'
 /** Hurts the cluster until enough faults were given or the run is published. */
 export type Hurt = (cluster: Cluster, wounds: Wounds) => Promise<void>
 
+/** A time between two moments of the monotonic clock, and the fault that it belongs to. */
+export interface FaultTime {
+  readonly fault: string
+  readonly fromMs: number
+  readonly toMs: number
+}
+
 /** What is noted of the faults. */
 export interface Wounds {
   given: number
-  /** Recovery time of each fault, in ms. */
-  readonly recoveriesMs: number[]
+  /** Of each fault, the time until others had its jobs, or until new shards were made. */
+  readonly recoveries: FaultTime[]
+  /** When a dependency did not answer. */
+  readonly outages: FaultTime[]
   /** Recoveries that are still in progress after a fault. */
   readonly healing: Promise<void>[]
   /** Shards whose jobs a worker held when a fault took them from it. */
@@ -54,7 +63,8 @@ export async function runTrial(options: ClusterOptions, hurt: Hurt = async () =>
   const started = performance.now()
   const wounds: Wounds = {
     given: 0,
-    recoveriesMs: [],
+    recoveries: [],
+    outages: [],
     healing: [],
     taken: [],
     leftMs: [],

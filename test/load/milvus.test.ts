@@ -1,16 +1,22 @@
 // Loads into Milvus Lite, the real server for one machine. The client is an optional package, so
 // the test runs where both are: `npm install --no-save @zilliz/milvus2-sdk-node`.
 
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { openVectorStore } from '@reembed/sinks'
+import { openStore } from '@reembed/store'
+import { describe, expect, test } from 'vitest'
+import { makeRun } from '../export/run.ts'
 import { lackOfMilvus, startMilvus } from '../parts/milvus.ts'
 import { proveLoads } from './conformance.ts'
 
 type Row = Record<string, unknown> & { readonly id: string; readonly embedding: readonly number[] }
 interface Client {
-  query(request: object): Promise<{ readonly data: readonly Row[] }>
-  get(request: object): Promise<{ readonly data: readonly Row[] }>
-  search(
+  query(
     request: object,
-  ): Promise<{ readonly results: readonly Row[]; readonly status: { readonly reason: string } }>
+  ): Promise<{ readonly data: readonly Row[]; readonly status: { readonly reason: string } }>
+  get(request: object): Promise<{ readonly data: readonly Row[] }>
   delete(request: object): Promise<unknown>
   upsert(request: object): Promise<unknown>
   closeConnection(): Promise<unknown>
@@ -51,23 +57,17 @@ proveLoads(
           columns,
         }))
       },
+      // One request: between two, the alias may be switched to vectors of other dimensions.
       async search(name) {
-        const { data } = await milvus.query({
+        const { data, status } = await milvus.query({
           collection_name: name,
           filter: 'id > ""',
-          limit: 1,
-          output_fields: ['embedding'],
-          ...strong,
-        })
-        const { results, status } = await milvus.search({
-          collection_name: name,
-          data: data[0]?.embedding,
           limit: 10,
           output_fields: ['embedding'],
           ...strong,
         })
         if (status.reason !== '') throw new Error(status.reason)
-        return results.map(({ embedding }) => embedding.length)
+        return data.map(({ embedding }) => embedding.length)
       },
       remove: async (target, id) => {
         await milvus.delete({ collection_name: target, ids: [id] })
@@ -93,5 +93,28 @@ proveLoads(
       text: 'x'.repeat(70_000),
       reason: /Milvus cannot store 70000 bytes in the column text, at most 65535 are possible/,
     },
+  },
+)
+
+describe.skipIf(client === undefined || lackOfMilvus !== undefined)(
+  'Milvus Lite, beside another process',
+  () => {
+    test('processes that prepare one target at a time agree on its load, and an aborted index is not waited for', async () => {
+      await using server = await startMilvus()
+      const url = `milvus+http://${server.host}`
+      const folder = await mkdtemp(join(tmpdir(), 'reembed-milvus-'))
+      await using output = await openStore(folder)
+      const { manifest } = await makeRun(output, { run: 'a'.repeat(26) })
+      const target = { name: 'raced', target: `raced_${'a'.repeat(12)}`, manifest, extra: [] }
+      await using stack = new AsyncDisposableStack()
+      const stores = await Promise.all(Array.from({ length: 6 }, () => openVectorStore(url)))
+      for (const store of stores) stack.use(store)
+      const loads = await Promise.all(stores.map(store => store.prepare(target)))
+      expect(new Set(loads).size).toBe(1)
+      expect(await stores[0]?.prepare(target)).toBe(loads[0])
+      const aborted = AbortSignal.abort(new Error('stopped'))
+      await expect(stores[0]?.finish(target, { signal: aborted })).rejects.toThrow('stopped')
+      await rm(folder, { recursive: true })
+    })
   },
 )

@@ -22,6 +22,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type DuckDb, openDuckDb } from './duckdb.ts'
 import { factsOf, makeRows, memoryStore } from './parts.ts'
 
+// The same examples in each run.
+fc.configureGlobal({ seed: 1 })
+
 let duckdb: DuckDb
 beforeAll(async () => {
   duckdb = await openDuckDb()

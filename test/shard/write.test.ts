@@ -13,6 +13,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type DuckDb, openDuckDb } from './duckdb.ts'
 import { bytesOf, memoryStore, type WriteOptions, writeShard } from './parts.ts'
 
+// The same examples in each run.
+fc.configureGlobal({ seed: 1 })
+
 const DIMENSIONS = [1, 2, 3, 7, 8, 9, 15, 16, 31, 384, 768, 1023, 1024, 4096]
 const pageRowsOf = (dimensions: number): number => Math.floor(2 ** 20 / (4 * dimensions))
 

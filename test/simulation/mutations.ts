@@ -137,8 +137,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'many observations of one worker fail a job',
     file: 'queue/src/disposition.ts',
-    find: 'count >= MAX_OBSERVATIONS && isUnanimous',
-    replace: 'count >= MAX_OBSERVATIONS / 4',
+    find: 'if (count < MAX_OBSERVATIONS || others === undefined) return false',
+    replace: 'return count >= MAX_OBSERVATIONS / 4',
   },
   {
     name: 'carrying shards over keeps the job of the first shard',

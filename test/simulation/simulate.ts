@@ -115,9 +115,9 @@ export async function simulate(seed: number): Promise<History> {
       const flaw = flaws.get(process)
       const isAtFault = flaw !== undefined && isCauseOf(flaw, reason)
       // What a healthy worker has observed too is a fault of the job.
-      const isDoubtful = crew.members.some(
-        ({ program, process: { name } }) => program === 'embedAndSweep' && !observations.by.includes(name),
-      )
+      const healthy = crew.members.filter(({ program }) => program === 'embedAndSweep')
+      const isDoubtful =
+        healthy.length > 0 && !healthy.some(member => observations.by.includes(member.process.name))
       if (isAtFault && isDoubtful)
         broken.push(`I9 a worker with a wrong setting failed shard ${shard} of ${run} beside a healthy one`)
     },

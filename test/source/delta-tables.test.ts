@@ -37,7 +37,7 @@ describe.skipIf(lack !== undefined)(lack === undefined ? 'delta-rs' : `delta-rs 
       for (const { table, version, rows } of expected) {
         await using corpus = await openCorpus(join(folder, table))
         const { head, slices } = await planRun(corpus, { model: MODEL, carry: ['lang', 'n:int64'] })
-        expect(head.table?.version, table).toBe(version)
+        expect(head.table, table).toMatchObject({ version })
         const found: unknown[] = []
         for await (const slice of slices()) {
           const { fields } = head.recipe

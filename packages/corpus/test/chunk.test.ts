@@ -8,7 +8,10 @@ import { describe, expect, it } from 'vitest'
 import { blocksOf, splitSpan } from '../src/chunk/blocks.ts'
 import { chunkDocuments, splitOptionsOf } from '../src/chunk/chunk.ts'
 import { type SplitOptions, splitText } from '../src/chunk/split.ts'
-import { createTokenizer } from '../src/chunk/tokenizer.ts'
+import { createTokenizer, type ModelTokenizer } from '../src/chunk/tokenizer.ts'
+
+// The same examples in each run.
+fc.configureGlobal({ seed: 1 })
 
 /**
  * Tokens of four characters from the start of the text: two parts may have one token more than the
@@ -192,6 +195,41 @@ describe('splitOptionsOf and createTokenizer', () => {
     await expect(Array.fromAsync(chunks)).rejects.toThrow(slow)
   })
 
+  it('count each token of a document, its context included, within its limit of time', async () => {
+    const limits: string[] = []
+    let [isLimited, outside] = [false, 0]
+    const counting: ModelTokenizer = {
+      specialTokens: 2,
+      countTokens(counted) {
+        if (!isLimited) outside += 1
+        return words(counted)
+      },
+      limited(limited, work) {
+        limits.push(limited)
+        isLimited = true
+        try {
+          return work()
+        } finally {
+          isLimited = false
+        }
+      },
+    }
+    const chunking = { maxTokens: 42, overlapTokens: 0, tokenizer: 'x', context: {} }
+    const options = splitOptionsOf(chunking, counting, '')
+    outside = 0
+    const text = `# Owls\n\n${'Owls hunt at night. '.repeat(60)}\n\n## Eyes\n\n${'They see well. '.repeat(60)}`
+    const chunks = chunkDocuments(
+      (async function* () {
+        yield { kind: 'document', id: 'a', text, title: 'Birds' } as SourceRecord & { title: string }
+      })(),
+      options,
+    )
+    const made = await Array.fromAsync(chunks)
+    expect(made.length).toBeGreaterThan(5)
+    expect(made.at(-1)).toMatchObject({ text: expect.stringMatching(/^Birds > Owls > Eyes\n\n/) })
+    expect({ outside, limits }).toEqual({ outside: 0, limits: [text] })
+  })
+
   it('refuse an invalid tokenizer.json by name', () => {
     expect(() => createTokenizer('{"model": 1}', "'x.json'")).toThrow(
       /^'x\.json' is not a valid tokenizer\.json: /,
@@ -246,6 +284,12 @@ describe('chunkDocuments', () => {
     const full = 'w '.repeat(16).trim()
     expect(await chunksOf({ text: full, title: 'T' }, whole)).toEqual([['a', full]])
     expect(await chunksOf({ text: ' one ', title: 'T' }, { maxTokens: 16 })).toEqual([['a', ' one ']])
+  })
+
+  it('leaves out white space around a document for which the limit has no room', async () => {
+    const text = '\n!\n!\namet\n- item'
+    expect(await chunksOf({ text }, { maxTokens: 9 })).toEqual([['a', text]])
+    expect(await chunksOf({ text }, { maxTokens: 8 })).toEqual([['a#0', text.trim()]])
   })
 
   it('keeps chunks with their context within the limit, whatever the headings', async () => {

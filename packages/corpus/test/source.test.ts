@@ -8,6 +8,9 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readSlice } from '../src/source/read.ts'
 
+// The same examples in each run.
+fc.configureGlobal({ seed: 1 })
+
 const FIELDS: FieldMapping = { id: 'id', text: 'text' }
 let folder: string
 let store: Store

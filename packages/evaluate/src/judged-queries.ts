@@ -1,10 +1,9 @@
 // Queries with judgements: what recall and ndcg are measured on.
 
-import { readFile } from 'node:fs/promises'
 import type { Endpoint } from '@reembed/endpoint'
 import type { JudgedQuery, QueryVector, Recipe } from '@reembed/protocol'
 import { truncateVectors } from '@reembed/shard'
-import { canonical, messageOf, ReembedError, sha256 } from '@reembed/shared'
+import { canonical, LIMITS, messageOf, ReembedError, readFileWithin, sha256 } from '@reembed/shared'
 import { openStore, type S3Options } from '@reembed/store'
 
 /** A query with the documents that are relevant to it. */
@@ -92,7 +91,7 @@ export async function readJudgedQueries({
   throw new ReembedError('USAGE', `${qrelsFile} has no relevant document for any query of ${queriesFile}`)
 }
 
-const MAX_BYTES = 64 * 1024 * 1024
+const MAX_BYTES = LIMITS.queriesBytes
 
 async function linesOf(file: string, s3: S3Options | undefined): Promise<[number, string][]> {
   const text = await readWhole(file, s3).catch((error: unknown) => {
@@ -106,7 +105,7 @@ async function linesOf(file: string, s3: S3Options | undefined): Promise<[number
 }
 
 async function readWhole(file: string, s3: S3Options | undefined): Promise<string> {
-  if (!file.startsWith('s3://')) return readFile(file, 'utf8')
+  if (!file.startsWith('s3://')) return String(await readFileWithin(file, MAX_BYTES))
   const slash = file.lastIndexOf('/')
   const key = file.slice(slash + 1)
   await using folder = await openStore(file.slice(0, slash), { s3 })

@@ -1,7 +1,7 @@
 // The public surface of @reembed/planner; every other file is private to the package.
 
 export { findBaseRun, requireBaseRun } from './base-run.ts'
-export { type Corpus, openCorpus } from './corpus.ts'
+export type { Corpus } from './corpus.ts'
 export { type PromptMismatch, promptMismatch } from './documented-prompts.ts'
 export {
   type BenchmarkOptions,
@@ -13,6 +13,7 @@ export {
 } from './estimate/benchmark.ts'
 export { findRun, findVersion, newestPlan, plannedRuns } from './find-run.ts'
 export { type ModelPreview, type PreviewNotice, previewModel } from './model-preview.ts'
+export { openCorpus } from './open-corpus.ts'
 export type { PlanNotice, PlanOptions } from './options.ts'
 export { type PlanRequest, planRun } from './plan.ts'
 export { planCorpus } from './plan-corpus.ts'

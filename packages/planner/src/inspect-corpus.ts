@@ -5,6 +5,7 @@ import { createMapper } from '@reembed/corpus'
 import type { Document, ShardLayout } from '@reembed/protocol'
 import { type Consumer, extraColumns } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
+import type { Store } from '@reembed/store'
 import type { Corpus } from './corpus.ts'
 import { type Sample, type SampleOptions, sampleCorpus } from './sample.ts'
 import { type Survey, survey } from './survey.ts'
@@ -14,7 +15,7 @@ export interface InspectOptions extends SampleOptions {
   readonly layout?: ShardLayout | undefined
   /** What will load the run: the sampled documents are kept for its limits. */
   readonly consumers?: readonly Consumer[] | undefined
-  readonly onProgress?: ((step: 'listing' | 'sampling', done: number) => void) | undefined
+  readonly onProgress?: ((step: 'listing' | 'sampling' | 'copying', done: number) => void) | undefined
 }
 
 export interface InspectedCorpus {
@@ -32,6 +33,9 @@ export interface InspectedCorpus {
  */
 export async function inspectCorpus(corpus: Corpus, options: InspectOptions): Promise<InspectedCorpus> {
   const { template, layout, consumers = [], onProgress = () => {}, signal } = options
+  const { id, text } = options.fields ?? {}
+  if (id !== undefined) corpus.requireField?.(id, 'fields.id')
+  if (text !== undefined) corpus.requireField?.(text, 'fields.text')
   onProgress('listing', 0)
   const found = await survey(corpus, signal, objects => onProgress('listing', objects))
   onProgress('sampling', 0)
@@ -49,4 +53,24 @@ export async function inspectCorpus(corpus: Corpus, options: InspectOptions): Pr
   extraColumns(carry.length === 0 ? layout : { ...layout, carry })
   if (fields) createMapper({ fields, template, carry })
   return { found, sample, documents }
+}
+
+/**
+ * The corpus that a run in `output` reads. A table of a database, of which a sample is open, is
+ * copied into the output: the columns that the run needs. Then the copy is inspected.
+ */
+export async function copyIfNeeded(
+  corpus: Corpus,
+  inspected: InspectedCorpus,
+  output: Store | undefined,
+  options: InspectOptions,
+): Promise<{ readonly corpus: Corpus; readonly inspected: InspectedCorpus }> {
+  const { fields, carry, title } = inspected.sample
+  if (output === undefined || corpus.copyTo === undefined || fields === null) return { corpus, inspected }
+  const { template, onProgress = () => {}, signal } = options
+  const { paths } = createMapper({ fields, template, carry, title })
+  const onCopied = (rows: number): void => onProgress('copying', rows)
+  onCopied(0)
+  const copy = await corpus.copyTo(output, { paths, id: fields.id, onCopied, signal })
+  return { corpus: copy, inspected: await inspectCorpus(copy, { ...options, fields }) }
 }

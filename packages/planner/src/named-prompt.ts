@@ -3,10 +3,9 @@
 // the text: workers need no file, and a later change of that file does not change the run. It is
 // not sent as TEI's `prompt_name`, which /v1/embeddings does not accept.
 
-import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { ModelIdentity } from '@reembed/protocol'
-import { codeOf, ReembedError } from '@reembed/shared'
+import { codeOf, LIMITS, ReembedError, readFileWithin } from '@reembed/shared'
 import { createHubClient, escapeHubPath } from '@reembed/store'
 import type { PlanOptions } from './options.ts'
 
@@ -53,7 +52,7 @@ async function fromFolder({ modelFolder, tokenizer }: PromptOptions): Promise<Pr
   for (const folder of folders) {
     const where = join(folder, FILE)
     try {
-      return { text: await readFile(where, 'utf8'), where }
+      return { text: String(await readFileWithin(where, LIMITS.promptsBytes)), where }
     } catch (error) {
       if (!['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) throw error
     }

@@ -108,6 +108,7 @@ export interface PlanOptions {
 export type PlanStep =
   | 'listing'
   | 'sampling'
+  | 'copying'
   | 'connecting'
   | 'reference'
   | 'measuring_tokens'

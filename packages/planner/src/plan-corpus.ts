@@ -21,7 +21,7 @@ import { resolveChunking } from './chunking.ts'
 import type { Corpus } from './corpus.ts'
 import { promptMismatch } from './documented-prompts.ts'
 import { findRun } from './find-run.ts'
-import { inspectCorpus } from './inspect-corpus.ts'
+import { copyIfNeeded, inspectCorpus } from './inspect-corpus.ts'
 import { measureTokenCosts } from './measure-tokens.ts'
 import { resolvePrompt } from './named-prompt.ts'
 import type { PlanNotice, PlanOptions, PlanStep } from './options.ts'
@@ -112,7 +112,7 @@ export async function planCorpus(
 
 /** `planCorpus` without an entry in Redis. */
 async function planQuietly(
-  corpus: Corpus,
+  source: Corpus,
   given: ResolvedEndpoint | EndpointResolver,
   options: PlanOptions,
   context: PlanContext,
@@ -128,7 +128,9 @@ async function planQuietly(
   const onProgress: PlanRequest['onProgress'] = (step, done) => onNotice({ kind: 'progress', step, done })
   const request = requestOf(options, previousOutput)
   requirePrice(options.spending ?? {}, given)
-  const inspected = await inspectCorpus(corpus, { ...request, onProgress, signal })
+  const inspecting = { ...request, onProgress, signal }
+  const sampled = await inspectCorpus(source, inspecting)
+  const { corpus, inspected } = await copyIfNeeded(source, sampled, output, inspecting)
   const step = (name: PlanStep): void => onNotice({ kind: 'progress', step: name, done: 0 })
   step('connecting')
   const resolved = await resolveGiven(given)
@@ -185,7 +187,11 @@ async function planQuietly(
   // A run that was recorded before has its quote.
   if ('seq' in planned.head) return { ...planned, endpoint: resolved, maxInputLength, budget, tokenizer }
   step('comparing')
-  const reuse = await forecastReuse(previousOutput, corpus.store, planned)
+  const reuse = await forecastReuse(
+    corpus.share === undefined ? previousOutput : undefined,
+    corpus.store,
+    planned,
+  )
   const quoted = await quotePlan(corpus, planned, endpoint, {
     reuse,
     tokenizer,

@@ -6,6 +6,7 @@ import type { PlanStep } from './options.ts'
 const STEPS: Readonly<Record<PlanStep, readonly [text: string, noun: string]>> = {
   listing: ['listing the source', 'object'],
   sampling: ['reading a sample of the source', 'place'],
+  copying: ['copying the table into the output', 'row'],
   connecting: ['connecting to the endpoint', 'try'],
   reference: ["embedding reference texts, which identify the model's vectors", 'text'],
   measuring_tokens: ['asking the endpoint what texts cost in tokens', 'request'],

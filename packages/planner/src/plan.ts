@@ -69,7 +69,9 @@ export interface PlanRequest {
    */
   readonly lookUpRun?: ((run: string) => Promise<RunLookup>) | undefined
   /** Called with what planning does, and how far it is. */
-  readonly onProgress?: ((step: 'listing' | 'sampling' | 'slicing', done: number) => void) | undefined
+  readonly onProgress?:
+    | ((step: 'listing' | 'sampling' | 'copying' | 'slicing', done: number) => void)
+    | undefined
   /** The corpus, if it was inspected before. */
   readonly inspected?: InspectedCorpus | undefined
   readonly signal?: AbortSignal | undefined
@@ -154,7 +156,7 @@ export async function planRun(corpus: Corpus, given: PlanRequest): Promise<PlanR
       table: corpus.table,
       recipe,
       layout,
-      shards,
+      shards: Math.ceil(shards / (corpus.share ?? 1)),
       objects: found.objects,
       bytes: found.bytes,
       estimatedDocuments: sample.documents,

@@ -2,6 +2,7 @@
 // run id and write the same bytes; the second one reads the plan that the first one wrote.
 
 import {
+  failRun,
   type Plan,
   putPlan,
   putSliceSegment,
@@ -14,8 +15,9 @@ import {
   slicesPerSegment,
   takeSeq,
 } from '@reembed/protocol'
-import { batched, mapConcurrent } from '@reembed/shared'
-import type { Store } from '@reembed/store'
+import { batched, mapConcurrent, ReembedError, tablePrefix } from '@reembed/shared'
+import { type Store, storeBelow } from '@reembed/store'
+import { blocksOf } from './table-copy.ts'
 
 /** A run as planned, before it has its sequence number. */
 export interface PlannedRun {
@@ -62,7 +64,29 @@ export async function recordPlan(
   // Race with gc: gc records 'deleting', then reads the plan, and deletes it last; a producer
   // writes the plan, then reads the state. So at least one of them observes the other.
   await refuseDeleted(store, run, 'RUN_STOPPED')
+  await refuseDeletedBlocks(store, planned, created !== undefined)
   return { plan: plan ?? (await requirePlan(store, run)), created: created !== undefined }
+}
+
+/**
+ * Refuses a plan of which gc may delete a block of rows. The same race: gc marks a block, then
+ * reads the plans, and deletes it if none names it.
+ */
+async function refuseDeletedBlocks(
+  store: Store,
+  { head: { run, table }, slices }: PlannedRun,
+  isNew: boolean,
+): Promise<void> {
+  if (table?.format !== 'postgres') return
+  const { deleted } = await blocksOf(storeBelow(store, tablePrefix(table.address, table.name)))
+  if (deleted.size === 0) return
+  for await (const { parts } of slices()) {
+    const found = parts.find(({ key }) => deleted.has(key))
+    if (found === undefined) continue
+    const message = `gc deleted the rows ${found.key} in ${store.url} while run ${run} was planned: repeat the command`
+    if (isNew) await failRun(store, run, { code: 'RUN_STOPPED', message }, 'planner')
+    throw new ReembedError('RUN_STOPPED', message)
+  }
 }
 
 /** Undefined if a concurrent producer was first. */

@@ -74,7 +74,12 @@ export async function forecastReuse(
     return {
       baseRun: null,
       unfinishedBaseRuns: [],
-      reason: baseRun.plan === undefined ? baseRun.reason : 'no output with earlier vectors was given',
+      reason:
+        head.table?.format === 'postgres' && store === undefined
+          ? 'a table is compared when a run copies it'
+          : baseRun.plan === undefined
+            ? baseRun.reason
+            : 'no output with earlier vectors was given',
       identical: identical.of(0, 0),
       changed: { ...changed.of(0, 0), reusable: 0 },
       added: added.of(head.estimatedDocuments, 1),

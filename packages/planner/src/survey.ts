@@ -16,6 +16,7 @@ export interface ObjectExamples {
 
 export interface Survey {
   readonly objects: number
+  /** Estimated for a corpus of which only a sample is open. */
   readonly bytes: number
   /** Objects of text and Markdown, one document each. Empty ones are not counted. */
   readonly wholeFiles: number
@@ -99,7 +100,7 @@ export async function survey(
   }
   return {
     objects,
-    bytes,
+    bytes: Math.round(bytes / (corpus.share ?? 1)),
     wholeFiles,
     wholeFileBytes,
     snapshotSha256,

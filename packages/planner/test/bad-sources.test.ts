@@ -8,7 +8,7 @@ import { readSlice } from '@reembed/corpus'
 import type { ModelIdentity, SourceRecord } from '@reembed/protocol'
 import { openStore } from '@reembed/store'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { openCorpus } from '../src/corpus.ts'
+import { openCorpus } from '../src/open-corpus.ts'
 import { type PlanRequest, planRun } from '../src/plan.ts'
 
 const MODEL: ModelIdentity = { id: 'm', revision: 'r', dimensions: 8, pooling: 'mean', normalized: true }

@@ -6,11 +6,14 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { openCorpus } from '../src/corpus.ts'
 import { estimateTotal } from '../src/estimate/estimate.ts'
 import { quoteRun } from '../src/estimate/quote.ts'
 import { sampleInputs } from '../src/estimate/sample-inputs.ts'
+import { openCorpus } from '../src/open-corpus.ts'
 import { planRun } from '../src/plan.ts'
+
+// The same examples in each run.
+fc.configureGlobal({ seed: 1 })
 
 const model = { id: 'm', revision: 'r', dimensions: 8, pooling: 'mean', normalized: true }
 const request = { inputs: 31, tokens: Number.POSITIVE_INFINITY, canaries: ['one two', 'one two three four'] }

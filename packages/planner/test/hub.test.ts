@@ -8,7 +8,7 @@ import { gzipSync } from 'node:zlib'
 import { readSlice } from '@reembed/corpus'
 import { openStore } from '@reembed/store'
 import { afterAll, beforeAll, beforeEach, expect, it, onTestFinished, vi } from 'vitest'
-import { openCorpus } from '../src/corpus.ts'
+import { openCorpus } from '../src/open-corpus.ts'
 import { planRun } from '../src/plan.ts'
 
 const MODEL = { id: 'm', revision: 'r', dimensions: 8, pooling: 'mean', normalized: true }

@@ -8,7 +8,8 @@ import type { ModelIdentity, Slice } from '@reembed/protocol'
 import { openStore, type Store } from '@reembed/store'
 import { type S3Server, startS3Server } from '@reembed/testing'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
-import { type Corpus, type OpenCorpusOptions, openCorpus } from '../src/corpus.ts'
+import type { Corpus, OpenCorpusOptions } from '../src/corpus.ts'
+import { openCorpus } from '../src/open-corpus.ts'
 import { type PlanRequest, type PlanResult, planRun } from '../src/plan.ts'
 
 const MODEL: ModelIdentity = { id: 'm', revision: 'r', dimensions: 384, pooling: 'mean', normalized: true }

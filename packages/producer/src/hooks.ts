@@ -5,7 +5,14 @@
 
 import { createHmac } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import { constantTimeEqual, createBoundedServer, listenOn, parseListen, ReembedError } from '@reembed/shared'
+import {
+  constantTimeEqual,
+  createBoundedServer,
+  LIMITS,
+  listenOn,
+  parseListen,
+  ReembedError,
+} from '@reembed/shared'
 
 export type HookKind = 'huggingface' | 'mlflow' | 'generic'
 
@@ -31,16 +38,16 @@ export interface Hooks extends AsyncDisposable {
 }
 
 const KINDS: readonly HookKind[] = ['huggingface', 'mlflow', 'generic']
-const MAX_BODY_BYTES = 1024 * 1024
+const MAX_BODY_BYTES = LIMITS.hookBodyBytes
 /** Bodies that are read at the same time; further senders must retry. */
-const MAX_BODIES = 8
+const MAX_BODIES = LIMITS.hookBodies
 const DEBOUNCE_MS = 30_000
 /** Sustained hooks trigger a check after this many times the quiet interval. */
 const MAX_BURST = 10
 /** Maximum age of a signed hook, against replay: MLflow signs the time of sending. */
 const FRESH_MS = 5 * 60_000
 /** Deliveries that are remembered until they are too old to be accepted again. */
-const MAX_REMEMBERED = 10_000
+const MAX_REMEMBERED = LIMITS.hookDeliveries
 const SHORTEST_SECRET = 16
 
 /**

@@ -11,6 +11,9 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { checkSchedule, type Schedule, TICK_RECLAIM_MS } from '../src/schedule/check.ts'
 import { openCalendar } from '../src/schedule/cron.ts'
 
+// The same examples in each run.
+fc.configureGlobal({ seed: 1 })
+
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
 const at = (iso: string): number => Date.parse(iso)

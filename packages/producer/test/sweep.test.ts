@@ -4,12 +4,14 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openCorpus, planRun, recordPlan } from '@reembed/planner'
-import { type Plan, readRunStateRecord, setRunState } from '@reembed/protocol'
+import { type Plan, readRunStateRecord, setRunState, shardsPresent } from '@reembed/protocol'
 import type { Job, Queue, RunPointer } from '@reembed/queue'
 import { planKey, shardKey } from '@reembed/shared'
 import { openDeleter, openStore, type Store } from '@reembed/store'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { enqueueMissing } from '../src/enqueue.ts'
 import { followRun } from '../src/follow.ts'
+import { deleteRuns } from '../src/gc.ts'
 import { createSweeper } from '../src/sweep.ts'
 
 const MODEL = { id: 'm', revision: 'r', dimensions: 8, pooling: 'mean', normalized: true }
@@ -187,3 +189,19 @@ test('a run that gc deletes ends followRun, also when its plan is deleted betwee
   await deleter.delete(planKey(plan.run))
   await expect(followRun({ store, queue, plan, signal })).rejects.toMatchObject({ code: 'RUN_STOPPED' })
 }, 15_000)
+
+test('a run that gc deletes while its jobs are added is reported as deleted, not as damaged', async () => {
+  const plan = await planned('a')
+  await setRunState(store, plan.run, 'cancelled')
+  await using deleter = await openDeleter(join(folder, 'vectors'))
+  const rules = { keep: 1, beforeMs: Date.now() + 1_000, run: plan.run }
+  await Array.fromAsync(deleteRuns(store, deleter, [plan.run], rules))
+  expect((await readRunStateRecord(store, plan.run)).state).toBe('deleted')
+  const { queue, jobs } = heldJobs()
+  const present = await shardsPresent(store, plan)
+  await expect(enqueueMissing(queue, store, plan, present)).rejects.toMatchObject({
+    code: 'RUN_STOPPED',
+    message: expect.stringContaining(`run ${plan.run} in ${store.url} was deleted`),
+  })
+  expect(jobs.size).toBe(0)
+})

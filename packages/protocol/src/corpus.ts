@@ -41,19 +41,45 @@ export const TEXT_FIELDS = ['text', 'content', 'contents', 'body', 'passage'] as
 /** Default field name of the title, which only the context of chunks uses. */
 export const TITLE_FIELD = 'title'
 
-/** The state of a table that is read by its log: the snapshot of a run. */
-export interface SourceTable {
+/** The state of a table that a run reads. */
+export type SourceTable = DeltaTable | DatabaseTable
+
+/** A table that is read by its log: the snapshot of a run. */
+export interface DeltaTable {
   readonly format: 'delta'
   readonly version: number
   /** The current data files. */
   readonly files: number
 }
 
-export const sourceTableShape: Shape = record<SourceTable>({
-  format: oneOf(['delta']),
-  version: count,
-  files: count,
-})
+/** A table of a database, whose rows were copied into the output when the run was planned. */
+export interface DatabaseTable {
+  readonly format: 'postgres'
+  /** `postgres://host:port/database`, without credentials. */
+  readonly address: string
+  readonly name: string
+  readonly rows: number
+  /** The snapshot that was read, as the database writes it. */
+  readonly snapshot: string
+}
+
+export const sourceTableShape: Shape = either(
+  record<DeltaTable>({ format: oneOf(['delta']), version: count, files: count }),
+  record<DatabaseTable>({
+    format: oneOf(['postgres']),
+    address: filledText,
+    name: filledText,
+    rows: count,
+    snapshot: text,
+  }),
+)
+
+/**
+ * The part of a key that an object keeps when its content changes. The key of a block of a copied
+ * table ends with a hash of its rows; any other key is kept as a whole.
+ */
+export const lastingKeyOf = (table: SourceTable | undefined, key: string): string =>
+  table?.format === 'postgres' ? key.replace(/-.*/, '') : key
 
 /** One object of the source at plan time. */
 export interface SourceObject {

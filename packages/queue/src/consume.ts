@@ -89,6 +89,8 @@ export type ConsumerEvent =
   | { readonly kind: 'no_progress'; readonly id: string; readonly minutes: number }
   /** This worker found the job of a worker that vanished and requeued it. */
   | { readonly kind: 'stalled'; readonly id: string }
+  /** A job that is too large to be one of reembed was removed; a sweep enqueues its shard again. */
+  | { readonly kind: 'removed'; readonly id: string }
   | { readonly kind: 'redis_error'; readonly error: unknown; readonly times: number }
 
 /** A running consumer. Disposal drains without a grace period. */
@@ -211,7 +213,15 @@ export async function consume(
       stalledInterval: STALL_CHECK_MS,
       maxStalledCount: MAX_STALLS,
     },
-    createFairBackend({ outputs: served, skipped, clock }),
+    createFairBackend({
+      outputs: served,
+      skipped,
+      clock,
+      onRemoved(id) {
+        onEvent({ kind: 'removed', id })
+        emitIfIdle().catch(() => {})
+      },
+    }),
   )
 
   let one = Promise.withResolvers<void>()

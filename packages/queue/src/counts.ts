@@ -1,7 +1,8 @@
 // Counts jobs by state: of a queue, and of one run. Of a run, waiting jobs are counted in the index
 // (O(log jobs)); the other states are lists of job ids, which contain the run. Jobs in progress are
-// as many as workers take at once; delayed and failed ones are bounded by MAX_LISTED.
+// as many as workers take at once. At most LIMITS.listedJobs of each list are read.
 
+import { LIMITS } from '@reembed/shared'
 import type { Redis } from 'ioredis'
 import type { RunPointer } from './job.ts'
 import { queueKey, runBounds, runKey } from './names.ts'
@@ -21,7 +22,8 @@ export interface QueueCounts {
   readonly failed: number
 }
 
-const MAX_LISTED = 10_000
+/** The last position of a list that is read. */
+const LAST = LIMITS.listedJobs - 1
 
 /** Those of `ids` that are jobs of the run. */
 export const idsOf = (of: RunPointer, ids: readonly string[]): string[] =>
@@ -50,10 +52,10 @@ export async function countRun(redis: Redis, queue: string, of: RunPointer): Pro
   const [from, to] = runBounds(of)
   const [ready, ...lists] = await Promise.all([
     redis.zlexcount(key('ready'), from, to),
-    redis.lrange(key('wait'), 0, MAX_LISTED),
-    redis.lrange(key('active'), 0, -1),
-    redis.zrevrange(key('delayed'), 0, MAX_LISTED),
-    redis.zrevrange(key('failed'), 0, MAX_LISTED),
+    redis.lrange(key('wait'), 0, LAST),
+    redis.lrange(key('active'), 0, LAST),
+    redis.zrevrange(key('delayed'), 0, LAST),
+    redis.zrevrange(key('failed'), 0, LAST),
   ])
   const [wait = 0, active = 0, delayed = 0, failed = 0] = lists.map(ids => idsOf(of, ids).length)
   return { waiting: wait + ready, active, delayed, failed }

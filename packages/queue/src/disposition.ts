@@ -5,9 +5,8 @@
 // can mistake its own fault for one: a folder that is not mounted looks like a changed corpus. So a
 // fault counts only if it was observed before, and if this worker has finished other jobs or is the
 // only one. Otherwise the job is delayed for a worker that can be trusted. Where none comes, many
-// observations count too, so that each run ends, but only if every live worker of the output has
-// observed a fault of the job: a healthy worker that was busy with the jobs of other runs must try
-// it first.
+// observations count too, so that each run ends, but only if most live workers of the output have
+// made one: a broken worker must not outvote a healthy worker that is busy with other runs.
 
 import { faultOf, ReembedError } from '@reembed/shared'
 
@@ -92,6 +91,7 @@ export function dispositionOf(
 /** Whether a fault of the job that this worker observes counts. */
 function isTrusted({ isProven, others, earlier: { count, by } }: Observer): boolean {
   if (count > 0 && (isProven || others?.length === 0)) return true
-  const isUnanimous = by.length >= MAX_OBSERVERS || others?.every(other => by.includes(other)) === true
-  return count >= MAX_OBSERVATIONS && isUnanimous
+  if (count < MAX_OBSERVATIONS || others === undefined) return false
+  const agreeing = 1 + others.filter(other => by.includes(other)).length
+  return by.length >= MAX_OBSERVERS || agreeing > (1 + others.length) / 2
 }

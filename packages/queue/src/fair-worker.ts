@@ -21,10 +21,13 @@ export const createFairBackend =
     outputs,
     skipped,
     clock,
+    onRemoved,
   }: {
     readonly outputs: readonly string[]
     readonly skipped: () => readonly string[]
     readonly clock: RedisClock
+    /** Called with the id of a job that is too large to be one of reembed. */
+    readonly onRemoved: (id: string) => void
   }): BackendFactory<RedisQueueBackend> =>
   (name, options, context) => {
     const backend = createRedisBackend(name, options, context)
@@ -66,7 +69,9 @@ export const createFairBackend =
       const [picked, moved] = (await transaction.exec()) ?? []
       const error = picked?.[0] ?? moved?.[0]
       if (error) throw error
-      seen = String(picked?.[1])
+      const [sorted, removed] = (picked?.[1] ?? ['', []]) as PickReply
+      seen = String(sorted)
+      for (const id of removed) onRemoved(id)
       const found = moved?.[1]
       if (!Array.isArray(found)) return found
       const [job, id, limitMs, delayedUntil] = found
@@ -75,6 +80,7 @@ export const createFairBackend =
     return backend
   }
 
+type PickReply = readonly [sorted: string | number, removed: readonly string[]]
 type PickClient = Extract<Parameters<RedisQueueBackend['execCommand']>[0], { defineCommand: unknown }>
 
 /**

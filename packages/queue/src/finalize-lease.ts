@@ -6,6 +6,7 @@
 
 import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
+import { readToken } from './bounded-reads.ts'
 import type { RunPointer } from './job.ts'
 import { REDIS_PREFIX, runKey } from './names.ts'
 import { connectRedis } from './redis-client.ts'
@@ -62,9 +63,7 @@ export function openFinalizeLeases(redisUrl: string): FinalizeLeases {
           clearInterval(renewing)
           // Not atomic: at worst it deletes another holder's lease, and two workers finalize
           // concurrently.
-          const found = await redis()
-            .get(key)
-            .catch(() => null)
+          const found = await readToken(redis(), key).catch(() => '')
           if (found === holder)
             await redis()
               .del(key)

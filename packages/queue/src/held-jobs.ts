@@ -6,6 +6,7 @@
 // (settle.ts). A job is lost only when another worker holds its lock, or has failed it.
 
 import type { Redis } from 'ioredis'
+import { readToken } from './bounded-reads.ts'
 import { queueKey } from './names.ts'
 
 /** A job in progress, with the fields from which BullMQ reads it. */
@@ -97,7 +98,7 @@ export function createHeldJobs(redis: Redis, queue: string, lockMs: number): Hel
       const jobs = Array.from(held.values(), ({ job }) => job)
       await Promise.all(
         jobs.map(async job => {
-          if ((await redis.get(lockKey(job.id))) === job.token) return
+          if ((await readToken(redis, lockKey(job.id))) === job.token) return
           const list = (await restoreOne(job)) ? restored : lost
           list.push(job.id)
         }),

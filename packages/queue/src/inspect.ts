@@ -3,6 +3,7 @@
 // BullMQ 6; a test compares them with the installed BullMQ.
 
 import type { Redis } from 'ioredis'
+import { readFields } from './bounded-reads.ts'
 import { countRun, countStates, type QueueCounts, type QueueState } from './counts.ts'
 import { type FailedJob, type JobAttempts, readAttempts, readFailures } from './failed-jobs.ts'
 import type { Job, RunPointer } from './job.ts'
@@ -79,14 +80,14 @@ async function readDepth(redis: Redis, queue: string, nowMs: number): Promise<Qu
   const key = (part: string): string => queueKey(part, queue)
   const [jobs, paused, oldest, overdue, first] = await Promise.all([
     countStates(redis, queue),
-    redis.hget(key('meta'), 'paused'),
+    redis.hexists(key('meta'), 'paused'),
     readOldest(redis, queue),
     redis.zcount(key('delayed'), '-inf', due),
     redis.zrangebyscore(key('delayed'), '-inf', due, 'WITHSCORES', 'LIMIT', 0, 1),
   ])
   return {
     jobs,
-    paused: paused !== null,
+    paused: paused === 1,
     oldestWaitingMs: oldest === undefined ? null : Math.max(0, nowMs - oldest),
     overdue,
     overdueMs: first[1] === undefined ? 0 : Math.max(0, nowMs - Number(first[1]) / DELAYED_SCALE),
@@ -105,7 +106,7 @@ async function readOldest(redis: Redis, queue: string): Promise<number | undefin
     first.push(id)
     from = behindRun(id)
   }
-  const times = await Promise.all(first.map(id => redis.hget(queueKey(id, queue), 'timestamp')))
-  const known = times.flatMap(time => (time === null ? [] : Number(time)))
+  const times = await Promise.all(first.map(id => readFields(redis, queueKey(id, queue), ['timestamp'])))
+  const known = times.flatMap(([time]) => (time == null || Number.isNaN(Number(time)) ? [] : Number(time)))
   return known.length === 0 ? undefined : Math.min(...known)
 }

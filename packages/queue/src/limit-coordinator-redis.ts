@@ -10,7 +10,7 @@
 // A member's name is '<queue> <worker>'. Each queue with demand gets the same part of the limit,
 // however many workers it has, and its workers get the same part of that.
 
-import { idOf } from '@reembed/shared'
+import { idOf, LIMITS } from '@reembed/shared'
 import type { Redis } from 'ioredis'
 import {
   LIMIT_COORDINATOR_DEFAULTS,
@@ -37,6 +37,10 @@ local windowMs, minOutcomes, memberTtlMs, keep = tonumber(ARGV[7]), tonumber(ARG
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
+-- Another program wrote a value that no worker writes.
+for _, field in ipairs({ 'state', 'unavailableReason' }) do
+  if redis.call('HSTRLEN', limit, field) > ${LIMITS.redisFieldBytes} then redis.call('DEL', limit) end
+end
 if redis.call('HEXISTS', limit, 'state') == 0 then
   redis.call('HSET', limit, 'state', state, 'unavailableReason', unavailableReason, 'unavailableSince', now, 'steppedAt', now)
 end

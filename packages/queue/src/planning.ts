@@ -9,8 +9,8 @@ import { performance } from 'node:perf_hooks'
 import { setTimeout as wait } from 'node:timers/promises'
 import { amount, count, finite, LIMITS, optional, record, requireShape, text } from '@reembed/shared'
 import type { Redis } from 'ioredis'
+import { readHash } from './bounded-reads.ts'
 import { normalOutput, queueKey } from './names.ts'
-import { readEntries } from './progress.ts'
 import { queueOf, type RedisTarget, secureUrlOf } from './redis.ts'
 import { connectRedis } from './redis-client.ts'
 import { readerTime, redisTime } from './redis-clock.ts'
@@ -128,8 +128,11 @@ async function removeStale(redis: Redis, queue: string): Promise<void> {
 }
 
 async function readAll(redis: Redis, queue: string): Promise<{ fresh: PlanningEntry[]; stale: string[] }> {
-  const found = await readEntries(redis, queueKey('planning', queue))
-  const nowMs = found.length === 0 ? 0 : await readerTime(redis)
+  const found = await readHash(redis, queueKey('planning', queue), {
+    fields: LIMITS.heartbeats,
+    valueBytes: LIMITS.heartbeatBytes,
+  })
+  const nowMs = found.size === 0 ? 0 : await readerTime(redis)
   const fresh: PlanningEntry[] = []
   const stale: string[] = []
   for (const [planner, json] of found) {
@@ -153,7 +156,6 @@ const shape = record<PlanningEntry>({
 })
 
 function parseEntry(json: string): PlanningEntry | undefined {
-  if (json.length > LIMITS.heartbeatCharacters) return undefined
   try {
     return requireShape<PlanningEntry>(shape, JSON.parse(json), 'invalid planning entry')
   } catch {

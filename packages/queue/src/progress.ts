@@ -5,8 +5,9 @@
 //   {reembed}:run:<run key>:open hash: shard -> embedded documents of an unfinished shard
 //   {reembed}:<queue>:workers    hash: worker -> JSON WorkerState, stale after 15 s
 
-import { finite, LIMITS, list, messageOf, optional, record, requireShape, text } from '@reembed/shared'
+import { finite, LIMITS, list, optional, record, requireShape, text } from '@reembed/shared'
 import type { Redis } from 'ioredis'
+import { readFields, readHash } from './bounded-reads.ts'
 import type { Job, RunPointer } from './job.ts'
 import { normalOutput, queueKey, REDIS_PREFIX, runKey } from './names.ts'
 import { activityShape, type WorkerActivity } from './worker-activity.ts'
@@ -49,7 +50,8 @@ export function servesOutput(outputs: readonly string[], output: string): boolea
 
 const KEEP_SECONDS = 7 * 24 * 3600
 const STALE_MS = 15_000
-const HEARTBEATS_AT_ONCE = 1_000
+/** The largest count has sixteen digits. */
+const COUNT_BYTES = 16
 const FIELDS = [
   'shards',
   'documents',
@@ -84,7 +86,10 @@ export async function removeOpenShard(redis: Redis, job: Job): Promise<void> {
 }
 
 export async function readProgress(redis: Redis, of: RunPointer): Promise<RunProgress> {
-  const [totals, open] = await Promise.all([redis.hmget(totalsKey(of), ...FIELDS), redis.hvals(openKey(of))])
+  const [totals, open] = await Promise.all([
+    readFields(redis, totalsKey(of), FIELDS),
+    readOpenShards(redis, of),
+  ])
   const [
     shards = 0,
     documents = 0,
@@ -94,8 +99,8 @@ export async function readProgress(redis: Redis, of: RunPointer): Promise<RunPro
     bytes = 0,
     truncated = 0,
     unreadTokens = 0,
-  ] = totals.map(Number)
-  const openDocuments = open.reduce((sum, value) => sum + Number(value), 0)
+  ] = totals.map(countOf)
+  const openDocuments = [...open.values()].reduce((sum, count) => sum + count, 0)
   return { shards, documents, rows, rejects, tokens, bytes, truncated, unreadTokens, openDocuments }
 }
 
@@ -103,8 +108,14 @@ export async function readProgress(redis: Redis, of: RunPointer): Promise<RunPro
  * The unfinished shards of a run that workers embed, each with its number of embedded documents.
  */
 export async function readOpenShards(redis: Redis, of: RunPointer): Promise<ReadonlyMap<number, number>> {
-  const open = await redis.hgetall(openKey(of))
-  return new Map(Object.entries(open).map(([shard, documents]) => [Number(shard), Number(documents)]))
+  const open = await readHash(redis, openKey(of), { fields: LIMITS.listedJobs, valueBytes: COUNT_BYTES })
+  return new Map(Array.from(open, ([shard, documents]) => [Number(shard), countOf(documents)]))
+}
+
+/** A count in Redis; 0 for a value that is none. */
+function countOf(value: string | null): number {
+  const count = Number(value)
+  return Number.isSafeInteger(count) && count > 0 ? count : 0
 }
 
 /** Records the heartbeat of a worker. */
@@ -120,28 +131,12 @@ export async function removeWorker(redis: Redis, queue: string, worker: string):
  * Reads the workers with a heartbeat in the last 15 s. Ignores invalid entries: Redis is untrusted.
  */
 export async function readWorkers(redis: Redis, queue: string, nowMs: number): Promise<WorkerState[]> {
-  const found = await readEntries(redis, queueKey('workers', queue))
-  const states = found.flatMap(([, json]) => parseWorkerState(json))
+  const found = await readHash(redis, queueKey('workers', queue), {
+    fields: LIMITS.heartbeats,
+    valueBytes: LIMITS.heartbeatBytes,
+  })
+  const states = [...found.values()].flatMap(parseWorkerState)
   return states.filter(({ atMs }) => nowMs - atMs < STALE_MS)
-}
-
-/** Reads the fields of a hash of heartbeats, at most `LIMITS.heartbeats`. */
-export async function readEntries(redis: Redis, key: string): Promise<[field: string, value: string][]> {
-  // HSCAN may return a field twice.
-  const found = new Map<string, string>()
-  let cursor = '0'
-  do {
-    const [next, page] = await redis
-      .hscan(key, cursor, 'COUNT', HEARTBEATS_AT_ONCE)
-      .catch((error: unknown): [string, string[]] => {
-        // Another program wrote a value of another type: no entry is known, and Redis answers.
-        if (/^WRONGTYPE/.test(messageOf(error))) return ['0', []]
-        throw error
-      })
-    for (let i = 0; i < page.length; i += 2) found.set(page[i] ?? '', page[i + 1] ?? '')
-    cursor = next
-  } while (cursor !== '0' && found.size < LIMITS.heartbeats)
-  return [...found]
 }
 
 const workerShape = record<WorkerState>({
@@ -153,7 +148,6 @@ const workerShape = record<WorkerState>({
 })
 
 function parseWorkerState(json: string): WorkerState[] {
-  if (json.length > LIMITS.heartbeatCharacters) return []
   try {
     return [requireShape<WorkerState>(workerShape, JSON.parse(json), 'invalid heartbeat')]
   } catch {

@@ -3,11 +3,11 @@
 // shard exists, and a sweep enqueues missing shards again.
 
 import { setTimeout as wait } from 'node:timers/promises'
-import { deadlines, messageOf, ReembedError } from '@reembed/shared'
+import { deadlines, LIMITS, messageOf, ReembedError } from '@reembed/shared'
 import type { DefaultJobOptions } from 'bullmq'
 import type { QueueCounts } from './counts.ts'
 import { countAll, countRun } from './counts.ts'
-import { type FailedJob, MAX_FAILED, readFailedIds, readFailures } from './failed-jobs.ts'
+import { type FailedJob, readFailedIds, readFailures } from './failed-jobs.ts'
 import { openFinalizeLeases } from './finalize-lease.ts'
 import type { Job, RunPointer } from './job.ts'
 import { jobId, queueKey, REDIS_PREFIX, shardOfJobId } from './names.ts'
@@ -74,7 +74,7 @@ const jobOptions: DefaultJobOptions = {
   attempts: 5,
   backoff: { type: 'exponential', delay: 1_000, jitter: 0.5 },
   removeOnComplete: true,
-  removeOnFail: { age: 7 * DAY_S, count: MAX_FAILED },
+  removeOnFail: { age: 7 * DAY_S, count: LIMITS.listedJobs },
   stackTraceLimit: 1,
 }
 

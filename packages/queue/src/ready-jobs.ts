@@ -14,20 +14,23 @@
 // index. Then it puts the picked job back at the end from which BullMQ takes, in one transaction
 // with BullMQ's own script, which locks the job.
 
+import { LIMITS } from '@reembed/shared'
 import type { Redis } from 'ioredis'
 
-/** Moves BullMQ's waiting jobs into the index. */
+/** Moves BullMQ's waiting jobs into the index. An id that no job of reembed has is dropped. */
 const SORT = `
 local function sort(wait, ready, turn)
   while true do
     local ids = redis.call('LPOP', wait, 1000)
     if not ids or #ids == 0 then return end
     local members = {}
-    for i, id in ipairs(ids) do
-      members[2 * i - 1] = 0
-      members[2 * i] = id
+    for _, id in ipairs(ids) do
+      if #id <= ${LIMITS.jobIdBytes} then
+        members[#members + 1] = 0
+        members[#members + 1] = id
+      end
     end
-    redis.call('ZADD', ready, unpack(members))
+    if #members > 0 then redis.call('ZADD', ready, unpack(members)) end
     redis.call('HINCRBY', turn, 'sorted', #ids)
   end
 end
@@ -52,9 +55,13 @@ local function firstFrom(ready, from)
 end
 `
 
+/** BullMQ stores a job in fewer than 25. */
+const MAX_JOB_FIELDS = 64
+
 /**
  * Whether one of the outputs that the worker serves is, or contains, the output of a job; nil for a
- * job that was removed. An invalid job is served: the worker that takes it fails it. The arguments
+ * job that was removed. An invalid job is served: the worker that takes it fails it. One that is
+ * too large is served as well, and the second result is true: the pick removes it. The arguments
  * from ARGV[first] on are: the number of runs to skip, their keys, the outputs.
  */
 const SERVED = `
@@ -63,7 +70,20 @@ local function outputsFrom(first)
   for i = first + 1, last do skipped[ARGV[i]] = true end
   return skipped, last + 1
 end
+local function isTooLarge(prefix, id)
+  if #id > ${LIMITS.jobIdBytes} then return true end
+  local key = prefix .. id
+  local kind = redis.call('TYPE', key).ok
+  if kind ~= 'hash' then return kind ~= 'none' end
+  if redis.call('HLEN', key) > ${MAX_JOB_FIELDS} then return true end
+  local bytes = 0
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    bytes = bytes + #field + redis.call('HSTRLEN', key, field)
+  end
+  return bytes > ${LIMITS.jobBytes}
+end
 local function isServed(prefix, id, first)
+  if isTooLarge(prefix, id) then return true, true end
   local data = redis.call('HGET', prefix .. id, 'data')
   if not data then return nil end
   local isJson, job = pcall(cjson.decode, data)
@@ -76,8 +96,15 @@ local function isServed(prefix, id, first)
 end
 `
 
+/** Removed jobs that a pick names. */
+const MAX_REMOVED = 10
+
 // BullMQ wakes one blocked worker per added job. If that worker serves none of the waiting jobs, it
 // wakes the next one, once per change of the index, so that a wake-up always ends.
+//
+// A job that is too large, which another program wrote, is removed with its hash: a sweep then
+// enqueues its shard again. The reply is the number of jobs that entered the index, and the ids of
+// removed jobs.
 export const PICK: string = `
 ${SORT}${PARTS}${SERVED}
 local wait, ready, turn, marker = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -85,6 +112,7 @@ local prefix, seen = ARGV[1], ARGV[2]
 local skipped, outputs = outputsFrom(3)
 sort(wait, ready, turn)
 local last, sorted = unpack(redis.call('HMGET', turn, 'run', 'sorted'))
+local removed = {}
 local from, wrapped = '-', true
 if last then from, wrapped = '[' .. last .. '/', false end
 while true do
@@ -92,14 +120,19 @@ while true do
   if id then
     local output, run = partsOf(id)
     if wrapped and last and run > last then break end
-    local served = isServed(prefix, id, outputs)
-    if served and skipped[run] then
+    local served, tooLarge = isServed(prefix, id, outputs)
+    if tooLarge then
+      redis.call('ZREM', ready, id)
+      -- Only the key of a job: another id could name a list of the queue.
+      if output then redis.call('DEL', prefix .. id) end
+      if #removed < ${MAX_REMOVED} then removed[#removed + 1] = string.sub(id, 1, ${LIMITS.jobIdBytes}) end
+    elseif served and skipped[run] then
       from = '[' .. run .. '/'
     elseif served then
       redis.call('ZREM', ready, id)
       redis.call('RPUSH', wait, id)
       redis.call('HSET', turn, 'run', run)
-      return sorted
+      return { sorted, removed }
     end
     if served == nil then
       redis.call('ZREM', ready, id)
@@ -113,7 +146,7 @@ while true do
   end
 end
 if sorted and sorted ~= seen and redis.call('ZCARD', ready) > 0 then redis.call('ZADD', marker, 0, '0') end
-return sorted or ''
+return { sorted or '', removed }
 `
 
 /** Counts the jobs that a worker could take now. */

@@ -3,7 +3,8 @@
 
 import { deadlines } from '@reembed/shared'
 import { Cluster, Redis } from 'ioredis'
-import { parseRedisUrl } from './redis-url.ts'
+import { parseRedisUrl, type RedisAddress } from './redis-url.ts'
+import { boundReplies } from './reply-limit.ts'
 
 /** Settings of a connection, for each kind of Redis alike. */
 export interface ClientOptions {
@@ -35,9 +36,18 @@ export const connectRedis = (
     retryStrategy: times => Math.min(50 * 2 ** times, 2_000),
   })
 
-/** Opens a connection. @throws ReembedError USAGE for an invalid URL */
-export function openClient(url: string, { scripts, ...options }: ClientOptions): Redis {
-  const { kind, nodes, socket, primary, username, password, database: db, tls } = parseRedisUrl(url)
+/**
+ * Opens a connection, whose replies are bounded. @throws ReembedError USAGE for an invalid URL
+ */
+export function openClient(url: string, options: ClientOptions): Redis {
+  const address = parseRedisUrl(url)
+  return boundReplies(clientOf(address, options), address.shown)
+}
+
+function clientOf(
+  { kind, nodes, socket, primary, username, password, database: db, tls }: RedisAddress,
+  { scripts, ...options }: ClientOptions,
+): Redis {
   const common = {
     enableReadyCheck: true,
     // After a failover the address resolves to the new primary: reconnect and resend the command.

@@ -7,6 +7,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
+import { readToken } from './bounded-reads.ts'
 import { queueKey } from './names.ts'
 import type { RedisReply } from './reply.ts'
 
@@ -24,10 +25,10 @@ export function watchData(
   reply: RedisReply = call => call(),
 ): (signal?: AbortSignal) => Promise<boolean> {
   const key = queueKey('data', queue)
-  const read = (): Promise<string | null> =>
+  const read = (): Promise<string> =>
     reply(async () => {
       await redis.set(key, randomUUID(), 'NX')
-      return redis.get(key)
+      return readToken(redis, key)
     })
   let known = read().catch(() => undefined)
   let lostMs = Number.NEGATIVE_INFINITY

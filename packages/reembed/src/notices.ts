@@ -2,7 +2,7 @@
 
 import { type ColumnFit, describePlanStep, type PreviewNotice, type PromptMismatch } from '@reembed/planner'
 import { describeCsvDialect, type TextEstimate } from '@reembed/protocol'
-import { count, counted, unreadForecast } from '@reembed/render'
+import { count, counted, tableText, unreadForecast } from '@reembed/render'
 import { messageOf } from '@reembed/shared'
 import { note } from './output.ts'
 import { steps } from './step-line.ts'
@@ -45,7 +45,7 @@ function textOf(notice: Exclude<PreviewNotice, Progress>): string {
     case 'consumer_warning':
       return `warning: ${notice.message}`
     case 'table':
-      return `Delta Lake table, version ${notice.table.version}: ${counted(notice.table.files, 'current file')}`
+      return tableText(notice.table)
     case 'sample_rejects':
       return `note: ${notice.rejected} of ${counted(notice.records, 'sampled record')} would be rejected: ${notice.message}`
     case 'column_fit':

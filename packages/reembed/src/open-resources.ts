@@ -212,9 +212,7 @@ async function importLocal(missing: string): Promise<typeof import('@reembed/loc
     throw new ReembedError(
       'USAGE',
       `the package @reembed/local is not installed: give ${missing}, or install it to start one on this machine`,
-      {
-        cause,
-      },
+      { cause },
     )
   }
 }

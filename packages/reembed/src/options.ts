@@ -169,7 +169,7 @@ const unescaped = (value: string): string => value.replaceAll('\\n', '\n').repla
 
 const source = new Option(
   '--source <url>',
-  'read the corpus from this folder, file, glob or URL (s3://, hf://)',
+  'read the corpus from this folder, file, glob or URL (s3://, hf://, postgres://…?table=)',
 ).env('REEMBED_SOURCE')
 const outputOption = new Option('--output <url>', 'keep the vectors in this folder or s3:// URL').env(
   'REEMBED_OUTPUT',
@@ -535,6 +535,7 @@ export const exported: readonly Option[] = [
     '--since <version>',
     'only write rows that were added or changed since this version or run, and the ids to delete first',
   ),
+  new Option('--skip-refused', 'leave out rows that the database cannot store, and list them in refused/'),
 ]
 
 export const vectorStore: readonly Option[] = [

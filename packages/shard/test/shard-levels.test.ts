@@ -2,6 +2,9 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { checkLevels } from '../src/read/levels.ts'
 
+// The same examples in each run.
+fc.configureGlobal({ seed: 1 })
+
 /**
  * Writes levels as pieces, each run-length encoded or bit-packed in groups of 8, as any Parquet
  * writer may.

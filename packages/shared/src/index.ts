@@ -36,6 +36,7 @@ export {
   canonical,
   checkpointKey,
   checkpointPrefix,
+  DELETED_BLOCK,
   evaluationKey,
   gatesKey,
   gatesPrefix,
@@ -63,6 +64,8 @@ export {
   shardKey,
   shardOfKey,
   shardPrefix,
+  TABLES,
+  tablePrefix,
   tickDoneKey,
   tickKey,
   ticksSinceKey,
@@ -72,6 +75,7 @@ export {
 export { readHybridRun } from './parquet-runs.ts'
 export { printable, printableLines, shellWord } from './printable.ts'
 export { type ProxyEnv, proxyEnv } from './proxy.ts'
+export { readFileWithin } from './read-file.ts'
 export {
   amount,
   bool,

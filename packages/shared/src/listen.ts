@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { type AddressInfo, BlockList, isIP } from 'node:net'
 import { codeOf, ReembedError } from './errors.ts'
+import { LIMITS } from './limits.ts'
 
 export interface ListenAddress {
   readonly host: string
@@ -51,12 +52,12 @@ export async function listenOn(
 }
 
 /** Connections at the same time; more are closed at once. */
-const MAX_CONNECTIONS = 64
+const MAX_CONNECTIONS = LIMITS.connections
 const HEADERS_MS = 5_000
 const REQUEST_MS = 10_000
 /** Node checks the two limits above at this interval; its default is 30 s. */
 const CHECK_MS = 1_000
-const MAX_HEADER_BYTES = 8 * 1024
+const MAX_HEADER_BYTES = LIMITS.headerBytes
 
 /**
  * Creates a server for a port that other machines may reach: its connections are bounded in number,

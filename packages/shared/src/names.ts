@@ -76,6 +76,19 @@ export const loadedShardKey = (run: string, load: string, shard: number, shards:
 /** The prefix of the shards of one load. */
 export const loadedShardPrefix = (run: string, load: string): string => `runs/${run}/loads/${load}/`
 
+/**
+ * `tables/<name>-<hash>/`: the blocks of a table of a database, which runs read as their source.
+ */
+export const TABLES = 'tables/'
+/** The end of the mark of a block that gc deletes or has deleted: its key is not used again. */
+export const DELETED_BLOCK = '.deleted'
+/**
+ * The folder of a table. It holds `<first row>-<hash of the rows>.jsonl`, write-once, and
+ * marks of deleted ones.
+ */
+export const tablePrefix = (address: string, table: string): string =>
+  `${TABLES}${table.replace(/[^A-Za-z0-9_-]+/g, '_').slice(0, 60)}-${sha256([address, table].join('\n')).slice(0, 12)}/`
+
 /** `runs/<run>/previews/<10^20 - 1 - n>.json`: the first key of a LIST is the newest preview. */
 export const previewKey = (run: string, number: number): string =>
   `${previewPrefix(run)}${inverted(number)}.json`

@@ -3,6 +3,9 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { printable, printableLines, shellWord } from '../src/printable.ts'
 
+// The same examples in each run.
+fc.configureGlobal({ seed: 1 })
+
 /** Any text, and text of what is dangerous on a terminal and in a shell. */
 const hostile = fc.oneof(
   fc.string({ unit: 'binary' }),

@@ -1,5 +1,6 @@
 // The public API of @reembed/store; every other file is private to the package.
 
+export { storeBelow } from './below.ts'
 export { checkStore, raceStore, requireWritable } from './check.ts'
 export { type ConfirmedPutOptions, createConfirmedPut, type PutOutcome } from './confirmed-put.ts'
 export { openDeleter } from './delete.ts'

@@ -234,6 +234,11 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
         { job: event.id },
         `job makes no progress: no document in ${event.minutes} min; endpoint: ${embedder.state}`,
       )
+    else if (event.kind === 'removed')
+      log.warn(
+        { job: event.id },
+        'removed a job that another program wrote to Redis: it is too large; a sweep enqueues its shard again',
+      )
     else if (event.kind === 'stalled') log.info({ job: event.id }, 'job of a lost worker requeued')
     else if (event.kind === 'requeued')
       log.info({ run: event.job.run, shard: event.job.shard }, 'job requeued')

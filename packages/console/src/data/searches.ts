@@ -2,7 +2,7 @@
 
 import { type SearchHit, searchRun } from '@reembed/evaluate'
 import { counted } from '@reembed/render'
-import { ReembedError } from '@reembed/shared'
+import { LIMITS, ReembedError } from '@reembed/shared'
 import type { S3Options, Store } from '@reembed/store'
 import { createWorkQueue, type Work, type WorkQueueOptions } from './work-queue.ts'
 
@@ -22,7 +22,7 @@ export interface SearchReader {
 const KEPT = 40
 const TOP = 10
 /** A query is a question, not a document. */
-export const QUERY_CHARS = 1_000
+export const QUERY_CHARS: number = LIMITS.queryCharacters
 /** An endpoint that did not answer is asked again. */
 const FAILED_MS = 10_000
 

@@ -2,7 +2,7 @@
 // reconnects by itself, and then gets every region once.
 
 import type { ServerResponse } from 'node:http'
-import { messageOf } from '@reembed/shared'
+import { LIMITS, messageOf } from '@reembed/shared'
 import { type Page, sectionHtml } from '../page/parts.ts'
 
 export interface EventStreams {
@@ -20,8 +20,8 @@ export interface EventStreams {
 /** Proxies end a connection that is silent for a minute. */
 const BEAT_MS = 15_000
 /** Bytes that a reader may leave unread before it is disconnected: its tab may sleep. */
-const MAX_UNSENT = 4 * 1024 * 1024
-const MAX_READERS = 200
+const MAX_UNSENT = LIMITS.unsentBytes
+const MAX_READERS = LIMITS.eventReaders
 
 interface Reader {
   readonly response: ServerResponse

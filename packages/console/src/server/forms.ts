@@ -3,13 +3,13 @@
 // action carries a token of the session's own pages.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { constantTimeEqual, isRunId, messageOf } from '@reembed/shared'
+import { constantTimeEqual, isRunId, LIMITS, messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { ACTIONS, type Action, type ActionTarget, perform } from '../actions/actions.ts'
 import type { Links } from '../page/links.ts'
 import type { Access, Viewer } from './session.ts'
 
-const MAX_FORM_BYTES = 8_192
+const MAX_FORM_BYTES = LIMITS.formBytes
 const REASON_CHARS = 500
 /** How long a browser waits for the result of an action; a gate may take minutes to judge. */
 const PATIENCE_MS = 5_000

@@ -6,7 +6,7 @@
 
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import { constantTimeEqual, isLoopback } from '@reembed/shared'
+import { constantTimeEqual, isLoopback, LIMITS } from '@reembed/shared'
 
 /** The result of an action, shown on the page of its run for a while. */
 export interface Notice {
@@ -63,7 +63,7 @@ interface Session {
 const COOKIE = 'reembed_console'
 /** A session lasts a working day; the console forgets all sessions when it ends. */
 const SESSION_SECONDS = 12 * 3600
-const MAX_SESSIONS = 1_000
+const MAX_SESSIONS = LIMITS.sessions
 const NOTICE_MS = 120_000
 const MAX_NOTICES = 20
 const NAME_CHARS = 100

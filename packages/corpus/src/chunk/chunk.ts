@@ -5,7 +5,7 @@ import type { Chunking, SourceRecord } from '@reembed/protocol'
 import { createMemo, LIMITS, ReembedError, tokenizerKey } from '@reembed/shared'
 import { getAtMost, type Store } from '@reembed/store'
 import { createContext } from './context.ts'
-import { type SplitOptions, splitText, type TextSpan } from './split.ts'
+import { fits, type SplitOptions, splitText, type TextSpan } from './split.ts'
 import { createTokenizer, type ModelTokenizer } from './tokenizer.ts'
 
 /**
@@ -45,36 +45,61 @@ export async function* chunkDocuments(
   records: AsyncIterable<SourceRecord>,
   options: SplitOptions,
 ): AsyncGenerator<SourceRecord, void, undefined> {
-  const { maxTokens } = options
   for await (const { title, ...record } of records as AsyncIterable<SourceRecord & { title?: string }>) {
     if (record.kind === 'reject') {
       yield record
       continue
     }
     const { id, text } = record
-    const contextOf = options.hasContext ? createContext({ title, text }, options) : undefined
-    const split = (): TextSpan[] =>
-      splitText(text, { ...options, maxTokens: maxTokens - (contextOf?.tokens ?? 0) })
-    const spans = options.limited ? options.limited(text, split) : split()
-    const [first] = spans
-    const isOne = spans.length === 1 && first !== undefined && isWhole(text, first)
+    const cut = (): CutText => cutText(text, title, options)
+    const { spans, isOne, contexts } = options.limited ? options.limited(text, cut) : cut()
     for (const [index, span] of spans.entries()) {
-      const { charStart, charEnd } = isOne ? { charStart: 0, charEnd: text.length } : span
-      const chunk = text.slice(charStart, charEnd)
+      const { charStart, charEnd, headings } = span
       yield {
         ...record,
         id: isOne && !CHUNK_ID.test(id) ? id : `${id}#${index}`,
-        text: contextOf ? contextOf.before(chunk, span.headings) + chunk : chunk,
-        chunk: { docId: id, index, charStart, charEnd, headings: span.headings },
+        text: (contexts[index] ?? '') + text.slice(charStart, charEnd),
+        chunk: { docId: id, index, charStart, charEnd, headings },
       }
     }
     if (spans.length === 0) yield record
   }
 }
 
-/** Whether a span leaves out nothing but white space around it. */
-const isWhole = (text: string, { charStart, charEnd }: TextSpan): boolean =>
-  charEnd - charStart === text.trim().length
+interface CutText {
+  readonly spans: readonly TextSpan[]
+  /** The text is one chunk. */
+  readonly isOne: boolean
+  /** The context of each chunk. */
+  readonly contexts: readonly string[]
+}
+
+/** Counts the tokens of a text several times, and of each context. */
+function cutText(text: string, title: string | undefined, options: SplitOptions): CutText {
+  const context = options.hasContext ? createContext({ title, text }, options) : undefined
+  const found = splitText(text, { ...options, maxTokens: options.maxTokens - (context?.tokens ?? 0) })
+  const [first] = found
+  const isOne = found.length === 1 && first !== undefined && isWhole(text, first, options)
+  const spans = isOne ? [{ ...first, charStart: 0, charEnd: text.length }] : found
+  const contexts = context
+    ? spans.map(({ charStart, charEnd, headings }) =>
+        context.before(text.slice(charStart, charEnd), headings),
+      )
+    : []
+  return { spans, isOne, contexts }
+}
+
+/**
+ * Whether a span leaves out nothing but white space around it, which the limit has room for: some
+ * tokenizers count line breaks.
+ */
+const isWhole = (
+  text: string,
+  { charStart, charEnd }: TextSpan,
+  { maxTokens, countTokens }: SplitOptions,
+): boolean =>
+  charEnd - charStart === text.length ||
+  (charEnd - charStart === text.trim().length && fits(text, maxTokens, countTokens))
 
 /** Cached by hash: a tokenizer takes tens of milliseconds and megabytes to set up. */
 const tokenizers = createMemo<string, ModelTokenizer>()

@@ -20,7 +20,7 @@ const MIB = 2 ** 20
 export interface ModelTokenizer {
   /** @throws ReembedError USAGE for a text that takes longer than 10 s, and 10 s for each MiB */
   readonly countTokens: CountTokens
-  /** Calls `work`, which counts tokens of this text several times. The limit is 6 times as long. */
+  /** Calls `work`, which makes chunks of this text. The limit is 6 times as long. */
   readonly limited?: (<T>(text: string, work: () => T) => T) | undefined
   /** Number of tokens that frame every text: [CLS] and [SEP], <s> and </s>, or none. */
   readonly specialTokens: number
@@ -49,15 +49,11 @@ export function createTokenizer(
       const ms = baseMs * (1 + text.length / MIB)
       return interruptAfter(ms, work, () => tooSlow(sourceName, text, ms))
     }
-    const countTokens: CountTokens = text =>
-      text === ''
-        ? 0
-        : within(limitMs, text, () => fast.encode(text, { add_special_tokens: false }).ids.length)
-    const framed = within(limitMs, 'a', () => fast.encode('a').ids.length)
+    const count = (text: string): number => fast.encode(text, { add_special_tokens: false }).ids.length
     return {
-      countTokens,
+      countTokens: text => (text === '' ? 0 : within(limitMs, text, () => count(text))),
       limited: (text, work) => within(6 * limitMs, text, work),
-      specialTokens: framed - countTokens('a'),
+      specialTokens: within(LIMIT_MS, 'a', () => fast.encode('a').ids.length - count('a')),
     }
   } catch (cause) {
     if (cause instanceof ReembedError) throw cause

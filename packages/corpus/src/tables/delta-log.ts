@@ -5,7 +5,7 @@
 // Reconciliation", "Reader Version Requirements", "Partition Value Serialization".
 
 import { partitionOf, visitRecords } from '@reembed/formats'
-import { ReembedError } from '@reembed/shared'
+import { LIMITS, ReembedError } from '@reembed/shared'
 import { compareKeys, type ListedObject, type Store } from '@reembed/store'
 
 /** The folder of the log in a table. */
@@ -23,7 +23,7 @@ const READABLE_FEATURES = [
   'v2Checkpoint',
 ]
 /** Some 300 MB of names. */
-const MAX_FILES = 1_000_000
+const MAX_FILES = LIMITS.tableFiles
 
 export interface DeltaSnapshot {
   /** The version of the table: the number of its last commit. */

@@ -2,13 +2,13 @@
 // 1.8.3 (validation is 413) and 1.9.3 (validation is 422), of the proxy of HF Inference Endpoints,
 // and of OpenAI-compatible servers.
 
-import { codeOf, messageOf, openFilesReason } from '@reembed/shared'
+import { codeOf, LIMITS, messageOf, openFilesReason } from '@reembed/shared'
 import type { Failure } from './outcome.ts'
 
 export type Headers = Readonly<Record<string, string | string[] | undefined>>
 
 /** Bytes of an error body that are read, at most. */
-export const ERROR_BODY_BYTES = 4096
+export const ERROR_BODY_BYTES: number = LIMITS.endpointErrorBytes
 const MESSAGE_CHARACTERS = 200
 const MAX_RETRY_AFTER_MS = 120_000
 

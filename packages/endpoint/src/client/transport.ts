@@ -2,7 +2,7 @@
 // Measured per embedding, `request()` costs 1.7 times as much CPU and HTTP/2 1.8 times.
 
 import { isIP, type LookupFunction } from 'node:net'
-import { proxyEnv, seconds } from '@reembed/shared'
+import { LIMITS, proxyEnv, seconds } from '@reembed/shared'
 import { type Dispatcher, EnvHttpProxyAgent, Pool } from 'undici'
 import type { Headers } from './classify.ts'
 
@@ -59,7 +59,7 @@ export interface TransportOptions {
 /** Opens a pool of keep-alive connections to one origin. Disposal ends requests in flight. */
 export function openTransport(
   origin: string,
-  { headers = [], maxReplyBytes = 64 * 1024 * 1024, connections = 256, address }: TransportOptions = {},
+  { headers = [], maxReplyBytes = LIMITS.replyBytes, connections = 256, address }: TransportOptions = {},
 ): Transport {
   const options = {
     connections,

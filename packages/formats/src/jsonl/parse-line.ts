@@ -3,13 +3,14 @@
 
 import { isUtf8 } from 'node:buffer'
 import type { RejectReason } from '@reembed/protocol'
+import { LIMITS } from '@reembed/shared'
 import { BOM_BYTES, hasBom } from '../format.ts'
 import { mayBeRounded, parseExactJson, parseJsonWithNonFinite } from '../value/exact-json.ts'
 import { describeValue } from '../value/record-values.ts'
 
 const CARRIAGE_RETURN = 13
 
-const MAX_DEPTH = 64
+const MAX_DEPTH = LIMITS.sourceJsonDepth
 const BOM_FIRST_BYTE = 0xef
 
 export type ParsedLine =

@@ -4,6 +4,7 @@
 // Source: "Nested Encoding" and LogicalTypes.md (rules for lists and maps) of
 // apache/parquet-format.
 
+import { LIMITS } from '@reembed/shared'
 import type { SchemaTree } from 'hyparquet'
 import { convert, convertWithDictionary } from 'hyparquet/src/convert.js'
 import { readDataPage, readDataPageV2 } from 'hyparquet/src/datapage.js'
@@ -33,7 +34,7 @@ interface RowEntries {
 }
 
 /** A row of one list may not hold more entries: memory is bounded. */
-const MAX_ROW_ENTRIES = 4 * 1024 * 1024
+const MAX_ROW_ENTRIES = LIMITS.rowEntries
 const ROWS_AT_ONCE = 1_024
 const ENTRIES_AT_ONCE = 65_536
 

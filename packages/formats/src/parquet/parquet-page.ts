@@ -2,24 +2,24 @@
 // unverified: a run of five bytes can stand for billions of values, and hyparquet would materialise
 // them all.
 
-import { readHybridRun } from '@reembed/shared'
+import { LIMITS, readHybridRun } from '@reembed/shared'
 import type { parquetHeader, readPage } from 'hyparquet/src/column.js'
 import { decompressPage } from 'hyparquet/src/datapage.js'
 import { deltaBinaryUnpack } from 'hyparquet/src/delta.js'
 import { readRleBitPackedHybrid } from 'hyparquet/src/encoding.js'
 
 /** Writers make pages of about 1 MiB. A page that claims more than this is not decompressed. */
-export const MAX_PAGE_BYTES: number = 128 * 1024 * 1024
+export const MAX_PAGE_BYTES: number = LIMITS.pageBytes
 /**
  * A page of one repeated value can have all rows of its group; pyarrow makes groups of at most 1 Mi
  * rows.
  */
-const MAX_PAGE_VALUES = 4 * 1024 * 1024
+const MAX_PAGE_VALUES = LIMITS.pageValues
 /**
  * Texts that are not in a dictionary, also empty ones, take about 140 bytes each while they are
  * decoded.
  */
-const MAX_PAGE_TEXTS = 1024 * 1024
+const MAX_PAGE_TEXTS = LIMITS.pageTexts
 
 type PageHeader = ReturnType<typeof parquetHeader>
 type ColumnDecoder = Parameters<typeof readPage>[2]

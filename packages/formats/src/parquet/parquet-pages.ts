@@ -1,13 +1,14 @@
 // The pages of one column of a row group, from a stream of bytes. Holds one page.
 
 import type { ReembedError } from '@reembed/shared'
+import { LIMITS } from '@reembed/shared'
 import type { RowGroup } from 'hyparquet'
 import { parquetHeader } from 'hyparquet/src/column.js'
 import { readOffsetIndex } from 'hyparquet/src/indexes.js'
 import { nameOf, type PhysicalColumn, sourceFormatError } from './parquet-footer.ts'
 import { MAX_PAGE_BYTES, type Page } from './parquet-page.ts'
 
-const MAX_HEADER_BYTES = 16 * 1024 * 1024
+const MAX_HEADER_BYTES = LIMITS.parquetHeaderBytes
 
 /** Streams bytes `start` to `end` of the object. */
 export type RangeReader = (start: number, end: number) => AsyncIterable<Uint8Array>

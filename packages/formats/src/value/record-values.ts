@@ -1,14 +1,15 @@
 // Limits and conversions of the values of a record, for every format.
 
 import type { RejectReason } from '@reembed/protocol'
+import { LIMITS } from '@reembed/shared'
 import { TypedValue } from './typed-value.ts'
 
 /**
  * A longer line or file becomes a reject: no model reads as much, and the bound keeps memory
  * bounded.
  */
-export const MAX_RECORD_BYTES: number = 8 * 1024 * 1024
-const MAX_ID_BYTES = 1024
+export const MAX_RECORD_BYTES: number = LIMITS.sourceRecordBytes
+const MAX_ID_BYTES = LIMITS.sourceIdBytes
 /**
  * Placeholder for a text whose bytes are not valid UTF-8, in readers that decode texts themselves.
  */

@@ -33,25 +33,18 @@ export interface Tokenizer {
  * @param limitMs longest time for one text, beyond which a call throws a TeiError 'Tokenizer'
  */
 export function createTokenizer(file: object, config: object, limitMs: number = LIMIT_MS): Tokenizer {
-  const unlimited: FastTokenizer = new Fast({ ...file, truncation: null, padding: null }, config)
-  const fast: Pick<FastTokenizer, 'encode'> = {
-    encode: (text, options) =>
-      interruptAfter(
-        limitMs,
-        () => unlimited.encode(text, options),
-        () => tooSlow(limitMs),
-      ),
-  }
+  const fast: FastTokenizer = new Fast({ ...file, truncation: null, padding: null }, config)
+  const within = <T>(ms: number, work: () => T): T => interruptAfter(ms, work, () => tooSlow(ms))
   // The special tokens before and after every text, derived from a sample: [CLS] and [SEP], <s> and
   // </s>, or none.
-  const body = fast.encode('a', { add_special_tokens: false }).ids
-  const framed = fast.encode('a').ids
+  const body = within(LIMIT_MS, () => fast.encode('a', { add_special_tokens: false }).ids)
+  const framed = within(LIMIT_MS, () => fast.encode('a').ids)
   const start = framed.indexOf(body[0] ?? -1)
   const before = framed.slice(0, start)
   const after = framed.slice(start + body.length)
 
   function encode(text: string, { specialTokens, truncate }: EncodeOptions): TokenIds {
-    const { ids } = fast.encode(text, { add_special_tokens: false })
+    const { ids } = within(limitMs, () => fast.encode(text, { add_special_tokens: false }))
     const frame = specialTokens ? before.length + after.length : 0
     const room = (truncate?.tokens ?? Infinity) - frame
     const kept = ids.length <= room ? ids : truncate?.side === 'left' ? ids.slice(-room) : ids.slice(0, room)
@@ -61,17 +54,16 @@ export function createTokenizer(file: object, config: object, limitMs: number = 
 
   return {
     encode,
-    decode: (ids, skipSpecialTokens) =>
-      unlimited.decode([...ids], { skip_special_tokens: skipSpecialTokens }),
+    decode: (ids, skipSpecialTokens) => fast.decode([...ids], { skip_special_tokens: skipSpecialTokens }),
     tokenize(text, specialTokens) {
       const special = (id: number): Token => ({
         id,
-        text: unlimited.id_to_token(id) ?? '',
+        text: fast.id_to_token(id) ?? '',
         special: true,
         start: null,
         stop: null,
       })
-      const { ids, tokens } = fast.encode(text, { add_special_tokens: false })
+      const { ids, tokens } = within(limitMs, () => fast.encode(text, { add_special_tokens: false }))
       const characters = [...text]
       const spans = spansOf(characters, tokens)
       const inner = ids.map((id, i): Token => {

@@ -67,7 +67,7 @@ export async function sampleInputs(
   const spread = createEvenSampler<SlicePart>(most)
   for await (const { parts } of slices()) {
     for (const part of parts) {
-      units.set(part.format, (units.get(part.format) ?? 0) + part.end - part.start)
+      units.set(part.format, (units.get(part.format) ?? 0) + (part.end - part.start) / (corpus.share ?? 1))
       spread.add(part)
     }
   }
@@ -143,7 +143,8 @@ export async function sampleInputs(
       return {
         stratum: part.format,
         units: isRowFormat(part.format) || begins.length === 0 ? records.length : bytes,
-        representedUnits: ((part.end - part.start) * records.length) / Math.max(1, begins.length),
+        representedUnits:
+          ((part.end - part.start) * records.length) / Math.max(1, begins.length) / (corpus.share ?? 1),
         documents,
         rejected: records.flat().length - documents.length,
       }

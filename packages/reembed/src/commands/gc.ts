@@ -1,6 +1,6 @@
 import { findRun } from '@reembed/planner'
-import { cancelRunDeletion, deleteRuns, findGarbage } from '@reembed/producer'
-import { bytes, count, counted } from '@reembed/render'
+import { cancelRunDeletion, collectBlocks, deleteRuns, findGarbage } from '@reembed/producer'
+import { bytes, count, counted, unusedRows } from '@reembed/render'
 import { isRunId, printable, ReembedError } from '@reembed/shared'
 import { openDeleter } from '@reembed/store'
 import { absoluteUrl, openExistingOutput, s3OptionsOf } from '../open-resources.ts'
@@ -34,6 +34,7 @@ export async function gc(name: string | undefined, flags: Flags): Promise<void> 
       : new ReembedError('USAGE', `run ${run} in ${store.url} cannot be deleted: ${why}`)
   }
   const deletedRuns: string[] = []
+  let unused = await collectBlocks(store, rules, { deletable: deletable.map(({ run }) => run) })
   if (flags.delete) {
     for (const { run } of kept) await cancelRunDeletion(store, run)
     await using eraser = await openDeleter(absoluteUrl(flags.output), { s3: s3OptionsOf(flags) })
@@ -45,19 +46,21 @@ export async function gc(name: string | undefined, flags: Flags): Promise<void> 
         `${deletedRuns.length} of ${deletable.length} runs deleted; the last one had ${counted(sizes.get(run) ?? 0, 'object')}`,
       )
     }
+    unused = await collectBlocks(store, rules, { deleter: eraser })
   }
   const total = deletable.reduce((sum, one) => sum + one.bytes, 0)
   const resultOf = (run: string): string =>
     deletedRuns.includes(run) ? 'deleted' : flags.delete ? 'kept' : 'deletable'
   print(
     flags.json,
-    { delete: flags.delete === true, kept, deletable, deletedRuns, bytes: total },
+    { delete: flags.delete === true, kept, deletable, deletedRuns, bytes: total, tables: unused },
     [
       ...kept.map(({ run, reason }) => `${'kept'.padEnd(9)}  ${run}  ${printable(reason)}`),
       ...deletable.map(
         ({ run, reason, objects, bytes: size }) =>
           `${resultOf(run).padEnd(9)}  ${run}  ${printable(reason)}; ${counted(objects, 'object')}, ${bytes(size)}`,
       ),
+      ...unusedRows(unused, flags.delete === true),
       deletable.length === 0
         ? 'no runs to delete'
         : `${count(deletable.length)} of ${counted(kept.length + deletable.length, 'run')}, ${bytes(total)}${flags.delete ? '' : ': --delete deletes them'}`,

@@ -1,8 +1,7 @@
 // Reads reembed.yaml. An error names the file, the line and the key; the first error is reported.
 
-import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { closestMatch, codeOf, messageOf, ReembedError } from '@reembed/shared'
+import { closestMatch, codeOf, LIMITS, messageOf, ReembedError, readFileWithin } from '@reembed/shared'
 import { type Document, isNode, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { DEFAULT_FILE } from './config-keys.ts'
@@ -28,14 +27,14 @@ export async function readConfigFile(
   schema: Schema,
 ): Promise<ConfigFile | undefined> {
   const path = name ?? DEFAULT_FILE
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+  const bytes = await readFileWithin(path, LIMITS.configBytes).catch((error: unknown) => {
     if (name === undefined && codeOf(error) === 'ENOENT') return undefined
     throw new ReembedError(
       'USAGE',
       `cannot read the config file ${path} (${codeOf(error) ?? messageOf(error)})`,
     )
   })
-  return text === undefined ? undefined : parseConfigFile(text, path, schema)
+  return bytes === undefined ? undefined : parseConfigFile(String(bytes), path, schema)
 }
 
 export function parseConfigFile(text: string, name: string, schema: Schema): ConfigFile {

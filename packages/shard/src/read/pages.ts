@@ -4,6 +4,7 @@
 
 import { zstdDecompressSync } from 'node:zlib'
 import type { CarriedValue, Dtype } from '@reembed/protocol'
+import { LIMITS } from '@reembed/shared'
 import { deserializeTCompactProtocol } from 'hyparquet/src/thrift.js'
 import type { FlatColumn } from '../parquet/columns.ts'
 import { HASH_BYTES } from './columns.ts'
@@ -151,7 +152,7 @@ interface Page {
 const DATA_PAGE = 0
 const PLAIN = 0
 /** The writer ends a page at 1 MiB, but a single text may have 8 MiB. */
-const MAX_PAGE_BYTES = 128 * 1024 * 1024
+const MAX_PAGE_BYTES = LIMITS.pageBytes
 
 function* pages(chunk: Buffer): Generator<Page, void, undefined> {
   const reader = { view: new DataView(chunk.buffer, chunk.byteOffset, chunk.byteLength), offset: 0 }

@@ -2,7 +2,7 @@
 // search finds a position. It reads a few segments of the plan and holds two, whatever the length
 // of the plan.
 
-import { type Plan, readSliceSegment, type Slice, type SlicePart } from '@reembed/protocol'
+import { lastingKeyOf, type Plan, readSliceSegment, type Slice, type SlicePart } from '@reembed/protocol'
 import { canonical, createMemo } from '@reembed/shared'
 import { compareKeys, type Store } from '@reembed/store'
 
@@ -33,6 +33,7 @@ export function createSliceLocator(store: Store, plan: Plan): SliceLocator {
   /** First position of each segment that was read: some hundred bytes for a thousand slices. */
   const segmentStarts = new Map<number, SourceOffset>()
   const kept = createMemo<number, Slice[]>({ max: KEPT_SEGMENTS })
+  const lasting = (key: string): string => lastingKeyOf(plan.table, key)
 
   const rowsOf = (segment: number): Promise<Slice[]> =>
     kept.get(segment, () => readSliceSegment(store, plan, segment))
@@ -45,22 +46,25 @@ export function createSliceLocator(store: Store, plan: Plan): SliceLocator {
   async function beginOf(segment: number): Promise<SourceOffset> {
     const known = segmentStarts.get(segment)
     if (known) return known
-    const begin = placeOf((await rowsOf(segment))[0])
+    const begin = placeOf((await rowsOf(segment))[0], lasting)
     segmentStarts.set(segment, begin)
     return begin
   }
 
   /** The last slice that begins at or before the position; the first slice if none does. */
-  async function shardAt(place: SourceOffset): Promise<number> {
+  async function shardAt({ key, start }: SourceOffset): Promise<number> {
+    const place = { key: lasting(key), start }
     const segment = await lastAtMost(segments, async at => compare(await beginOf(at), place))
     const rows = await rowsOf(segment)
-    const row = await lastAtMost(rows.length, at => compare(placeOf(rows[at]), place))
+    const row = await lastAtMost(rows.length, at => compare(placeOf(rows[at], lasting), place))
     return segment * plan.slicesPerSegment + row
   }
 
   /** Extent of the object in the other plan; undefined if the plan lacks it. */
   async function earlierExtent(key: string): Promise<number | undefined> {
-    const part = (await sliceAt(await shardAt({ key, start: 0 })))?.parts.find(part => part.key === key)
+    const part = (await sliceAt(await shardAt({ key, start: 0 })))?.parts.find(
+      part => lasting(part.key) === lasting(key),
+    )
     return part && extentOf(part)
   }
 
@@ -95,16 +99,17 @@ export function createSliceLocator(store: Store, plan: Plan): SliceLocator {
         [from - 1, first.key],
       ] as const) {
         if (beside < 0 || beside >= plan.shards || shards.includes(beside)) continue
-        if ((await sliceAt(beside))?.parts.some(part => part.key === key)) shards.push(beside)
+        if ((await sliceAt(beside))?.parts.some(part => lasting(part.key) === lasting(key)))
+          shards.push(beside)
       }
       return shards
     },
   }
 }
 
-const placeOf = (slice: Slice | undefined): SourceOffset => {
+const placeOf = (slice: Slice | undefined, lasting: (key: string) => string): SourceOffset => {
   const { key = '', start = 0 } = slice?.parts[0] ?? {}
-  return { key, start }
+  return { key: lasting(key), start }
 }
 
 const extentOf = ({ extent, size }: Pick<SlicePart, 'extent' | 'size'>): number => extent ?? size

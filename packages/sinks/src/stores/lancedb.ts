@@ -30,7 +30,7 @@ interface LanceClient {
   connect(uri: string): Promise<LanceDatabase>
   readonly Index: {
     btree(): unknown
-    hnswSq(options: { readonly distanceType: 'dot' | 'cosine' }): unknown
+    hnswSq(options: { readonly distanceType: 'dot' | 'cosine'; readonly efConstruction: number }): unknown
   }
 }
 
@@ -65,6 +65,8 @@ interface LanceTable {
       select(columns: readonly string[]): { toArray(): Promise<readonly FoundVector[]> }
     }
   }
+  listIndices(): Promise<readonly { readonly name: string; readonly columns: readonly string[] }[]>
+  indexStats(name: string): Promise<{ readonly numUnindexedRows: number } | undefined>
   createIndex(column: string, options: { readonly config: unknown; readonly replace: boolean }): Promise<void>
   optimize(options?: { readonly cleanupOlderThan: Date }): Promise<unknown>
   tags(): Promise<{
@@ -103,8 +105,16 @@ const HOLDS = 'reembed'
 const LIVE = 'live'
 /** Rows of one append, in bytes: each is a file and a commit. */
 const APPEND_BYTES = 64 * 2 ** 20
-/** Fewer rows are searched without an index in milliseconds. */
+/** Fewer rows are found by id without an index in milliseconds. */
 const INDEXED_ROWS = 10_000
+/**
+ * Up to so many bytes of vectors, a search compares all of them in some 20 ms, exactly: 100,000
+ * vectors of 1,000 dimensions (docs.lancedb.com, "Vector Indexing", "Do you need one?"). An HNSW
+ * index over them takes minutes to build.
+ */
+const SCANNED_BYTES = 400e6
+/** Candidates at each insertion: the lower end of the range that the client recommends. */
+const EF_CONSTRUCTION = 150
 
 /** Opens a database: `lancedb:/folder`, `lancedb:./folder` or `lancedb+s3://bucket/prefix`. */
 export async function openLance(url: string): Promise<VectorStore> {
@@ -246,15 +256,22 @@ export async function openLance(url: string): Promise<VectorStore> {
   async function finish({ name, target, manifest: { model, totals } }: Target): Promise<void> {
     const table = await open(name)
     if (table === undefined || (await holdsOf(table))?.target !== target) return
-    const distanceType = model.normalized ? 'dot' : 'cosine'
-    if (totals.rows >= INDEXED_ROWS) {
-      await table.createIndex('id', { config: client.Index.btree(), replace: true })
-      await table.createIndex('embedding', {
-        config: client.Index.hnswSq({ distanceType }),
-        replace: true,
-      })
-    }
-    await setTag(table, target, await table.version())
+    const hnsw = {
+      distanceType: model.normalized ? 'dot' : 'cosine',
+      efConstruction: EF_CONSTRUCTION,
+    } as const
+    const indexes = [
+      ...(totals.rows >= INDEXED_ROWS ? [['id', client.Index.btree()] as const] : []),
+      ...(totals.rows * model.dimensions * Float32Array.BYTES_PER_ELEMENT > SCANNED_BYTES
+        ? [['embedding', client.Index.hnswSq(hnsw)] as const]
+        : []),
+    ]
+    for (const [column, config] of indexes)
+      if (!(await isIndexed(table, column))) await table.createIndex(column, { config, replace: true })
+    const version = await table.version()
+    const tags = await table.tags()
+    if (!(target in (await tags.list())) || (await tags.getVersion(target)) !== version)
+      await setTag(table, target, version)
   }
 
   return {
@@ -316,6 +333,12 @@ async function holdsOf(table: LanceTable): Promise<Holds | undefined> {
   const { metadata, fields } = await table.schema()
   const text = fields[0]?.metadata.get(HOLDS) ?? metadata.get(HOLDS)
   return text === undefined ? undefined : JSON.parse(text)
+}
+
+/** Whether the column has an index that holds every row. */
+async function isIndexed(table: LanceTable, column: string): Promise<boolean> {
+  const index = (await table.listIndices()).find(({ columns }) => columns[0] === column)
+  return index !== undefined && (await table.indexStats(index.name))?.numUnindexedRows === 0
 }
 
 async function setTag(table: LanceTable, tag: string, version: number): Promise<void> {

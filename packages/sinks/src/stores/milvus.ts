@@ -8,9 +8,10 @@
 // The primary key is the id of the document, so a shard that is written again replaces its rows.
 
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { CarriedValue, RefusedRow } from '@reembed/protocol'
 import type { FlatColumn, ShardBatch } from '@reembed/shard'
-import { deadlines, messageOf, ReembedError, startWait } from '@reembed/shared'
+import { deadlines, messageOf, ReembedError, startWait, unlessAborted } from '@reembed/shared'
 import { metadataOf } from '../layout.ts'
 import { MILVUS_ID_BYTES, MILVUS_LIMITS, MILVUS_STRING_BYTES } from '../layouts/parquet.ts'
 import { type RetryOptions, withRetries } from '../load/retries.ts'
@@ -74,6 +75,8 @@ const UPSERT_BYTES = 8 * 2 ** 20
 /** Ids in one request, each up to 1 KiB. */
 const IDS_AT_ONCE = 1_000
 const MAX_DIMENSIONS = 32_768
+/** Between two reads of the record of a load. */
+const POLL_MS = 100
 const DATA_TYPE = { string: 'VarChar', int32: 'Int32', int64: 'Int64', double: 'Double', boolean: 'Bool' }
 /** Error codes of Milvus (pkg/util/merr): a collection or an alias that does not exist. */
 const NOT_FOUND: ReadonlySet<number> = new Set([100, 1_600])
@@ -124,23 +127,41 @@ export async function openMilvus(url: string): Promise<VectorStore> {
   const has = async (collection_name: string): Promise<boolean> =>
     (await call(() => client.listCollections())).data.some(({ name }) => name === collection_name)
 
-  async function createLoads(): Promise<void> {
+  async function requireLoads(): Promise<void> {
     const fields = [
       { name: 'target', data_type: 'VarChar', max_length: MILVUS_ID_BYTES, is_primary_key: true },
       ...['load', 'run', 'shards_sha256'].map(name => ({ name, data_type: 'VarChar', max_length: 100 })),
       // A collection needs a vector.
       { name: 'none', data_type: 'FloatVector', dim: 2 },
     ]
-    await call(() => client.createCollection({ collection_name: LOADS, fields }))
+    if (!(await has(LOADS))) await create(LOADS, fields)
     await index(LOADS, 'none', 'L2')
   }
 
+  /** Creates a collection. False if another process did: the server refuses a name twice. */
+  async function create(collection_name: string, fields: readonly object[]): Promise<boolean> {
+    try {
+      await call(() => client.createCollection({ collection_name, fields }))
+      return true
+    } catch (error) {
+      if (await has(collection_name)) return false
+      throw error
+    }
+  }
+
   async function index(collection_name: string, field_name: string, metric_type: string): Promise<void> {
-    const found = await client.describeIndex({ collection_name }).catch(() => undefined)
-    if ((found?.index_descriptions ?? []).length === 0)
+    const hasIndex = async (): Promise<boolean> => {
+      const found = await client.describeIndex({ collection_name }).catch(() => undefined)
+      return (found?.index_descriptions ?? []).length > 0
+    }
+    if (!(await hasIndex())) {
       await call(() =>
         client.createIndex({ collection_name, field_name, index_type: 'AUTOINDEX', metric_type }),
-      )
+      ).catch(async (error: unknown) => {
+        // Another process has created it since.
+        if (!(await hasIndex())) throw error
+      })
+    }
     await call(() => client.loadCollectionSync({ collection_name }))
   }
 
@@ -159,7 +180,7 @@ export async function openMilvus(url: string): Promise<VectorStore> {
   const putLoad = (target: string, load: Load) =>
     call(() => client.upsert({ collection_name: LOADS, data: [{ target, ...load, none: [0, 0] }] }))
 
-  async function prepare({ name, target, manifest, extra }: Target): Promise<string> {
+  async function prepare({ name, target, manifest, extra }: Target, signal?: AbortSignal): Promise<string> {
     const { run, shardsSha256: shards_sha256, model } = manifest
     if (model.dimensions > MAX_DIMENSIONS || model.dimensions < 2) {
       throw new ReembedError(
@@ -174,26 +195,43 @@ export async function openMilvus(url: string): Promise<VectorStore> {
         { option: 'name' },
       )
     }
-    if (!(await has(LOADS))) await createLoads()
-    const known = await readLoad(target)
-    if (await has(target)) {
+    await requireLoads()
+    if ((await has(target)) || !(await createTarget(target, manifest, extra))) {
+      const known = await recordedLoad(target, signal)
       if (known?.run === run && known.shards_sha256 === shards_sha256) return known.load
       throw new ReembedError(
         'USAGE',
-        `'${target}' at ${address} holds ${known ? `other vectors, of run ${known.run}` : 'rows that reembed did not load'}: drop it, or choose another name`,
+        `'${target}' at ${address} ${known ? `holds other vectors, of run ${known.run}` : 'is not recorded as a load of reembed'}: drop it, or choose another name`,
         { option: 'name' },
       )
     }
     const load = randomUUID()
-    // The record first: a collection without a record is not reembed's.
     await putLoad(target, { load, run, shards_sha256 })
+    return load
+  }
+
+  /** False if another process has created the target: that one records the load. */
+  async function createTarget(
+    target: string,
+    { model }: Target['manifest'],
+    extra: Target['extra'],
+  ): Promise<boolean> {
     const fields = [
       { name: 'id', data_type: 'VarChar', max_length: MILVUS_ID_BYTES, is_primary_key: true },
       { name: 'embedding', data_type: 'FloatVector', dim: model.dimensions },
       ...extra.map(fieldOf),
     ]
-    await call(() => client.createCollection({ collection_name: target, fields }))
-    return load
+    return create(target, fields)
+  }
+
+  /** The load of a collection; waits for a process that has created it and not recorded it yet. */
+  async function recordedLoad(target: string, signal: AbortSignal | undefined): Promise<Load | undefined> {
+    const endMs = performance.now() + deadlines().sink.answerMs
+    while (true) {
+      const known = await readLoad(target)
+      if (known !== undefined || performance.now() > endMs) return known
+      await sleep(POLL_MS, undefined, { signal })
+    }
   }
 
   async function write(
@@ -265,10 +303,15 @@ export async function openMilvus(url: string): Promise<VectorStore> {
     prepare,
     write,
     update,
-    async finish({ target, manifest: { model } }) {
-      await call(() => client.flushSync({ collection_names: [target] }))
-      await index(target, 'embedding', model.normalized ? 'IP' : 'COSINE')
-    },
+    // The server continues after a call is given up; a later call finds the index.
+    finish: ({ target, manifest: { model } }, { signal } = {}) =>
+      unlessAborted(
+        signal,
+        (async () => {
+          await call(() => client.flushSync({ collection_names: [target] }))
+          await index(target, 'embedding', model.normalized ? 'IP' : 'COSINE')
+        })(),
+      ),
     async count(target) {
       if (!(await has(target))) return undefined
       const { data } = await call(() =>
@@ -305,8 +348,9 @@ export async function openMilvus(url: string): Promise<VectorStore> {
       await call(() => (exists ? client.alterAlias(alias) : client.createAlias(alias)))
     },
     async drop(target) {
-      if (await has(target)) await call(() => client.dropCollection({ collection_name: target }))
+      // The record first: a later load must not take the record of this one for its own.
       if (await has(LOADS)) await call(() => client.delete({ collection_name: LOADS, ids: [target] }))
+      if (await has(target)) await call(() => client.dropCollection({ collection_name: target }))
     },
     async [Symbol.asyncDispose]() {
       await client.closeConnection()

@@ -1,0 +1,183 @@
+// A connection to the database of a source: within its deadlines, in a transaction that reads one
+// snapshot, with errors that name the source.
+
+import { codeOf, deadlines, messageOf, openFilesReason, ReembedError, startWait } from '@reembed/shared'
+import type { Client } from 'pg'
+
+const SQLSTATE = /^[0-9A-Z]{5}$/
+const DENIED = /^(28...|42501)$/
+/**
+ * Connection lost, resources lacking, cancelled, shut down, conflict with the recovery of a
+ * standby.
+ */
+const TRANSIENT = /^(08...|40001|53...|55P03|57...)$/
+const MISSING = /^(3D000|42P01)$/
+
+/**
+ * Settings of one transaction, whatever those of the role are: values in one exact form, and no
+ * limit that is meant for short queries (pg_dump does the same). Without `row_security = off`, a
+ * policy would leave rows out in silence.
+ */
+const SETTINGS = (lockMs: number): string => `SET LOCAL TimeZone = 'UTC';
+  SET LOCAL IntervalStyle = 'iso_8601'; SET LOCAL extra_float_digits = 3; SET LOCAL row_security = off;
+  SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = ${Math.ceil(lockMs)}`
+
+/** What reads a table: a client inside of its transaction. */
+export interface SnapshotReader {
+  readonly client: Client
+  /** The snapshot as PostgreSQL writes it: oldest running transaction, next one, running ones. */
+  readonly snapshot: string
+}
+
+/** Runs `work` in one transaction of one snapshot, on a connection of its own. */
+export async function* inSnapshot<T>(
+  url: string,
+  address: string,
+  work: (reader: SnapshotReader) => AsyncGenerator<T, void, undefined>,
+  signal?: AbortSignal,
+): AsyncGenerator<T, void, undefined> {
+  signal?.throwIfAborted()
+  const { default: pg } = await importPackage(() => import('pg'))
+  const { answerMs } = deadlines().sink
+  const create = (): Client => {
+    const client = new pg.Client({
+      connectionString: url,
+      connectionTimeoutMillis: answerMs,
+      keepAlive: true,
+      application_name: 'reembed',
+    })
+    // The loss of a connection is reported by the statement; without a listener it ends the
+    // process.
+    client.on('error', () => {})
+    return client
+  }
+  using wait = startWait(`the database at ${address}`)
+  const client = create()
+  let watch: ReturnType<typeof watchSilence> | undefined
+  const abort = (): void => destroy(client, new Error('aborted'))
+  try {
+    await client.connect()
+    watch = watchSilence(client, create)
+    signal?.addEventListener('abort', abort, { once: true })
+    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
+    await client.query(SETTINGS(answerMs))
+    const { rows } = await client.query<{ snapshot: string }>(
+      'SELECT txid_current_snapshot()::text AS snapshot',
+    )
+    wait.answered()
+    yield* work({ client, snapshot: rows[0]?.snapshot ?? '' })
+  } catch (error) {
+    signal?.throwIfAborted()
+    wait.gaveUp()
+    throw sourceError(watch?.failure ?? error, address)
+  } finally {
+    signal?.removeEventListener('abort', abort)
+    watch?.end()
+    // A reader that stops early leaves a COPY in progress, whose end would have to be read first.
+    destroy(client, new Error('closed'))
+    await client.end().catch(() => {})
+  }
+}
+
+/** Imports an optional package. @throws ReembedError USAGE that names what to install */
+export async function importPackage<T>(load: () => Promise<T>): Promise<T> {
+  try {
+    return await load()
+  } catch (cause) {
+    if (codeOf(cause) !== 'ERR_MODULE_NOT_FOUND') throw cause
+    throw new ReembedError(
+      'USAGE',
+      'the client of PostgreSQL is not installed: install it beside reembed (npm install pg pg-copy-streams)',
+      { option: 'source', cause },
+    )
+  }
+}
+
+type Connected = Client & {
+  readonly processID: number
+  readonly connection: {
+    readonly stream: { readonly bytesRead: number; destroy(error: Error): void }
+  }
+}
+
+function destroy(client: Client, error: Error): void {
+  const { connection } = client as unknown as Connected
+  connection.stream.destroy(error)
+}
+
+/**
+ * Closes the connection of a server that ended. One that sorts for an hour and one that ended
+ * both send nothing, so a second connection asks whether the first one is still served.
+ */
+function watchSilence(client: Client, create: () => Client) {
+  const { processID, connection } = client as unknown as Connected
+  let failure: unknown
+  let isOver = false
+  let bytesRead = -1
+  async function ask(): Promise<void> {
+    const other = create()
+    try {
+      await other.connect()
+      const { rowCount } = await other.query('SELECT 1 FROM pg_stat_activity WHERE pid = $1', [processID])
+      if (rowCount === 0) throw new Error('the connection is closed on the server')
+    } finally {
+      await other.end().catch(() => {})
+    }
+  }
+  const timer = setInterval(async () => {
+    const isSilent = connection.stream.bytesRead === bytesRead
+    bytesRead = connection.stream.bytesRead
+    if (!isSilent) return
+    await ask().catch((error: unknown) => {
+      // A refusal is a reply, for example that all connections are in use.
+      if (isOver || SQLSTATE.test(codeOf(error) ?? '')) return
+      failure ??= error
+      destroy(client, error instanceof Error ? error : new Error(String(error)))
+    })
+  }, deadlines().sink.probeMs)
+  timer.unref()
+  return {
+    get failure() {
+      return failure
+    },
+    end(): void {
+      isOver = true
+      clearInterval(timer)
+    },
+  }
+}
+
+/** The failure of a connection or a statement that reads the source; any other error unchanged. */
+function sourceError(cause: unknown, address: string): unknown {
+  if (cause instanceof ReembedError) return cause
+  const openFiles = openFilesReason(cause)
+  if (openFiles) return new ReembedError('STORE_ACCESS_DENIED', `cannot connect to ${address}: ${openFiles}`)
+  const code = codeOf(cause) ?? ''
+  const message = messageOf(cause)
+  const options = { option: 'source', cause }
+  if (/row-level security/.test(message)) {
+    return new ReembedError(
+      'STORE_ACCESS_DENIED',
+      `${address} would leave rows out: ${message}; read a view of the rows that are meant, or use a role with BYPASSRLS`,
+      options,
+    )
+  }
+  if (DENIED.test(code)) {
+    return new ReembedError(
+      'STORE_ACCESS_DENIED',
+      `${address} denies access: ${message}; check user, password and the right to SELECT`,
+      options,
+    )
+  }
+  if (MISSING.test(code))
+    return new ReembedError('SOURCE_NOT_FOUND', `${address}: ${message}; check the name`, options)
+  if (TRANSIENT.test(code) || /^E[A-Z_]+$/.test(code) || /timeout|terminated|closed/i.test(message)) {
+    return new ReembedError(
+      'STORE_UNREACHABLE',
+      `the database at ${address} did not deliver the rows: ${message || code}; check that it runs, and repeat the command`,
+      options,
+    )
+  }
+  if (!SQLSTATE.test(code)) return cause
+  return new ReembedError('USAGE', `${address} refuses to read the table: ${message}`, options)
+}

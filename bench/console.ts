@@ -11,7 +11,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import { type ConsoleQueue, reportRun, serveConsole } from '@reembed/console'
+import { type ConsoleQueue, serveConsole } from '@reembed/console'
 import { startRedis } from '@reembed/local'
 import { type Plan, putPlan, takeSeq } from '@reembed/protocol'
 import { openQueueReader, type WorkerState } from '@reembed/queue'
@@ -200,10 +200,6 @@ async function printBytes(store: Store): Promise<void> {
     const body = await (await fetch(pages.url + path)).arrayBuffer()
     console.log(`${path.slice(0, 12).padEnd(12)} ${body.byteLength} bytes`)
   }
-  const { html, markdown } = await reportRun(store, RUN)
-  console.log(
-    `report       ${Buffer.byteLength(html)} bytes of HTML, ${Buffer.byteLength(markdown)} of Markdown`,
-  )
 }
 
 const folder = await mkdtemp(join(tmpdir(), 'reembed-bench-'))

@@ -296,6 +296,16 @@ test('while the store does not answer the page says so and keeps what it showed'
   await expect.poll(() => text(url)).not.toContain('does not answer')
 })
 
+test('a page and what it loads have few bytes', async () => {
+  await finishedRun(made.store, await plannedRun(made.store, { shards: 5_000 }))
+  const url = await serve()
+  await expect.poll(() => text(`${url}/runs/${RUN}`)).toContain('class="shards"')
+  const bytesOf = async (path: string): Promise<number> => Buffer.byteLength(await text(url + path))
+  expect(await bytesOf('/console.js')).toBeLessThan(8_000)
+  expect(await bytesOf('/console.css')).toBeLessThan(14_000)
+  expect(await bytesOf(`/runs/${RUN}`)).toBeLessThan(10_000)
+})
+
 test('the card of an output has the next tick of its schedules, earliest first', async () => {
   await plannedRun(made.store)
   const schedule = { timezone: 'UTC', when: 'source_changed' as const }

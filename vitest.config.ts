@@ -41,6 +41,8 @@ export default defineConfig({
   test: {
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // What is polled for comes in milliseconds on a quiet machine. One second is little on a busy one.
+    expect: { poll: { timeout: 20_000 } },
     // Many tests wait for other processes. Three files at a time keep two cores busy.
     maxWorkers: 3,
     // Hundreds of processes are started from source. With a compile cache one of them costs a third

@@ -248,7 +248,7 @@ test('a poll reads the store as often with ten readers as with none', async () =
     await Promise.all(Array.from({ length: readers }, open))
     const before = lists.length
     const polls = (): string[] => lists.slice(before).join(' ').split('seq/').slice(1, -1)
-    await expect.poll(() => polls().length, { timeout: 5_000 }).toBeGreaterThan(4)
+    await expect.poll(() => polls().length, { timeout: 20_000 }).toBeGreaterThan(4)
     stop.abort()
     return new Set(polls().map(poll => poll.trim()))
   }

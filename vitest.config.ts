@@ -33,6 +33,7 @@ const EXTENDED = [
   'test/load/follow.test.ts',
   'test/redis/lost-data.test.ts',
   'test/source/delta-tables.test.ts',
+  'test/source/hostile-files.test.ts',
   'test/source/postgres-edited.test.ts',
 ]
 
@@ -41,7 +42,7 @@ export default defineConfig({
   test: {
     testTimeout: 30_000,
     hookTimeout: 60_000,
-    // What is polled for comes in milliseconds on a quiet machine. One second is little on a busy one.
+    // The default is a second, in which a busy machine may not run a process at all.
     expect: { poll: { timeout: 20_000 } },
     // Many tests wait for other processes. Three files at a time keep two cores busy.
     maxWorkers: 3,

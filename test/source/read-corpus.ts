@@ -12,6 +12,7 @@ export const CASES: string = fileURLToPath(new URL('cases/', import.meta.url))
 export interface ReadOptions extends NonNullable<Parameters<typeof openCorpus>[1]> {
   readonly carry?: readonly string[]
   readonly template?: string
+  readonly documentsPerShard?: number | undefined
   readonly fields?: { readonly id?: string; readonly text?: string }
 }
 
@@ -25,10 +26,16 @@ export interface ReadCorpus {
 /** Plans the corpus and reads all of it. */
 export async function read(
   source: string,
-  { carry, template, fields: wanted, ...options }: ReadOptions = {},
+  { carry, template, fields: wanted, documentsPerShard, ...options }: ReadOptions = {},
 ): Promise<ReadCorpus> {
   await using corpus = await openCorpus(source, options)
-  const { head, slices, sample } = await planRun(corpus, { model: MODEL, carry, template, fields: wanted })
+  const { head, slices, sample } = await planRun(corpus, {
+    model: MODEL,
+    carry,
+    template,
+    fields: wanted,
+    documentsPerShard,
+  })
   const rows: ReadCorpus['rows'] = []
   let nulled: Record<string, number> = {}
   for await (const slice of slices()) {

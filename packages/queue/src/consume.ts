@@ -17,6 +17,7 @@ import {
   recordShard,
   removeOpenShard,
   removeWorker,
+  requireAnnounceable,
   type ShardCounts,
   servesOutput,
   type WorkerState,
@@ -151,8 +152,8 @@ const MAX_ERRORS_PER_SECOND = 3
 
 /**
  * Takes jobs and calls `handle` for each until drained.
- * @throws ReembedError REDIS_UNREACHABLE or REDIS_MISCONFIGURED at the start. Later the consumer
- *   waits for an unreachable Redis.
+ * @throws ReembedError REDIS_UNREACHABLE or REDIS_MISCONFIGURED at the start, USAGE for outputs
+ *   that no heartbeat has room for. Later the consumer waits for an unreachable Redis.
  */
 export async function consume(
   target: RedisTarget,
@@ -160,6 +161,7 @@ export async function consume(
   { concurrency, outputs, observer, onEvent = () => {}, ...given }: ConsumeOptions,
 ): Promise<Consumer> {
   const served = outputs.map(normalOutput)
+  requireAnnounceable(served)
   const [redisUrl, queue] = [secureUrlOf(target), queueOf(target)]
   // A failover may happen at any moment of the start.
   const connect = { ...given, timeoutMs: given.timeoutMs ?? deadlines().redis.readyMs }

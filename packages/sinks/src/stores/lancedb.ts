@@ -213,7 +213,6 @@ export async function openLance(url: string): Promise<VectorStore> {
       if (bytes >= APPEND_BYTES) await append()
     }
     await append()
-    await removePadding(table, columns)
     return []
   }
 
@@ -253,9 +252,10 @@ export async function openLance(url: string): Promise<VectorStore> {
     return (await holdsOf(table))?.target
   }
 
-  async function finish({ name, target, manifest: { model, totals } }: Target): Promise<void> {
+  async function finish({ name, target, manifest: { model, totals }, extra }: Target): Promise<void> {
     const table = await open(name)
     if (table === undefined || (await holdsOf(table))?.target !== target) return
+    await removePadding(table, columnsOf(model.dimensions, extra))
     const hnsw = {
       distanceType: model.normalized ? 'dot' : 'cosine',
       efConstruction: EF_CONSTRUCTION,
@@ -378,7 +378,9 @@ async function arrowOf(
 const PADDING = 'reembed-padding-2f6c1f0e-'
 
 async function removePadding(table: LanceTable, columns: readonly ParquetColumn[]): Promise<void> {
-  if (columns.some(isBoolean)) await table.delete(`starts_with(id, '${PADDING}')`)
+  const filter = `starts_with(id, '${PADDING}')`
+  // A deletion reads all ids and makes a version, also without a match.
+  if (columns.some(isBoolean) && (await table.countRows(filter)) > 0) await table.delete(filter)
 }
 
 const isBoolean = (column: ParquetColumn): boolean => column.kind === 'flat' && column.type === 'boolean'

@@ -26,6 +26,7 @@ const LONG = [
 // by hand, in about half an hour.
 const EXTENDED = [
   'test/broken-workers.test.ts',
+  'test/caps-tried.test.ts',
   'test/deadlines.test.ts',
   'test/endpoint/openai-servers-all.test.ts',
   'test/endpoint/real-servers.test.ts',

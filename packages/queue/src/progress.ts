@@ -40,6 +40,8 @@ export interface WorkerState {
   readonly outputs: readonly string[]
   readonly atMs: number
   readonly activity?: WorkerActivity | undefined
+  /** Why its last job of a load failed; undefined after a success. */
+  readonly loadFault?: string | undefined
 }
 
 /** Whether a worker of `outputs` takes jobs of `output`: one of them, or below one of them. */
@@ -173,6 +175,7 @@ const workerShape = record<WorkerState>({
   outputs: list(text),
   atMs: finite,
   activity: optional(activityShape),
+  loadFault: optional(text),
 })
 
 function parseWorkerState(json: string): WorkerState[] {

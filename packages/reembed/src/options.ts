@@ -291,6 +291,11 @@ export const sources: Option = new Option(
   'read only corpora in these places (default: all that plans name, but no local folder for an output in S3)',
 ).env('REEMBED_SOURCES')
 
+export const sinks: Option = new Option(
+  '--sinks <url...>',
+  'also load runs into these vector stores, as `reembed load` asks (default: the sinks of reembed.yaml)',
+).env('REEMBED_SINKS')
+
 export const optionalOutputs: readonly Option[] = [
   new Option('--output <url...>', 'export metrics of the runs in these outputs').env('REEMBED_OUTPUT'),
 ]

@@ -23,7 +23,7 @@ export interface ExportedShard {
 export async function* exportedShards(
   source: Store,
   manifest: Manifest,
-  changes: Changes | undefined,
+  changes: Pick<Changes, 'marks'> | undefined,
   fewer?: ReadonlyMap<number, Uint8Array>,
 ): AsyncGenerator<ExportedShard, void, undefined> {
   for await (const whole of shardsOf(source, manifest)) {

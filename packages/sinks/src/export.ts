@@ -300,7 +300,7 @@ const loadPage = (
 ): string => `# Load
 
 ${rows} vectors with ${model.dimensions} dimensions. Model ${printable(`${model.id}@${model.revision ?? 'unknown'}`)}, run ${run}, layout ${layout}.
-${refused > 0 ? `\n${refused} rows that the consumer cannot store are left out: their ids and the reasons are in \`refused/*.jsonl\`.\n` : ''}${since !== undefined ? `\nThese are the rows that were added or changed since run ${since}, for a store that holds that run. First delete the ${deletes} ids in \`deletes/*.jsonl\` (\`{"id": …}\` a line), then load the rows.\n` : ''}${quantize
+${refused > 0 ? `\nRows that the consumer cannot store are left out, ${refused} in number: their ids and the reasons are in \`refused/*.jsonl\`.\n` : ''}${since !== undefined ? `\nThese are the rows that were added or changed since run ${since}, for a store that holds that run. First delete the ${deletes} ids in \`deletes/*.jsonl\` (\`{"id": …}\` a line), then load the rows.\n` : ''}${quantize
   .map(type => {
     const place = layout === 'npy' ? `Folder \`embeddings_${type}/\`` : `Column \`embedding_${type}\``
     return `\n- ${place}: ${QUANTIZED_VALUES[type]}.`

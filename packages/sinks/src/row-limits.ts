@@ -58,7 +58,7 @@ export function createOffenders(consumer: string): Offenders {
       const others = count > listed.length ? `\n  and ${count - listed.length} more` : ''
       throw new ReembedError(
         'USAGE',
-        `${consumer} cannot store ${count} of the documents:\n  ${listed.join('\n  ')}${others}\nChange them in the corpus, carry other columns, export to another layout, or leave them out`,
+        `${consumer} cannot store ${count} of the documents:\n  ${listed.join('\n  ')}${others}.\nChange them in the corpus, carry other columns, export to another layout, or leave them out`,
         { option: 'skipRefused' },
       )
     },

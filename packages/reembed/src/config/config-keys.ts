@@ -112,6 +112,7 @@ export const FLAG_ONLY_OPTIONS: ReadonlySet<string> = new Set([
   'seconds',
   'showText',
   'since',
+  'sinks',
   'skipRefused',
   'sleepMinutes',
   'store',

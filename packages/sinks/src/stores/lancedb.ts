@@ -116,11 +116,16 @@ const SCANNED_BYTES = 400e6
 /** Candidates at each insertion: the lower end of the range that the client recommends. */
 const EF_CONSTRUCTION = 150
 
+/** The address of a database: the location that LanceDB opens, behind `lancedb:`. */
+export function lanceAddress(url: string): string {
+  const location = url.replace(/^lancedb\+(?=s3:)/, '').replace(/^lancedb:(\/\/(?=\/))?/, '')
+  return `lancedb:${/^s3:/.test(location) ? location : resolve(location)}`
+}
+
 /** Opens a database: `lancedb:/folder`, `lancedb:./folder` or `lancedb+s3://bucket/prefix`. */
 export async function openLance(url: string): Promise<VectorStore> {
-  const location = url.replace(/^lancedb\+(?=s3:)/, '').replace(/^lancedb:(\/\/(?=\/))?/, '')
-  const uri = /^s3:/.test(location) ? location : resolve(location)
-  const address = `lancedb:${uri}`
+  const address = lanceAddress(url)
+  const uri = address.slice('lancedb:'.length)
   const client = await importClient<LanceClient>(
     PACKAGES,
     () => import('@lancedb/lancedb' as string) as Promise<LanceClient>,
@@ -282,6 +287,11 @@ export async function openLance(url: string): Promise<VectorStore> {
     prepare: target => guarded(() => prepare(target)),
     write: (target, shard) => guarded(() => write(target, shard)),
     update: (target, update) => guarded(() => updateTarget(target, update)),
+    holds: target =>
+      guarded(async () => {
+        const table = await openTarget(nameOf(target), target)
+        return table && (await holdsOf(table))?.load
+      }),
     finish: target => guarded(() => finish(target)),
     count: target => guarded(async () => (await openTarget(nameOf(target), target))?.countRows()),
     read: (target, ids) =>

@@ -17,6 +17,7 @@ const LONG = [
   'test/ending-crash.test.ts',
   'test/infra/autoscale.test.ts',
   'test/install.test.ts',
+  'test/load/fleet.test.ts',
   'test/recipes.test.ts',
   'test/redis/failover.test.ts',
   'test/simulation-mutations.test.ts',
@@ -26,13 +27,16 @@ const LONG = [
 // by hand, in about half an hour.
 const EXTENDED = [
   'test/broken-workers.test.ts',
+  'test/caps-tried.test.ts',
   'test/deadlines.test.ts',
   'test/endpoint/openai-servers-all.test.ts',
   'test/endpoint/real-servers.test.ts',
   'test/export/load-pages.test.ts',
+  'test/load/fleet-kills.test.ts',
   'test/load/follow.test.ts',
   'test/redis/lost-data.test.ts',
   'test/source/delta-tables.test.ts',
+  'test/source/hostile-files.test.ts',
   'test/source/postgres-edited.test.ts',
 ]
 
@@ -41,6 +45,8 @@ export default defineConfig({
   test: {
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // The default is a second, in which a busy machine may not run a process at all.
+    expect: { poll: { timeout: 20_000 } },
     // Many tests wait for other processes. Three files at a time keep two cores busy.
     maxWorkers: 3,
     // Hundreds of processes are started from source. With a compile cache one of them costs a third

@@ -1,7 +1,7 @@
 // What the console costs: requests to the store and to Redis with 0, 1 and 10 pages open, the bytes
 // of pages, and the heap before and after a day of polls with ten readers.
 //
-//   node --expose-gc --conditions=@reembed/source bench/console.ts [requests | day]     both without a name
+//   node --expose-gc --conditions=@reembed/source bench/console.ts [bytes | requests | day]     all without a name
 //
 // The day is simulated: the clock is 5 s later at each poll, and every poll has other figures, so
 // that every region of the page is sent to every reader. Not measured: the latency of a bucket.
@@ -208,8 +208,9 @@ try {
   await planned(store)
   console.log(`one run of ${SHARDS} shards, 200 of them made`)
   await printBytes(store)
-  if (process.argv[2] !== 'requests') await simulateDay(store)
-  if (process.argv[2] !== 'day') await countRequests(store)
+  const only = process.argv[2]
+  if (only === undefined || only === 'day') await simulateDay(store)
+  if (only === undefined || only === 'requests') await countRequests(store)
 } finally {
   await rm(folder, { recursive: true, force: true })
 }

@@ -319,6 +319,33 @@ describe('before a job exists', () => {
     expect(ids()).toBe(jobs.length)
   })
 
+  test('a damaged base run is reported as unreadable, and a damaged plan of the run itself as damaged', async () => {
+    await next(output())
+    await write('b', 7)
+    await using store = await openStore(output())
+    const { plan } = await enqueueNext(store)
+    await embedAll(store, plan, tei.url)
+    /** The output, where the objects that fit are damaged from the nth read on. */
+    const damaged = (fits: RegExp, from: number): Store => {
+      let reads = 0
+      return {
+        ...store,
+        async *stream(key, options) {
+          if (fits.test(key) && ++reads >= from) yield Buffer.from('{')
+          else yield* store.stream(key, options)
+        },
+      }
+    }
+    const ownPlan = new RegExp(`^runs/${plan.run}/plan-`)
+    // The shards are audited first, and the ids compared then.
+    await expect(finalize(damaged(ownPlan, 2), plan)).rejects.toMatchObject({
+      code: 'CORRUPT',
+      message: expect.stringContaining(`runs/${plan.run}/plan-`),
+    })
+    const { baseRun } = await finalize(damaged(new RegExp(`^runs/${plan.baseRun}/manifest`), 1), plan)
+    expect(baseRun).toEqual({ run: plan.baseRun, removedRows: null })
+  })
+
   test('an edited document with the id of an unchanged one is a duplicate', async () => {
     await next(output())
     await writeJsonl(join(source(), 'b.jsonl'), [

@@ -123,6 +123,9 @@ test('P-PREVIEW: a worse model is reported with both figures; the current model 
   expect(report.sampled).toBeLessThanOrEqual(64)
   expect(report).toMatchObject({ overlap: 1, scores: null, reuse: { toEmbed: 0 }, quote: { tokens: 0 } })
   expect(report.cosine.min).toBeCloseTo(1, 5)
+  const text = (await preview('--sample', '60')).stdout
+  expect(text).toMatch(/changed most +no document lost a neighbour/)
+  expect(text).toMatch(/tokens +about 0 \(every sampled text already has its vector\)/)
 })
 
 test('a preview that cannot run is refused in one line', async () => {

@@ -133,8 +133,25 @@ testUnless(
     const { page, faults } = await openPage()
     await tei.stop()
     await tei.start({ sha: 'two', baseMs: 150, msPerToken: 0.5 })
+    const previewed = await reembed([
+      'preview',
+      ...of(),
+      ...source(20),
+      ...flags({ endpoint: tei.url }),
+      '--sample',
+      '600',
+      '--record',
+    ])
+    expect(previewed.code, previewed.stderr).toBe(0)
     const gates = ['--gate', 'overlap@10 min 0.99']
     expect((await reembed(['enqueue', ...of(), ...source(20), ...common(), ...gates])).code).toBe(0)
+
+    await page.goto(`${pages.url}/compare`)
+    await page.getByRole('combobox', { name: 'New' }).selectOption('preview-1')
+    await page.getByRole('button', { name: 'Compare' }).click()
+    await waitFor(page, 'Preview of reembed/hash@two')
+    await waitFor(page, /A threshold of/)
+    await inspect(page, 'compare-preview')
 
     await page.goto(pages.url)
     await waitFor(page, 'no worker serves this output')

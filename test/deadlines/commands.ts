@@ -70,6 +70,14 @@ export const COMMANDS: readonly Command[] = [
     args: ({ source, endpoint, finished: { output } }) => ['preview', ...flags({ source, endpoint, output })],
   },
   {
+    name: 'preview --record',
+    uses: ['S3', 'endpoint'],
+    args: ({ source, endpoint, finished: { output } }) => [
+      ...['preview', '--record'],
+      ...flags({ source, endpoint, output }),
+    ],
+  },
+  {
     name: 'worker',
     uses: ['Redis'],
     args: ({ redis, endpoint, queued: { output }, folder }) => [
@@ -197,6 +205,23 @@ export const COMMANDS: readonly Command[] = [
     args: ({ source, finished: { output }, endpoint, redis }) => [
       'doctor',
       ...flags({ source, output, endpoint, redis }),
+    ],
+  },
+  ...(['qdrant', 'postgres'] as const).map(kind => ({
+    name: `doctor --store (${kind})`,
+    uses: ['vector store'] as const,
+    args: ({ vectors }: Places) => {
+      const url = vectorUrl(kind, vectors)
+      const name = kind === 'postgres' ? 'table' : 'collection'
+      return ['doctor', ...flags({ store: `${url}${url.includes('?') ? '&' : '?'}${name}=docs` })]
+    },
+  })),
+  {
+    name: 'load --update (qdrant)',
+    uses: ['vector store'],
+    args: ({ vectors, finished: { output } }) => [
+      ...['load', '--update'],
+      ...flags({ output, to: vectorUrl('qdrant', vectors) }),
     ],
   },
   {

@@ -69,6 +69,42 @@ test('all offenders are counted, and ten of them listed', async () => {
   await expect(refusal).rejects.toThrow('and 140 more')
 })
 
+test('rows that the consumer cannot store are left out if asked, counted and listed in refused.jsonl', async () => {
+  const source = memoryStore()
+  const { manifest, ids } = await makeRun(source, { edit: at => (at % 150 === 7 ? { text: 'a\0b' } : {}) })
+  const target = memoryStore()
+  const options = { layout: 'pgvector', skipRefused: true } as const
+  const first = await exportRun(source, manifest, target, options)
+  expect(first).toMatchObject({ rows: 298, refused: 2 })
+  const listed = [...target.objects].filter(([key]) => key.startsWith('refused/'))
+  expect(listed.map(([, bytes]) => JSON.parse(Buffer.from(bytes).toString()))).toEqual(
+    [7, 157].map(at => ({ id: ids[at], problem: 'the character U+0000 in the column text' })),
+  )
+  const page = Buffer.from(target.objects.get('LOAD.md') ?? []).toString()
+  expect(page).toMatch(/^298 vectors[\s\S]*^Rows that the consumer cannot store are left out, 2 in number/m)
+  // The same call continues it; another one is another export.
+  expect(await exportRun(source, manifest, target, options)).toMatchObject({
+    rows: 298,
+    refused: 2,
+    bytes: 0,
+  })
+  await expect(exportRun(source, manifest, target, { layout: 'pgvector' })).rejects.toThrow(
+    'holds another export',
+  )
+})
+
+test('a shard whose rows are all left out writes no file', async () => {
+  const source = memoryStore()
+  const { manifest } = await makeRun(source, { edit: at => (at < 100 ? { id: `${at}\0` } : {}) })
+  const target = memoryStore()
+  expect(await exportRun(source, manifest, target, { layout: 'pgvector', skipRefused: true })).toMatchObject({
+    rows: 200,
+    refused: 100,
+    shards: 2,
+  })
+  expect([...target.objects.keys()].filter(key => key.startsWith('data/'))).toHaveLength(2)
+})
+
 describe('the commands that load the layout elasticsearch', () => {
   /** Runs LOAD.md against a server that answers each bulk request with `reply`. */
   async function load(

@@ -48,6 +48,26 @@ export interface LoadTraits {
   readonly lossyColumns?: readonly string[]
 }
 
+/** Dimensions of the models in the test of a switch. */
+const MODELS = [16, 24]
+let model = 0
+
+/**
+ * A search by a client that knows both models: a store refuses a query of other dimensions than
+ * those that it holds, and the client then repeats it with the other model.
+ */
+export async function eitherModel<T>(search: (query: number[]) => Promise<T>): Promise<T> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await search(Array(MODELS[model % MODELS.length]).fill(1))
+    } catch (error) {
+      // A switch may fall between two tries, and its way back between two more.
+      if (tries === 3 || !/dimension/.test(String(error))) throw error
+      model += 1
+    }
+  }
+}
+
 const RUNS = { old: 'a'.repeat(26), next: 'b'.repeat(26), other: 'c'.repeat(26) } as const
 const SIZES = (process.env.REEMBED_TEST_LOAD ?? '600x16').split(',').map(size => {
   const [rows = 0, dimensions = 0] = size.split('x').map(Number)
@@ -280,6 +300,70 @@ export function proveLoads(
       },
       TIMEOUT_MS,
     )
+
+    test('an interrupted update is undone, continued to a third run, or replaced by a whole load', async () => {
+      await using vectors = await openVectorStore(store.url)
+      const rows = Array.from({ length: 300 }, (_, row) => row)
+      const old = await makeRun(output, { run: RUNS.old })
+      const edited = (run: string, from: string, kept: readonly number[], changed: readonly number[]) =>
+        makeRun(output, { run, later: { from, rows: kept, changed: new Set(changed) } })
+      // Row 3 is deleted and row 7 changed; then row 3 is added again, and row 9 changed.
+      const next = await edited(RUNS.next, RUNS.old, [...rows.filter(row => row !== 3), 300], [7])
+      const other = await edited(RUNS.other, RUNS.next, [...rows.filter(row => row !== 5), 301], [9])
+      let version = 0
+      const load = (run: MadeRun, options: object) =>
+        loadRun(output, run.manifest, vectors, { ...options, update: true })
+      /** Updates the target to the second run, and fails before the first deletion. */
+      async function interrupt(name: string): Promise<string> {
+        await publish(old.manifest, ++version)
+        const { record } = await loadRun(output, old.manifest, vectors, { name })
+        await switchStore(output, vectors, { name })
+        await publish(next.manifest, ++version)
+        const broken = Object.assign(Object.create(vectors), {
+          update: (...[target, update]: Parameters<typeof vectors.update>) =>
+            vectors.update(target, { ...update, removed: () => fail() }),
+        })
+        // biome-ignore lint/correctness/useYield: it fails before the first
+        async function* fail(): AsyncGenerator<readonly string[], void, undefined> {
+          throw new Error('stopped')
+        }
+        await expect(loadRun(output, next.manifest, broken, { name, update: true })).rejects.toThrow(
+          'stopped',
+        )
+        return record.target
+      }
+
+      const undone = await interrupt('undone')
+      await publish(old.manifest, ++version)
+      const back = await load(old, { name: 'undone' })
+      expect(back).not.toHaveProperty('notUpdated', expect.anything())
+      expect(back.record.target).toBe(undone)
+      expect(back.proof.updated).toEqual({ from: RUNS.next, written: 2, deleted: 1 })
+      expectEqualRows(await store.rows(undone), old, { bits, lossyColumns })
+      expect(await switchStore(output, vectors, { name: 'undone' })).toMatchObject({ changed: false })
+
+      const continued = await interrupt('continued')
+      await publish(other.manifest, ++version)
+      const on = await load(other, { name: 'continued' })
+      expect(on).not.toHaveProperty('notUpdated', expect.anything())
+      expect(on.record.target).toBe(continued)
+      expectEqualRows(await store.rows(continued), other, { bits, lossyColumns })
+
+      const replaced = await interrupt('replaced')
+      await publish(old.manifest, ++version)
+      await expect(switchStore(output, vectors, { name: 'replaced' })).rejects.toThrow('is not loaded')
+      await expect(dropTarget(output, vectors, RUNS.old, { name: 'replaced' })).rejects.toThrow('switch to')
+      const { record } = await loadRun(output, old.manifest, vectors, { name: 'replaced' })
+      expect(record.target).not.toBe(replaced)
+      expectEqualRows(await store.rows(record.target), old, { bits, lossyColumns })
+      expect(await switchStore(output, vectors, { name: 'replaced' })).toMatchObject({
+        from: replaced,
+        target: record.target,
+      })
+      await dropTarget(output, vectors, RUNS.next, { name: 'replaced' })
+      expect(await vectors.count(replaced)).toBeUndefined()
+      expect(await vectors.count(record.target)).toBe(300)
+    }, 60_000)
 
     test('a row that another program removed or changed fails load and switch until the target is dropped and loaded', async () => {
       await using vectors = await openVectorStore(store.url)

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { makeRun } from '../export/run.ts'
 import { startElasticsearch } from '../parts/elasticsearch.ts'
 import { memoryStore } from '../shard/parts.ts'
-import { proveLoads } from './conformance.ts'
+import { eitherModel, proveLoads } from './conformance.ts'
 
 proveLoads(
   'Elasticsearch 9.3 (stand-in)',
@@ -23,14 +23,16 @@ proveLoads(
           columns: source,
         })),
       async search(name) {
-        const reply = await fetch(`${server.url}/${name}/_search`, {
-          method: 'POST',
-          headers: { 'content-type': 'application/json' },
-          body: JSON.stringify({ knn: { query_vector: [1] }, size: 10, _source: { exclude_vectors: false } }),
+        return eitherModel(async query_vector => {
+          const reply = await fetch(`${server.url}/${name}/_search`, {
+            method: 'POST',
+            headers: { 'content-type': 'application/json' },
+            body: JSON.stringify({ knn: { query_vector }, size: 10, _source: { exclude_vectors: false } }),
+          })
+          if (!reply.ok) throw new Error(await reply.text())
+          const { hits } = (await reply.json()) as { hits: { hits: { _source: { embedding: number[] } }[] } }
+          return hits.hits.map(({ _source }) => _source.embedding.length)
         })
-        if (!reply.ok) throw new Error(await reply.text())
-        const { hits } = (await reply.json()) as { hits: { hits: { _source: { embedding: number[] } }[] } }
-        return hits.hits.map(({ _source }) => _source.embedding.length)
       },
       async remove(target, id) {
         documents(target)?.delete(id)

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { makeRun } from '../export/run.ts'
 import { startQdrant } from '../parts/qdrant.ts'
 import { memoryStore } from '../shard/parts.ts'
-import { proveLoads } from './conformance.ts'
+import { eitherModel, proveLoads } from './conformance.ts'
 
 const KEY = 'a-key'
 beforeEach(() => {
@@ -45,13 +45,9 @@ proveLoads(
           columns,
         })),
       async search(name) {
-        // The dimensions of a query must be those of the collection, so the query is the number 1
-        // alone.
-        const { result } = await post(`/collections/${name}/points/query`, {
-          query: [1],
-          limit: 10,
-          with_vector: true,
-        })
+        const { result } = await eitherModel(query =>
+          post(`/collections/${name}/points/query`, { query, limit: 10, with_vector: true }),
+        )
         return result.points.map(({ vector }) => vector.length)
       },
       async remove(target, id) {

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { LIMITS, withDeadlines } from '@reembed/shared'
-import { loadRun, openVectorStore, switchStore } from '@reembed/sinks'
+import { loadRun, openIndex, openVectorStore, switchStore } from '@reembed/sinks'
 import { startFaultyLink } from '@reembed/testing'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { makeRun } from '../export/run.ts'
@@ -105,6 +105,29 @@ testUnless(
     await expect(ended).rejects.toThrow('interrupted')
   },
   10_000,
+)
+
+testUnless(
+  lackOfPostgres,
+  'the examination of an index ends in time when PostgreSQL is silent',
+  async () => {
+    await using server = await startPostgres()
+    await using link = await startFaultyLink({ target: portOf(server.url) })
+    const other = await server.connect()
+    await other.query('CREATE EXTENSION vector')
+    await other.query(
+      "CREATE TABLE docs AS SELECT n AS id, '[1,2]'::vector AS embedding FROM generate_series(1, 2000) n",
+    )
+    await withDeadlines({ timeoutMs: 3_000 }, async () => {
+      const url = `${server.url.replace(/:\d+\//, `:${link.port}/`)}?table=docs&id=id`
+      await using index = await openIndex(url)
+      const rows = index.rows(AbortSignal.timeout(20_000))
+      expect((await rows.next()).value).toHaveLength(1_000)
+      link.fault = 'silent'
+      await expect(rows.next()).rejects.toMatchObject({ code: 'STORE_UNREACHABLE' })
+    })
+  },
+  30_000,
 )
 
 async function serve(listener: RequestListener): Promise<AsyncDisposable & { readonly url: string }> {

@@ -240,12 +240,13 @@ export async function startElasticsearch(
     const { size = 10, query, _source = {}, knn } = strict(body, known) as Record<string, unknown>
     const source = strict(_source, ['includes', ...(version >= EXCLUDED_FROM ? ['exclude_vectors'] : [])])
     const showsVectors = version < EXCLUDED_FROM || source.exclude_vectors === false
+    const { query_vector: wanted = [] } = (knn ?? {}) as { query_vector?: number[] }
+    if (knn && wanted.length !== index.dims)
+      throw invalid(
+        `the query vector has a different dimension [${wanted.length}] than the index vectors [${index.dims}]`,
+      )
     const hits: [string, StoredDocument][] = knn
-      ? [...index.searchable].sort(
-          ([, a], [, b]) =>
-            dot(b.vector, (knn as { query_vector: number[] }).query_vector) -
-            dot(a.vector, (knn as { query_vector: number[] }).query_vector),
-        )
+      ? [...index.searchable].sort(([, a], [, b]) => dot(b.vector, wanted) - dot(a.vector, wanted))
       : (strict(strict(query, ['ids']).ids, ['values']).values as string[]).flatMap(id => {
           const found = index.searchable.get(id)
           return found ? [[id, found] as [string, StoredDocument]] : []

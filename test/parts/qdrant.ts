@@ -238,6 +238,12 @@ export async function startQdrant(apiKey: string): Promise<QdrantStandIn> {
           query: number[]
           limit: number
         }
+        const { size } = resolve(name)
+        if (query.length !== size)
+          throw new Refusal(
+            400,
+            `Wrong input: Vector dimension error: expected dim: ${size}, got ${query.length}`,
+          )
         const scored = [...resolve(name).points.values()].sort(
           (a, b) => dot(b.vector, query) - dot(a.vector, query),
         )

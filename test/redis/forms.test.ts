@@ -2,6 +2,7 @@
 // most two seconds for an answer that is no wait for a server.
 
 import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { startRedis } from '@reembed/local'
@@ -18,6 +19,7 @@ let folder: Awaited<ReturnType<typeof temporaryFolder>>
 let plain: RedisServer
 let secret: RedisServer
 let secure: RedisServer
+let sentinel: RedisServer
 let tls: TlsFiles
 /** Accepts connections, and never replies. */
 const mute = createServer(socket => sockets.add(socket))
@@ -32,11 +34,14 @@ beforeAll(async () => {
   const port = await freePort()
   secure = await startIn(folder.path, 'secure', [...tls.args, '--tls-port', String(port), '--save', ''])
   ports.secure = port
+  const config = join(folder.path, 'sentinel.conf')
+  await writeFile(config, `sentinel monitor main 127.0.0.1 ${plain.port} 1`)
+  sentinel = await startIn(folder.path, 'sentinel', [config, '--sentinel'])
 })
 afterAll(async () => {
   for (const socket of sockets) socket.destroy()
   mute.close()
-  for (const part of [plain, secret, secure, folder]) await part[Symbol.asyncDispose]()
+  for (const part of [plain, secret, secure, sentinel, folder]) await part[Symbol.asyncDispose]()
 })
 
 const ports = { secure: 0, mute: 0 }
@@ -46,6 +51,7 @@ const url = (text: string): string =>
     .replace('PLAIN', `127.0.0.1:${plain.port}`)
     .replace('SECRET', `127.0.0.1:${secret.port}`)
     .replace('SECURE', `127.0.0.1:${ports.secure}`)
+    .replace('SENTINEL', `127.0.0.1:${sentinel.port}`)
     .replace('FOLDER', folder.path)
     .replace('MUTE', `127.0.0.1:${ports.mute}`)
 
@@ -77,6 +83,8 @@ test.each([
   ['redis+cluster://PLAIN/1', /a Redis Cluster has database 0 only/],
   ['redis+sentinel://PLAIN/main', /is no Sentinel/],
   ['redis+sentinel://PLAIN', /names no primary/],
+  ['redis+sentinel://SENTINEL/main', /^version /],
+  ['redis://SENTINEL', /is a Sentinel: write redis\+sentinel:\/\//],
   ['redis://PLAIN,PLAIN', /names several servers/],
   ['redis://PLAIN?ssl_cert_reqs=none', /parameters \('\?ssl_cert_reqs…'\), which are not supported/],
   ['redis://host:port', /'host:port' is no host with a port/],

@@ -4,54 +4,18 @@
 import { cp, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { DuckDBInstance } from '@duckdb/node-api'
-import { readSlice } from '@reembed/corpus'
 import { openCorpus, planRun } from '@reembed/planner'
-import type { CarriedValue } from '@reembed/protocol'
 import { tableFromArrays, tableToIPC } from 'apache-arrow'
 import { parquetMetadata } from 'hyparquet'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-
-const MODEL = { id: 'm', revision: 'r', dimensions: 8, pooling: 'mean', normalized: true }
-const CASES = fileURLToPath(new URL('cases/', import.meta.url))
+import { CASES, carried, MODEL, read, texts } from './read-corpus.ts'
 
 let folder: string
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'reembed-cases-'))
 })
 afterAll(() => rm(folder, { recursive: true }))
-
-interface ReadOptions extends NonNullable<Parameters<typeof openCorpus>[1]> {
-  readonly carry?: readonly string[]
-  readonly template?: string
-}
-
-/** Plans the corpus and reads all of it: documents as [id, text, carried], rejects as messages. */
-async function read(source: string, { carry, template, ...options }: ReadOptions = {}) {
-  await using corpus = await openCorpus(source, options)
-  const { head, slices, sample } = await planRun(corpus, { model: MODEL, carry, template })
-  const rows: (string | [string, string, Record<string, CarriedValue>])[] = []
-  let nulled: Record<string, number> = {}
-  for await (const slice of slices()) {
-    const { fields } = head.recipe
-    const reader = readSlice(corpus.store, slice, { fields, template, carry: head.layout?.carry })
-    for await (const record of reader.records) {
-      rows.push(
-        record.kind === 'reject'
-          ? `${record.reason}: ${record.message}`
-          : [record.id, record.text, { ...record.carried }],
-      )
-    }
-    nulled = { ...nulled, ...reader.nulled }
-  }
-  return { rows, nulled, sample }
-}
-
-const texts = async (source: string, options?: ReadOptions) =>
-  (await read(source, options)).rows.map(row => (typeof row === 'string' ? row : row.slice(0, 2)))
-const carried = async (source: string, carry: readonly string[], options?: ReadOptions) =>
-  (await read(source, { ...options, carry })).rows.map(row => (typeof row === 'string' ? row : row[2]))
 
 /** Writes a file of the test and returns its path. */
 async function file(name: string, content: string | Uint8Array): Promise<string> {

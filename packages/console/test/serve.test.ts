@@ -248,7 +248,7 @@ test('a poll reads the store as often with ten readers as with none', async () =
     await Promise.all(Array.from({ length: readers }, open))
     const before = lists.length
     const polls = (): string[] => lists.slice(before).join(' ').split('seq/').slice(1, -1)
-    await expect.poll(() => polls().length, { timeout: 5_000 }).toBeGreaterThan(4)
+    await expect.poll(() => polls().length, { timeout: 20_000 }).toBeGreaterThan(4)
     stop.abort()
     return new Set(polls().map(poll => poll.trim()))
   }
@@ -294,6 +294,16 @@ test('while the store does not answer the page says so and keeps what it showed'
   expect(await unknown.text()).toContain('The store does not answer: connection refused')
   failing.isAway = false
   await expect.poll(() => text(url)).not.toContain('does not answer')
+})
+
+test('a page and what it loads have few bytes', async () => {
+  await finishedRun(made.store, await plannedRun(made.store, { shards: 5_000 }))
+  const url = await serve()
+  await expect.poll(() => text(`${url}/runs/${RUN}`)).toContain('class="shards"')
+  const bytesOf = async (path: string): Promise<number> => Buffer.byteLength(await text(url + path))
+  expect(await bytesOf('/console.js')).toBeLessThan(8_000)
+  expect(await bytesOf('/console.css')).toBeLessThan(14_000)
+  expect(await bytesOf(`/runs/${RUN}`)).toBeLessThan(10_000)
 })
 
 test('the card of an output has the next tick of its schedules, earliest first', async () => {

@@ -22,14 +22,14 @@ test('a failed shard decides the cell of its bin, then an active one, then the m
   expect([...cells.subarray(0, 4)]).toEqual([code('failed'), code('active'), code('waiting'), code('done')])
 })
 
-test('a map of 100,000 shards is made in under a second and is small, also where states alternate', () => {
+test('a map of 100,000 shards takes less than a second of the CPU and is small, also where states alternate', () => {
   const states = Uint8Array.from(
     { length: 100_000 },
     (_, shard) => Math.floor(shard / 20) % SHARD_STATES.length,
   )
-  const startedMs = performance.now()
+  const started = process.cpuUsage()
   const { text } = shardMap(cellsOf(states), link)
-  expect(performance.now() - startedMs).toBeLessThan(1_000)
+  expect(process.cpuUsage(started).user).toBeLessThan(1_000_000)
   // No two neighbours have the same state: no rectangle covers two cells.
   expect(text.match(/h10v10h-10z/g)).toHaveLength(MAX_CELLS)
   expect(text.length).toBeLessThan(150_000)

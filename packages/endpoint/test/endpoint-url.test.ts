@@ -9,6 +9,10 @@ test.each([
   'http://[::ffff:169.254.169.254]/',
   'http://[fd00:ec2::254]/',
   'http://metadata.google.internal/',
+  'http://METADATA.google.internal./',
+  'http://instance-data/latest',
+  'http://[64:ff9b::169.254.169.254]/',
+  'http://[::169.254.169.254]/',
 ])('P-NO-METADATA: %s is refused, however it is written', url => {
   expect(() => parseAddress(url, undefined, false)).toThrow(/is a link-local address/)
 })

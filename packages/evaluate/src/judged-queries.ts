@@ -98,10 +98,15 @@ async function linesOf(file: string, s3: S3Options | undefined): Promise<[number
     if (error instanceof ReembedError && error.code !== 'CORRUPT') throw error
     throw new ReembedError('USAGE', `cannot read ${file}: ${messageOf(error)}`, { option: 'gates.queries' })
   })
-  return text
-    .split(/\r?\n/)
-    .map((line, i): [number, string] => [i + 1, line])
-    .filter(([, line]) => line.trim() !== '')
+  // One line at a time: a file of empty lines would become millions of strings.
+  const lines: [number, string][] = []
+  for (let [number, start] = [1, 0]; start < text.length; number += 1) {
+    const end = text.indexOf('\n', start)
+    const line = text.slice(start, end < 0 ? text.length : end).replace(/\r$/, '')
+    if (line.trim() !== '') lines.push([number, line])
+    start = end < 0 ? text.length : end + 1
+  }
+  return lines
 }
 
 async function readWhole(file: string, s3: S3Options | undefined): Promise<string> {

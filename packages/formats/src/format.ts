@@ -87,16 +87,31 @@ const SIGNATURES = [
 ] as const
 
 /**
- * @throws ReembedError SOURCE_FORMAT if `head`, the first bytes of an object, has the signature of
- * another encoding.
+ * @throws ReembedError SOURCE_FORMAT if `head`, the first bytes of an object, is not in UTF-8.
  */
 export function requireUtf8(key: string, head: Uint8Array): void {
-  const found = SIGNATURES.find(({ bytes }) => bytes.every((byte, i) => head[i] === byte))
-  if (!found) return
+  const signature = SIGNATURES.find(({ bytes }) => bytes.every((byte, i) => head[i] === byte))
+  const name = signature?.name ?? unmarkedUtf16(head)
+  if (name === undefined) return
   throw new ReembedError(
     'SOURCE_FORMAT',
-    `${JSON.stringify(key)} is ${found.name}, but its format requires UTF-8 text: convert or exclude it`,
+    `${JSON.stringify(key)} is ${name}, but its format requires UTF-8 text: convert or exclude it`,
   )
+}
+
+const UTF16_BYTES = 1024
+
+/**
+ * UTF-16 without a byte order mark, which UTF-8 readers accept: one of the two bytes of each ASCII
+ * character is 0. At least half of the characters must be ASCII, and no other byte 0.
+ */
+function unmarkedUtf16(head: Uint8Array): string | undefined {
+  const bytes = head.subarray(0, UTF16_BYTES)
+  const zeros = [0, 0] as [even: number, odd: number]
+  for (const [i, byte] of bytes.entries()) if (byte === 0) zeros[i % 2 === 0 ? 0 : 1] += 1
+  const [even, odd] = zeros
+  if (bytes.length < 4 || Math.max(even, odd) * 4 < bytes.length || Math.min(even, odd) > 0) return undefined
+  return `UTF-16 (${even === 0 ? 'little' : 'big'}-endian) without a byte order mark`
 }
 
 /** Length of the UTF-8 byte order mark. */

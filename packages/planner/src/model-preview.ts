@@ -120,6 +120,7 @@ export async function previewModel(
   const { url, options: endpointOptions } = planned.endpoint
   await using endpoint = await openProber(url, { ...endpointOptions, truncate })
   const documents = orderByIdHash([...known, ...answers])
+  onNotice?.({ kind: 'progress', step: 'embedding_sample', done: 0 })
   const { rows: after, refused, tokens } = await request.embedDocuments(endpoint, documents, recipe)
   const before = await readRowsById(output, current, after.ids, located)
   return {

@@ -116,6 +116,7 @@ export type PlanStep =
   | 'comparing'
   | 'counting_tokens'
   | 'measuring'
+  | 'embedding_sample'
   | 'recording'
 
 /** A fact that planning reports while it continues. */

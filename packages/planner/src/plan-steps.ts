@@ -14,6 +14,7 @@ const STEPS: Readonly<Record<PlanStep, readonly [text: string, noun: string]>> =
   comparing: ['comparing the source with the current version', 'slice'],
   counting_tokens: ['counting tokens', 'text'],
   measuring: ['measuring the speed of the endpoint', 'request'],
+  embedding_sample: ['embedding the sample', 'text'],
   recording: ['recording the plan', 'object'],
 }
 

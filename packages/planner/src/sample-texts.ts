@@ -30,11 +30,15 @@ export async function sampleTexts(
     [...files.values(), ...found.sampledObjects],
     async object => {
       const texts: string[] = []
-      let room = CHARACTERS
+      let [read, room] = [0, CHARACTERS]
       for await (const record of recordsOf(store, object, mapping)) {
-        if (record.kind === 'document') texts.push(record.text.slice(0, room))
-        room -= texts.at(-1)?.length ?? 0
-        if (texts.length === RECORDS || room <= 0) break
+        read += 1
+        if (record.kind === 'document') {
+          const text = beginningOf(record.text, room)
+          texts.push(text)
+          room -= text.length
+        }
+        if (read === RECORDS || room <= 0) break
       }
       return texts
     },
@@ -42,6 +46,10 @@ export async function sampleTexts(
   )
   return (await Array.fromAsync(texts)).flat()
 }
+
+/** A copy: a slice of a string keeps all of it in memory, which is up to the largest document. */
+const beginningOf = (text: string, characters: number): string =>
+  Buffer.from(text.slice(0, characters), 'utf16le').toString('utf16le')
 
 interface SampleMapping {
   /** Null for a corpus of files that are one document each. */

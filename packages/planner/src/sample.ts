@@ -93,7 +93,7 @@ export async function sampleCorpus(
   const columns = fields ? carriedColumns(probes, carry) : []
   return {
     fields,
-    title: probes.some(one => one.hasField(TITLE_FIELD)) ? TITLE_FIELD : undefined,
+    title: probes.some(({ fieldNames }) => fieldNames.includes(TITLE_FIELD)) ? TITLE_FIELD : undefined,
     carry: columns,
     fit: fields
       ? await fitSample(

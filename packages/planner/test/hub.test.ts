@@ -24,11 +24,16 @@ const FILES: Record<string, Buffer> = {
   'data/test.jsonl': Buffer.from(lines(500, 510)),
   'README.md': Buffer.from('# A dataset'),
 }
+const TABLE: Record<string, Buffer> = {
+  'table/_delta_log/00000000000000000000.json': Buffer.from('{}'),
+  'table/part=1/a.jsonl': Buffer.from(lines(0, 1)),
+}
 const PAGE = 2
 
 let server: ReturnType<typeof createServer>
 let fault: ((request: IncomingMessage, response: ServerResponse) => boolean) | undefined
 let asked: string[]
+let files: Record<string, Buffer>
 
 function answer(request: IncomingMessage, response: ServerResponse): void {
   const { pathname, searchParams } = new URL(request.url ?? '/', 'http://hub')
@@ -42,12 +47,16 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
   }
   if (pathname.startsWith(`${api}/tree/${SHA}`)) {
     const folder = decodeURIComponent(pathname.slice(`${api}/tree/${SHA}/`.length))
-    const paths = Object.keys(FILES).filter(path => folder === '' || path.startsWith(`${folder}/`))
+    const paths = Object.keys(files).filter(path => folder === '' || path.startsWith(`${folder}/`))
+    if (paths.length === 0) {
+      response.writeHead(404).end(JSON.stringify({ error: `${folder} does not exist on "main"` }))
+      return
+    }
     const from = Number(searchParams.get('cursor') ?? 0)
     const page = paths.slice(from, from + PAGE).map(path => ({
       type: 'file',
       path,
-      size: FILES[path]?.length,
+      size: files[path]?.length,
       oid: `oid-${path}`,
     }))
     const next = `<${url()}${pathname}?recursive=true&cursor=${from + PAGE}>; rel="next"`
@@ -56,7 +65,7 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
   }
   const resolve = `/datasets/org/name/resolve/${SHA}/`
   const body = pathname.startsWith(resolve)
-    ? FILES[decodeURIComponent(pathname.slice(resolve.length))]
+    ? files[decodeURIComponent(pathname.slice(resolve.length))]
     : undefined
   const [, start, end] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? []
   if (!body) response.writeHead(404).end()
@@ -80,6 +89,7 @@ afterAll(() => {
 beforeEach(() => {
   fault = undefined
   asked = []
+  files = FILES
 })
 
 async function idsOf(source: string): Promise<{ source: string; ids: number[] }> {
@@ -295,3 +305,17 @@ async function listen(handle: (request: IncomingMessage, response: ServerRespons
     },
   }
 }
+
+it.each([
+  'hf://datasets/org/name/table/part=1',
+  'hf://datasets/org/name/table/part=1/a.jsonl',
+  'hf://datasets/org/name/table/part=1/*.jsonl',
+  `hf://datasets/org/name@${SHA}/table/part=1`,
+  'hf://datasets/org/name',
+])('a part of a table of Delta Lake is refused, since its files may hold deleted rows: %s', async source => {
+  files = { ...FILES, ...TABLE }
+  await expect(idsOf(source)).rejects.toMatchObject({
+    code: 'SOURCE_FORMAT',
+    message: expect.stringContaining('is a table of Delta Lake'),
+  })
+})

@@ -45,12 +45,13 @@ export async function compareBaseIds(
   signal?: AbortSignal,
 ): Promise<BaseIds> {
   if (plan.baseRun === undefined) return { removedRows: 0, areUnique: false }
-  const [base, manifest] = [await readPlan(store, plan.baseRun), await readManifest(store, plan.baseRun)]
+  const base = await undefinedIfCorrupt(readPlan(store, plan.baseRun))
+  const manifest = await undefinedIfCorrupt(readManifest(store, plan.baseRun))
   if (!base || !manifest) return UNREADABLE
   const same = { ofRun: new Uint8Array(plan.shards), ofBase: new Uint8Array(base.shards) }
   if (base.source === plan.source) {
-    const marking = markSame(store, { plan, shards }, { plan: base, manifest }, same)
-    if (!(await isReadable(marking))) return UNREADABLE
+    const run = { plan, shards }
+    if (!(await markSame(store, run, { plan: base, manifest }, same))) return UNREADABLE
   }
 
   const buckets = await openBuckets(rows + manifest.totals.rows)
@@ -64,7 +65,7 @@ export async function compareBaseIds(
         for (const id of ids) await buckets.add((hashOfId(id) & ~OF_BASE) | bit)
     }
     await add(plan, same.ofRun, 0n)
-    if (!(await isReadable(add(base, same.ofBase, OF_BASE)))) return UNREADABLE
+    if ((await ofBase(add(base, same.ofBase, OF_BASE))) === undefined) return UNREADABLE
     let [removedRows, areUnique] = [0, true]
     for await (const hashes of buckets.sorted()) {
       for (const [i, hash] of hashes.entries()) {
@@ -85,13 +86,15 @@ const UNREADABLE: BaseIds = { removedRows: null, areUnique: false }
 /**
  * Marks the shards that have the same rows in both runs: made from the same slice, with the same
  * body. Both plans are in corpus order, so both lists are read once.
+ * @returns false if the base run is unreadable
+ * @throws ReembedError CORRUPT for the plan of the run itself
  */
 async function markSame(
   store: Store,
   run: { readonly plan: Plan; readonly shards: AsyncIterable<ManifestShard> },
   base: { readonly plan: Plan; readonly manifest: Manifest },
   same: { readonly ofRun: Uint8Array; readonly ofBase: Uint8Array },
-): Promise<void> {
+): Promise<boolean> {
   const locator = createSliceLocator(store, base.plan)
   const baseShards = readManifestShards(store, base.manifest)
   const planned = plannedShards(store, run.plan)
@@ -99,22 +102,29 @@ async function markSame(
   let found: ManifestShard | undefined
   for await (const { bodySha256 } of run.shards) {
     const { value } = await planned.next()
-    if (!value) return
-    const baseShard = await locator.shardOfSameSlice(value.slice)
+    if (!value) return true
+    const located = await ofBase(locator.shardOfSameSlice(value.slice))
+    if (located === undefined) return false
+    const baseShard = located.value
     if (baseShard === undefined) continue
-    for (; at < baseShard; at += 1) found = (await baseShards.next()).value || undefined
+    for (; at < baseShard; at += 1) {
+      const next = await ofBase(baseShards.next())
+      if (next === undefined) return false
+      found = next.value.value || undefined
+    }
     if (at !== baseShard || found?.bodySha256 !== bodySha256) continue
     same.ofRun[value.shard] = 1
     same.ofBase[baseShard] = 1
   }
+  return true
 }
 
 /**
- * False if the base run is damaged or deleted. The new run is not damaged by that, so it is no
- * error.
+ * What was read of the base run; undefined if it is damaged or deleted. The new run is not damaged
+ * by that, so it is no error.
  */
-const isReadable = async (reading: Promise<void>): Promise<boolean> =>
-  (await undefinedIfCorrupt(reading.then(() => true))) === true
+const ofBase = <T>(reading: Promise<T>): Promise<{ readonly value: T } | undefined> =>
+  undefinedIfCorrupt(reading.then(value => ({ value })))
 
 /** Keys of the shards whose rows differ between the runs. */
 function* keysOf(run: string, shards: number, isSame: Uint8Array): Generator<string, void, undefined> {

@@ -152,8 +152,12 @@ function createBurst(debounceMs: number, onHook: HooksOptions['onHook']) {
   }
 }
 
+interface Deliveries {
+  add(signature: string, nowMs: number): 'new' | 'known' | 'full'
+}
+
 /** The signed deliveries that were accepted, until they are too old to be accepted again. */
-function createDeliveries() {
+export function createDeliveries(): Deliveries {
   /** Signature -> when it may be forgotten, in the order of arrival. */
   const known = new Map<string, number>()
   return {

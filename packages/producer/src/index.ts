@@ -33,6 +33,7 @@ export {
   type QueueView,
   type RunFacts,
 } from './run-status/facts.ts'
+export type { LoadState, LoadStatus } from './run-status/loads.ts'
 export { type PlanningStatus, readPlanningStatus } from './run-status/planning.ts'
 export {
   createRunsReader,

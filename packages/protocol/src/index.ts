@@ -84,16 +84,32 @@ export {
 export type { Dtype, ShardLayout } from './layout.ts'
 export {
   type LoadedShard,
+  type LoadOrder,
   type LoadProof,
   type LoadRecord,
   type LoadTarget,
   type LoadUpdate,
   putLoadedShard,
+  putLoadOrder,
   putLoadRecord,
   type RefusedRow,
+  readLoadedShard,
   readLoadedShards,
+  readLoadOrders,
   readLoadRecords,
+  requireLoadOrder,
 } from './load-record.ts'
+export {
+  contentOfTarget,
+  DEFAULT_TARGET_NAME,
+  loadOfRun,
+  loadOfTarget,
+  readLoadRecordsOf,
+  requireTargetName,
+  targetsOf,
+  targetsToDrop,
+  wholeTarget,
+} from './load-targets.ts'
 export {
   type Manifest,
   type ManifestShard,

@@ -1,7 +1,8 @@
 // What a run's vectors are in besides the output. `loads/<n>.json` is the history of the vector
 // stores of an output: runs loaded, the name that searches use switched, targets dropped. While a
 // load runs, `runs/<run>/loads/<load>/` has one record for each shard that the vector store has
-// taken, so that the next attempt continues with the others.
+// taken, so that the next attempt continues with the others. `runs/<run>/load-orders/<load>.json`
+// tells workers, whose jobs only name the load, what to write and where.
 
 import {
   count,
@@ -12,6 +13,8 @@ import {
   loadedShardKey,
   loadedShardPrefix,
   loadKey,
+  loadOrderKey,
+  loadOrderPrefix,
   oneOf,
   optional,
   positive,
@@ -166,6 +169,48 @@ const loadedShards = objectKind<LoadedShard>({
   }),
 })
 
+/** A load that has begun. */
+export interface LoadOrder extends LoadTarget, Pick<Attribution, 'at' | 'by'> {
+  /** See `LoadProof`. */
+  readonly load: string
+}
+
+const loadOrders = objectKind<LoadOrder>({
+  noun: 'the order of a load that reembed wrote',
+  shape: record<LoadOrder>({
+    load: filledText,
+    address: filledText,
+    name: filledText,
+    target: filledText,
+    run: runId,
+    at: attributionFields.at,
+    by: attributionFields.by,
+  }),
+  check: ({ run, load }, key) => (loadOrderKey(run, load) === key ? undefined : `it orders the load ${load}`),
+})
+
+/** Records that a load has begun, put-if-absent. */
+export const putLoadOrder = (store: Store, order: Omit<LoadOrder, 'at'>): Promise<'created' | 'exists'> =>
+  loadOrders.put(store, loadOrderKey(order.run, order.load), stamped(order))
+
+/** @throws ReembedError RUN_NOT_FOUND for a load that was not ordered, or whose run was deleted */
+export async function requireLoadOrder(store: Store, run: string, load: string): Promise<LoadOrder> {
+  const order = await loadOrders.read(store, loadOrderKey(run, load))
+  if (order) return order
+  throw new ReembedError(
+    'RUN_NOT_FOUND',
+    `${store.url} has no load ${load} of run ${run}: load the run again`,
+  )
+}
+
+/** Yields the loads of a run that have begun. */
+export async function* readLoadOrders(store: Store, run: string): AsyncGenerator<LoadOrder, void, undefined> {
+  for await (const { key } of store.list(loadOrderPrefix(run))) {
+    const order = await loadOrders.read(store, key)
+    if (order) yield order
+  }
+}
+
 /** Records that a vector store has taken a shard, put-if-absent. */
 export const putLoadedShard = (
   store: Store,
@@ -175,13 +220,26 @@ export const putLoadedShard = (
 ): Promise<'created' | 'exists'> =>
   loadedShards.put(store, loadedShardKey(run, load, loaded.shard, shards), loaded)
 
-/** Yields the shards that a vector store has taken in a load, in order. */
+/** The record of a shard that a vector store has taken; undefined if there is none. */
+export const readLoadedShard = (
+  store: Store,
+  { run, shards }: Pick<Manifest, 'run' | 'shards'>,
+  load: string,
+  shard: number,
+): Promise<LoadedShard | undefined> => loadedShards.read(store, loadedShardKey(run, load, shard, shards))
+
+/**
+ * Yields the shards that a vector store has taken in a load, in order.
+ * @param known numbers of shards that are not read
+ */
 export async function* readLoadedShards(
   store: Store,
   { run, shards }: Pick<Manifest, 'run' | 'shards'>,
   load: string,
+  known?: ReadonlySet<number>,
 ): AsyncGenerator<LoadedShard, void, undefined> {
   for await (const { key } of store.list(loadedShardPrefix(run, load))) {
+    if (known?.has(Number(/part-(\d+)/.exec(key)?.[1]))) continue
     const found = await loadedShards.read(store, key)
     if (found !== undefined && loadedShardKey(run, load, found.shard, shards) === key) yield found
   }

@@ -7,7 +7,7 @@ import { deadlines, messageOf, unlessAborted } from '@reembed/shared'
 import type { Job as BullJob } from 'bullmq'
 import { dispositionOf, type Observations, type Observer } from './disposition.ts'
 import { createHeldJobs, type HeldJob } from './held-jobs.ts'
-import { type Job, parseJob } from './job.ts'
+import { type Job, loadOutput, parseJob } from './job.ts'
 import { createJobMonitor } from './job-monitor.ts'
 import { normalOutput, queueKey, REDIS_PREFIX, runKey } from './names.ts'
 import {
@@ -17,6 +17,7 @@ import {
   recordShard,
   removeOpenShard,
   removeWorker,
+  requireAnnounceable,
   type ShardCounts,
   servesOutput,
   type WorkerState,
@@ -61,11 +62,13 @@ export interface ConsumeOptions extends ConnectOptions {
   readonly concurrency: number
   /** Outputs whose jobs this worker takes, each with what lies below it. */
   readonly outputs: readonly string[]
+  /** Vector stores into which it loads runs of these outputs, see `storeKey`. */
+  readonly stores?: readonly string[] | undefined
   /**
    * What decides whether a fault of a job counts at once; without it, each fault counts (see
    * disposition.ts).
    */
-  readonly observer?: { readonly worker: string; readonly isProven: () => boolean } | undefined
+  readonly observer?: { readonly worker: string; readonly isProven: (job: Job) => boolean } | undefined
   /** Called for each event, for example to log it. */
   readonly onEvent?: (event: ConsumerEvent) => void
 }
@@ -151,15 +154,17 @@ const MAX_ERRORS_PER_SECOND = 3
 
 /**
  * Takes jobs and calls `handle` for each until drained.
- * @throws ReembedError REDIS_UNREACHABLE or REDIS_MISCONFIGURED at the start. Later the consumer
- *   waits for an unreachable Redis.
+ * @throws ReembedError REDIS_UNREACHABLE or REDIS_MISCONFIGURED at the start, USAGE for outputs
+ *   that no heartbeat has room for. Later the consumer waits for an unreachable Redis.
  */
 export async function consume(
   target: RedisTarget,
   handle: (job: Job, context: JobContext) => Promise<void>,
-  { concurrency, outputs, observer, onEvent = () => {}, ...given }: ConsumeOptions,
+  { concurrency, outputs, stores = [], observer, onEvent = () => {}, ...given }: ConsumeOptions,
 ): Promise<Consumer> {
-  const served = outputs.map(normalOutput)
+  const embedded = outputs.map(normalOutput)
+  const served = [...embedded, ...stores.flatMap(store => embedded.map(output => loadOutput(store, output)))]
+  requireAnnounceable(served)
   const [redisUrl, queue] = [secureUrlOf(target), queueOf(target)]
   // A failover may happen at any moment of the start.
   const connect = { ...given, timeoutMs: given.timeoutMs ?? deadlines().redis.readyMs }
@@ -232,15 +237,15 @@ export async function consume(
   }
 
   /** What is known about this worker and about earlier faults of the job. */
-  async function observe({ output }: Job, progress: unknown): Promise<Observer | undefined> {
+  async function observe(job: Job, progress: unknown): Promise<Observer | undefined> {
     if (observer === undefined) return undefined
     const { worker } = observer
     const live = await readWorkers(redis, queue, clock.now()).catch(() => undefined)
     return {
       worker,
-      isProven: observer.isProven(),
+      isProven: observer.isProven(job),
       others: live
-        ?.filter(other => other.worker !== worker && servesOutput(other.outputs, output))
+        ?.filter(other => other.worker !== worker && servesOutput(other.outputs, servedAs(job)))
         .map(other => other.worker),
       earlier: observationsOf(progress),
     }
@@ -311,7 +316,7 @@ export async function consume(
       })
       hold.release()
       // A worker that has not finished a job suspends itself, after a few faults of its own.
-      const isProven = observer?.isProven() ?? true
+      const isProven = job?.load !== undefined || (job && observer?.isProven(job)) !== false
       if (job && isProven && disposition.do === 'delay' && disposition.observations === undefined)
         leaveAlone(job, disposition.delayMs)
       else if (job) takeAgain(runKey(job))
@@ -447,6 +452,9 @@ export async function consume(
     [Symbol.asyncDispose]: () => (drained ??= drain(0)),
   }
 }
+
+/** The output as workers serve it. */
+const servedAs = ({ output, load }: Job): string => (load ? loadOutput(load.store, output) : output)
 
 /** A job in progress as `createHeldJobs` needs it. */
 function heldJobOf(bull: BullJob<unknown>, token = ''): HeldJob {

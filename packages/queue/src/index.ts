@@ -13,7 +13,7 @@ export { QUEUE_STATES, type QueueCounts, type QueueState } from './counts.ts'
 export { type Disposition, dispositionOf, type Observations } from './disposition.ts'
 export type { FailedJob, JobAttempts } from './failed-jobs.ts'
 export { openQueueReader, type QueueDepth, type QueueReader } from './inspect.ts'
-export { type Job, parseJob, type RunPointer } from './job.ts'
+export { type Job, parseJob, type RunPointer, storeKey } from './job.ts'
 export {
   type Commit,
   createLimitCoordinator,
@@ -24,6 +24,7 @@ export {
   type WindowSums,
 } from './limit-coordinator.ts'
 export { openLimitCoordinator } from './limit-coordinator-redis.ts'
+export { loadersOf, waitOfLoaders } from './loaders.ts'
 export { jobId, QUEUE, queueKey, REDIS_PREFIX, runKey } from './names.ts'
 export {
   announcePlanning,

@@ -10,7 +10,8 @@
 //   {reembed}:run:<run key>[:...]       progress, budget and finalize lease of a run
 //   {reembed}:limit:<endpoint>[:...]    the limit of an endpoint, shared by all queues
 //
-//   run key   <output id>.<run>         for example dev-k3v5q2xw7a.q2vz...
+//   run key   <output id>.<run>         for example dev-k3v5q2xw7a.q2vz...; of a load of the run,
+//             <output id>_<load>.<run>  so that it takes turns with runs
 //   job id    <run key>.<shard>         the shard has 7 digits, so ids sort by shard
 
 import { idOf, LIMITS, ReembedError } from '@reembed/shared'
@@ -65,8 +66,9 @@ export function requireQueueName(name: string): string {
   )
 }
 
-/** Identifies a run of an output in Redis. */
-export const runKey = ({ output, run }: RunPointer): string => `${outputId(output)}.${run}`
+/** Identifies a run of an output, or a load of it, in Redis. */
+export const runKey = ({ output, run, load }: RunPointer): string =>
+  `${outputId(output)}${load ? `_${load.id}` : ''}.${run}`
 
 /** Returns the BullMQ id of a job. BullMQ refuses ':' and ids of digits only. */
 export const jobId = (job: Job): string => `${runKey(job)}.${String(job.shard).padStart(SHARD_DIGITS, '0')}`

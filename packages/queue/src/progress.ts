@@ -5,7 +5,7 @@
 //   {reembed}:run:<run key>:open hash: shard -> embedded documents of an unfinished shard
 //   {reembed}:<queue>:workers    hash: worker -> JSON WorkerState, stale after 15 s
 
-import { finite, LIMITS, list, optional, record, requireShape, text } from '@reembed/shared'
+import { finite, LIMITS, list, optional, ReembedError, record, requireShape, text } from '@reembed/shared'
 import type { Redis } from 'ioredis'
 import { readFields, readHash } from './bounded-reads.ts'
 import type { Job, RunPointer } from './job.ts'
@@ -40,6 +40,8 @@ export interface WorkerState {
   readonly outputs: readonly string[]
   readonly atMs: number
   readonly activity?: WorkerActivity | undefined
+  /** Why its last job of a load failed; undefined after a success. */
+  readonly loadFault?: string | undefined
 }
 
 /** Whether a worker of `outputs` takes jobs of `output`: one of them, or below one of them. */
@@ -120,7 +122,35 @@ function countOf(value: string | null): number {
 
 /** Records the heartbeat of a worker. */
 export async function recordHeartbeat(redis: Redis, queue: string, state: WorkerState): Promise<void> {
-  await redis.hset(queueKey('workers', queue), state.worker, JSON.stringify(state))
+  await redis.hset(queueKey('workers', queue), state.worker, heartbeatOf(state))
+}
+
+/** Half of a heartbeat, so that the state of the endpoint has room beside them. */
+const OUTPUTS_BYTES = LIMITS.heartbeatBytes / 2
+const ENDPOINT_CHARACTERS = 2_048
+
+/**
+ * The JSON of a heartbeat. Readers ignore a longer one, and take its worker for dead: what is for
+ * display is left out first.
+ */
+function heartbeatOf({ activity, ...state }: WorkerState): string {
+  const fits = (json: string): boolean => Buffer.byteLength(json) <= LIMITS.heartbeatBytes
+  const whole = JSON.stringify({ ...state, activity })
+  if (fits(whole)) return whole
+  const named = { ...state, endpoint: state.endpoint.slice(0, ENDPOINT_CHARACTERS) }
+  const summary = JSON.stringify({ ...named, activity: activity && { ...activity, replicas: undefined } })
+  return fits(summary) ? summary : JSON.stringify(named)
+}
+
+/** @throws ReembedError USAGE for outputs that no heartbeat has room for */
+export function requireAnnounceable(outputs: readonly string[]): void {
+  const bytes = Buffer.byteLength(JSON.stringify(outputs))
+  if (bytes <= OUTPUTS_BYTES) return
+  throw new ReembedError(
+    'USAGE',
+    `the URLs of the ${outputs.length} outputs have ${bytes} bytes, and a heartbeat has room for ${OUTPUTS_BYTES}: serve a folder that contains them`,
+    { option: 'output' },
+  )
 }
 
 export async function removeWorker(redis: Redis, queue: string, worker: string): Promise<void> {
@@ -145,6 +175,7 @@ const workerShape = record<WorkerState>({
   outputs: list(text),
   atMs: finite,
   activity: optional(activityShape),
+  loadFault: optional(text),
 })
 
 function parseWorkerState(json: string): WorkerState[] {

@@ -9,7 +9,7 @@ import type { QueueCounts } from './counts.ts'
 import { countAll, countRun } from './counts.ts'
 import { type FailedJob, readFailedIds, readFailures } from './failed-jobs.ts'
 import { openFinalizeLeases } from './finalize-lease.ts'
-import type { Job, RunPointer } from './job.ts'
+import { type Job, jobData, type RunPointer } from './job.ts'
 import { jobId, queueKey, REDIS_PREFIX, shardOfJobId } from './names.ts'
 import { type PlanningEntry, readPlanning } from './planning.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
@@ -95,7 +95,7 @@ export async function openQueue(
   redis.on('error', () => {})
   // A dynamic import: commands without a queue start about 170 ms sooner.
   const { Queue: BullQueue } = await import('bullmq')
-  const queue = new BullQueue<Job>(name, {
+  const queue = new BullQueue<object>(name, {
     connection: redis,
     prefix: REDIS_PREFIX,
     defaultJobOptions: jobOptions,
@@ -116,7 +116,7 @@ export async function openQueue(
       queue.addBulk(
         missing.map((job, i) => ({
           name,
-          data: job,
+          data: jobData(job),
           opts: { jobId: jobId(job), ...telemetry[i] },
         })),
       ),
@@ -164,7 +164,7 @@ export async function openQueue(
       await using lease = await leases.acquire(of, () => {
         if (kept === undefined) return
         const addDelayed = async (): Promise<unknown> =>
-          queue.add(name, kept, {
+          queue.add(name, jobData(kept), {
             jobId: jobId(kept),
             delay: RECHECK_MS,
             timestamp: await redisTime(redis),

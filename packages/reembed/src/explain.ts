@@ -31,6 +31,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   'redis.insecure': '--insecure-redis',
   queue: '--queue',
   sample: '--sample, --top; `reembed plan` shows tokens, time and cost',
+  skipRefused: '--skip-refused',
   source: '--source',
   'spending.pricePerHour': '--price-per-hour',
   store: '--store',

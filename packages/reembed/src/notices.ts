@@ -1,8 +1,8 @@
 // Prints the notices of planning and previews on stderr, with the flags that change them.
 
-import { type ColumnFit, describePlanStep, type PreviewNotice, type PromptMismatch } from '@reembed/planner'
+import { describePlanStep, type PreviewNotice, type PromptMismatch } from '@reembed/planner'
 import { describeCsvDialect, type TextEstimate } from '@reembed/protocol'
-import { count, counted, tableText, unreadForecast } from '@reembed/render'
+import { columnFitText, count, counted, tableText, unreadForecast } from '@reembed/render'
 import { messageOf } from '@reembed/shared'
 import { note } from './output.ts'
 import { steps } from './step-line.ts'
@@ -49,7 +49,7 @@ function textOf(notice: Exclude<PreviewNotice, Progress>): string {
     case 'sample_rejects':
       return `note: ${notice.rejected} of ${counted(notice.records, 'sampled record')} would be rejected: ${notice.message}`
     case 'column_fit':
-      return fitOf(notice.fit)
+      return `note: ${columnFitText(notice.fit)}`
     case 'repeated_decompression':
       return (
         `note: ${notice.key} is one ${notice.compression} stream: each of its ${notice.slices} slices decompresses it from the start, which reads it ${Math.round(notice.factor)} times. ` +
@@ -62,25 +62,6 @@ function textOf(notice: Exclude<PreviewNotice, Progress>): string {
     case 'answers_unreadable':
       return `note: queries are evaluated on the sample alone, because the judged documents cannot be read: ${messageOf(notice.error)}`
   }
-}
-
-function fitOf({ column: { name, type, strict }, values, unfit, example, notFinite }: ColumnFit): string {
-  const parts = [
-    ...(unfit > 0
-      ? [
-          `${unfit} of ${values} sampled values of column ${JSON.stringify(name)} are not exact as ${type}, such as ${example}; ` +
-            (strict
-              ? 'their documents would be rejected'
-              : "they become null. Carry it as a string, or add '!' to reject their documents"),
-        ]
-      : []),
-    ...(notFinite > 0
-      ? [
-          `${notFinite} of ${values} sampled values of column ${JSON.stringify(name)} are NaN or infinite; they are stored as such`,
-        ]
-      : []),
-  ]
-  return `note: ${parts.join('. ')}`
 }
 
 const namesOf = ({

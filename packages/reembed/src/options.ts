@@ -291,6 +291,11 @@ export const sources: Option = new Option(
   'read only corpora in these places (default: all that plans name, but no local folder for an output in S3)',
 ).env('REEMBED_SOURCES')
 
+export const sinks: Option = new Option(
+  '--sinks <url...>',
+  'also load runs into these vector stores, as `reembed load` asks (default: the sinks of reembed.yaml)',
+).env('REEMBED_SINKS')
+
 export const optionalOutputs: readonly Option[] = [
   new Option('--output <url...>', 'export metrics of the runs in these outputs').env('REEMBED_OUTPUT'),
 ]
@@ -535,6 +540,7 @@ export const exported: readonly Option[] = [
     '--since <version>',
     'only write rows that were added or changed since this version or run, and the ids to delete first',
   ),
+  new Option('--skip-refused', 'leave out rows that the database cannot store, and list them in refused/'),
 ]
 
 export const vectorStore: readonly Option[] = [

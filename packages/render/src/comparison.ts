@@ -5,7 +5,7 @@ import type { ModelPreview } from '@reembed/planner'
 import type { Manifest, PreviewFigures, RowComparison } from '@reembed/protocol'
 import { modelText } from './model.ts'
 import { count, counted } from './numbers.ts'
-import { describeQuote, describeReuse } from './plan.ts'
+import { describeQuote, describeReuse, inputsOf } from './plan.ts'
 import type { Row } from './rows.ts'
 
 /** Two runs of an output: their documents, and how the neighbours of documents changed. */
@@ -21,6 +21,7 @@ export function describeComparison(before: Manifest, after: Manifest, comparison
 
 function describeCompared(compared: RowComparison): Row[] {
   const { overlap, top, queries, documents, leastOverlap, cosine } = compared
+  const changed = leastOverlap.filter(one => one.overlap < 1)
   return [
     [
       'neighbours',
@@ -28,9 +29,9 @@ function describeCompared(compared: RowComparison): Row[] {
     ],
     [
       'changed most',
-      leastOverlap
+      changed
         .map(one => `${one.id} (keeps ${Math.round(one.overlap * top)} of ${top} neighbours)`)
-        .join(', '),
+        .join(', ') || 'no document lost a neighbour',
     ],
     [
       'cosines',
@@ -56,7 +57,7 @@ export function describeModelPreview(shown: ModelPreview): Row[] {
     ['new', `${modelText(head.recipe)}  ${healthText(health[1])}`],
     [
       'sample',
-      `${counted(sampled, 'document')} of about ${count(head.estimatedDocuments)}, ${count(unknown)} of them not in the current version, ${count(refused)} refused by the model${answers > 0 ? `; also ${count(answers)} that answer queries` : ''}`,
+      `${counted(sampled, head.recipe.chunking ? 'chunk' : 'document')} of about ${count(inputsOf(head))}, ${count(unknown)} of them not in the current version, ${count(refused)} refused by the model${answers > 0 ? `; also ${count(answers)} that answer queries` : ''}`,
     ],
     ...describeCompared(shown.compared),
     ...Object.entries(scores ?? {}).map(

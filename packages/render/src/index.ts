@@ -9,6 +9,7 @@ export {
 } from './benchmark.ts'
 export { endpointText, memoryText } from './check.ts'
 export { paintFirst, paintList, paintRun, printablePainted } from './colours.ts'
+export { columnFitText } from './column-fit.ts'
 export {
   describeComparison,
   describeModelPreview,

@@ -20,10 +20,14 @@ function fieldsOf({ recipe: { fields, template }, layout }: PlannedRun['head']):
   return `id: ${fields?.id}, text: ${text}${carried && `, carried: ${carried}`}`
 }
 
+/** About how many chunks, or documents, are embedded. */
+export const inputsOf = ({ recipe, texts, estimatedDocuments }: PlannedRun['head']): number =>
+  recipe.chunking && texts ? texts.inputs : estimatedDocuments
+
 /** What a run would read and make: source, fields, model, shards, chunks, reuse, prompt. */
 export function describePlan({ head }: PlannedRun): Row[] {
   const { model, fields, prompt } = head.recipe
-  const inputs = head.recipe.chunking && head.texts ? head.texts.inputs : head.estimatedDocuments
+  const inputs = inputsOf(head)
   const rows: Row[] = [
     ['run', head.run],
     [
@@ -80,7 +84,9 @@ export function describeQuote(quote: Quote): Row[] {
   const how =
     relativeError === null
       ? 'estimated from the number of characters'
-      : `± ${share(relativeError)} with 95 % confidence, from ${count(Math.min(sampled, inputs))} of ${count(inputs)} texts`
+      : inputs === 0
+        ? 'every sampled text already has its vector'
+        : `± ${share(relativeError)} with 95 % confidence, from ${count(Math.min(sampled, inputs))} of ${count(inputs)} texts`
   const canaries =
     canaryTokens > 0
       ? `; of these, ${count(canaryTokens)} tokens are check texts that prove which model answers`

@@ -5,6 +5,7 @@ import { printable } from '@reembed/shared'
 import { modelText } from './model.ts'
 import { count, counted, dollars, duration, when } from './numbers.ts'
 import type { Row } from './rows.ts'
+import { loadText } from './stored-run.ts'
 import { documentsText, reuseRow, unreadRow } from './totals.ts'
 
 /** The rows of runs that are being planned, then those of the run. */
@@ -33,6 +34,7 @@ export function describeRunStatus(status: RunStatus, nowMs: number): Row[] {
   rows.push(...costRow(status))
   if (status.bottleneck) rows.push(['bottleneck', status.bottleneck.sentence])
   if (queue) rows.push(...queueRows(queue))
+  for (const load of status.loads ?? []) rows.push(['vector store', loadText(load, nowMs)])
   return rows
 }
 

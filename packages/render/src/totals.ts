@@ -87,9 +87,8 @@ export function reuseRow({
   if (runs.length === 0)
     return reused === 0 ? [] : [['texts', `${embedded}, ${counted(reused, 'duplicate text')}`]]
   const which = runs.length > 1 ? `run ${baseRun?.run}` : 'that run'
-  const removed =
-    !baseRun || baseRun.removedRows === null
-      ? ''
-      : `; ${counted(baseRun.removedRows, 'document')} of ${which} no longer exist`
+  const removed = !baseRun?.removedRows
+    ? ''
+    : `; ${counted(baseRun.removedRows, 'document')} of ${which} no longer exist`
   return [['texts', `${embedded}, ${counted(reused, 'vector')} reused from ${runs.join(' and ')}${removed}`]]
 }

@@ -3,12 +3,13 @@
 import type { LoadProof, Manifest } from '@reembed/protocol'
 import type { LoadOutcome, LoadProgress, SwitchOutcome } from '@reembed/sinks'
 import { modelText } from './model.ts'
-import { count, counted } from './numbers.ts'
+import { count, counted, duration } from './numbers.ts'
 import type { Row } from './rows.ts'
 
 /** What a load is doing, for a progress line. */
-export function loadStep({ step, shards, rows }: LoadProgress, { shards: all }: Manifest): string {
-  const of = `${count(shards)} of ${counted(all, 'shard')}, ${count(rows)} rows`
+export function loadStep({ step, shards, rows, leftMs }: LoadProgress, { shards: all }: Manifest): string {
+  const left = leftMs === undefined || shards === all ? '' : `, ${duration(leftMs)} left`
+  const of = `${count(shards)} of ${counted(all, 'shard')}, ${count(rows)} rows${left}`
   return { write: `loading, ${of}`, index: 'building the index', compare: 'comparing a sample' }[step]
 }
 
@@ -28,6 +29,11 @@ export function loadRows({ record, proof, written, refused, notUpdated }: LoadOu
             'updated',
             `from run ${updated.from}: ${counted(updated.written, 'row')} written, ${count(updated.deleted)} deleted; every deleted id was read back and is absent`,
           ],
+        ] satisfies Row[])
+      : []),
+    ...(written.byWorkers === false && written.shards > 0
+      ? ([
+          ['alone', `no worker of the queue names ${address}, so this process wrote the shards`],
         ] satisfies Row[])
       : []),
     ...(notUpdated === undefined ? [] : ([['whole', `loaded as a whole: ${notUpdated}`]] satisfies Row[])),

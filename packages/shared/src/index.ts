@@ -46,6 +46,8 @@ export {
   loadedShardKey,
   loadedShardPrefix,
   loadKey,
+  loadOrderKey,
+  loadOrderPrefix,
   manifestKey,
   manifestSegmentKey,
   measuredTokenizerKey,

@@ -76,6 +76,11 @@ export const loadedShardKey = (run: string, load: string, shard: number, shards:
 /** The prefix of the shards of one load. */
 export const loadedShardPrefix = (run: string, load: string): string => `runs/${run}/loads/${load}/`
 
+/** `runs/<run>/load-orders/<load>.json`: what a load writes, and where. */
+export const loadOrderKey = (run: string, load: string): string => `${loadOrderPrefix(run)}${load}.json`
+/** The prefix of the orders of a run's loads. */
+export const loadOrderPrefix = (run: string): string => `runs/${run}/load-orders/`
+
 /**
  * `tables/<name>-<hash>/`: the blocks of a table of a database, which runs read as their source.
  */

@@ -16,17 +16,22 @@ export interface ExportedShard {
   readonly marks: Uint8Array | undefined
 }
 
-/** Yields the shards with rows to write, in order. */
+/**
+ * Yields the shards with rows to write, in order.
+ * @param fewer the marks of shards of which fewer rows are written
+ */
 export async function* exportedShards(
   source: Store,
   manifest: Manifest,
-  changes: Changes | undefined,
+  changes: Pick<Changes, 'marks'> | undefined,
+  fewer?: ReadonlyMap<number, Uint8Array>,
 ): AsyncGenerator<ExportedShard, void, undefined> {
   for await (const whole of shardsOf(source, manifest)) {
-    if (changes === undefined) yield { whole, written: whole, marks: undefined }
-    else {
-      const marks = changes.marks[whole.shard]
-      const rows = marks?.reduce((sum, mark) => sum + (mark === 0 ? 0 : 1), 0) ?? 0
+    const marks = fewer?.get(whole.shard) ?? changes?.marks[whole.shard]
+    if (marks === undefined) {
+      if (changes === undefined) yield { whole, written: whole, marks: undefined }
+    } else {
+      const rows = marks.reduce((sum, mark) => sum + (mark === 0 ? 0 : 1), 0)
       if (rows > 0) yield { whole, written: { ...whole, rows }, marks }
     }
   }

@@ -5,15 +5,16 @@
 //   <target>/reembed-export.json   run, layout, int8 ranges; written first, checked on every call
 //   <target>/data/...              the files of the shards
 //   <target>/deletes/...           ids to delete first; only of an export since an earlier run
+//   <target>/refused/...           rows that were left out; only if asked for
 //   <target>/LOAD.md               how to load the files; written last: it marks a complete export
 
-import { type Changes, findChanges } from '@reembed/evaluate'
+import { findChanges } from '@reembed/evaluate'
 import { type ExportRecord, type Manifest, putExportRecord, readExportRecord } from '@reembed/protocol'
 import { type Quantization, type Ranges, rangesOf, readShard, requireWholeBytes } from '@reembed/shard'
 import { canonical, manifestKey, mapConcurrent, printable, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { type ExportedShard, exportedRows, exportedShards, writeDeletes } from './delta.ts'
-import { type ExportedRun, type ExportLayout, metadataOf, type RowLimits, textFile } from './layout.ts'
+import { type ExportedRun, type ExportLayout, textFile } from './layout.ts'
 import {
   type ExportLayoutName,
   IDENTIFIER_NAMES_ONLY,
@@ -21,7 +22,7 @@ import {
   QUANTIZED_LAYOUTS,
 } from './layouts/registry.ts'
 import { columnsOf, columnsUnder, type RowsOptions, shardsOf } from './read-run.ts'
-import { createOffenders, problemOf } from './row-limits.ts'
+import { requireRowsFit, writeRefused } from './refused-rows.ts'
 
 export interface ExportRequest {
   readonly layout: ExportLayoutName
@@ -37,6 +38,11 @@ export interface ExportRequest {
    * and the ids of changed and removed rows below `deletes/`: the consumer deletes these first.
    */
   readonly since?: Manifest | undefined
+  /**
+   * Leaves out the rows that the consumer cannot store, and lists them below `refused/`; by default
+   * they refuse the export.
+   */
+  readonly skipRefused?: boolean | undefined
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((done: { shards: number; rows: number }) => void) | undefined
 }
@@ -46,6 +52,8 @@ export interface ExportResult {
   readonly rows: number
   /** Ids to delete first; 0 without `since`. */
   readonly deletes: number
+  /** Rows that the consumer cannot store, and that were left out; 0 without `skipRefused`. */
+  readonly refused: number
   readonly files: number
   /** Files that an earlier export had written. */
   readonly existingFiles: number
@@ -85,7 +93,7 @@ export async function exportRun(
   source: Store,
   manifest: Manifest,
   target: Store,
-  { layout: layoutName, quantize = [], name, since, signal, onProgress }: ExportRequest,
+  { layout: layoutName, quantize = [], name, since, skipRefused = false, signal, onProgress }: ExportRequest,
 ): Promise<ExportResult> {
   requireLayoutSupports(layoutName, quantize, manifest.model.dimensions)
   const columns = columnsOf(manifest, { identifiers: IDENTIFIER_NAMES_ONLY.includes(layoutName) })
@@ -99,23 +107,35 @@ export async function exportRun(
   // Creating the layout checks its limits, so an unsupported run is refused before the first write.
   const { rowLimits } = LAYOUTS[layoutName](run)
   const changes = since && (await findChanges(source, since, manifest, { signal }))
-  if (rowLimits && (await readExportRecord(target)) === undefined)
-    await requireRowsFit(source, manifest, { limits: rowLimits, columns, changes, signal })
-  const ranges = await openExportRecord(source, target, { layout: layoutName, since: since?.run }, run)
+  const rows = { dimensions: manifest.model.dimensions, columns }
+  const checked = rowLimits && { source, manifest, limits: rowLimits, rows, changes, signal }
+  if (checked && !skipRefused && (await readExportRecord(target)) === undefined) await requireRowsFit(checked)
+  const ranges = await openExportRecord(
+    source,
+    target,
+    { layout: layoutName, since: since?.run, skipRefused },
+    run,
+  )
+  const refused = checked && skipRefused ? await writeRefused(target, checked) : undefined
   const layout = LAYOUTS[layoutName]({ ...run, ranges })
   const options: ExportShardOptions = {
     existingKeys: new Set(await Array.fromAsync(target.list(''), ({ key }) => key)),
-    rows: {
-      dimensions: manifest.model.dimensions,
-      columns,
-    },
+    rows,
   }
 
   const deletes = changes === undefined ? 0 : await writeDeletes(target, changes)
-  const done = { shards: 0, rows: 0, deletes, files: 0, existingFiles: 0, bytes: 0 }
+  const done = {
+    shards: 0,
+    rows: 0,
+    deletes,
+    refused: refused?.count ?? 0,
+    files: 0,
+    existingFiles: 0,
+    bytes: 0,
+  }
   const shards: number[] = []
   const exported = mapConcurrent(
-    exportedShards(source, manifest, changes),
+    exportedShards(source, manifest, changes, refused?.marks),
     shard => exportShard(source, target, layout, shard, options),
     { concurrency: SHARDS_AT_ONCE, signal },
   )
@@ -128,7 +148,7 @@ export async function exportRun(
     done.bytes += bytes
     onProgress?.(done)
   }
-  const expected = changes ? changes.added + changes.changed : manifest.totals.rows
+  const expected = (changes ? changes.added + changes.changed : manifest.totals.rows) - done.refused
   if (done.rows !== expected) {
     throw new ReembedError(
       'CORRUPT',
@@ -138,50 +158,11 @@ export async function exportRun(
   const loadCommands = layout.loadCommands(target.url, shards)
   for (const { name, bytes } of [
     ...layout.sharedFiles,
-    textFile(
-      'LOAD.md',
-      loadPage(layoutName, run, loadCommands, since && { run: since.run, rows: done.rows, deletes }),
-    ),
+    textFile('LOAD.md', loadPage(layoutName, run, loadCommands, { ...done, since: since?.run })),
   ]) {
     await target.putIfAbsent(name, bytes)
   }
   return { ...done, loadCommands }
-}
-
-/** Checks all rows to write before the first write. Reads each shard once more, two at a time. */
-async function requireRowsFit(
-  source: Store,
-  manifest: Manifest,
-  {
-    limits,
-    columns,
-    changes,
-    signal,
-  }: {
-    readonly limits: RowLimits
-    readonly changes: Changes | undefined
-    readonly columns: RowsOptions['columns']
-    readonly signal: AbortSignal | undefined
-  },
-): Promise<void> {
-  const named = columnsUnder(columns)
-  const { dimensions } = manifest.model
-  const offenders = createOffenders(limits.consumer)
-  const check = async (shard: ExportedShard): Promise<void> => {
-    for await (const batch of exportedRows(source, shard, { dimensions, columns })) {
-      for (const [row, record] of [...metadataOf(batch)].entries()) {
-        const id = batch.ids[row] ?? ''
-        const problem = problemOf({ id, record }, named, limits)
-        if (problem !== undefined) offenders.add(id, problem)
-      }
-    }
-  }
-  const checked = mapConcurrent(exportedShards(source, manifest, changes), check, {
-    concurrency: SHARDS_AT_ONCE,
-    signal,
-  })
-  for await (const _ of checked);
-  offenders.throwIfAny()
 }
 
 function requireLayoutSupports(
@@ -231,7 +212,15 @@ async function exportShard(
 async function openExportRecord(
   source: Store,
   target: Store,
-  { layout, since }: { readonly layout: ExportLayoutName; readonly since: string | undefined },
+  {
+    layout,
+    since,
+    skipRefused,
+  }: {
+    readonly layout: ExportLayoutName
+    readonly since: string | undefined
+    readonly skipRefused: boolean
+  },
   { manifest, quantize, name }: ExportedRun,
 ): Promise<Ranges | undefined> {
   const { run, spaceId, recipeId, model } = manifest
@@ -245,6 +234,7 @@ async function openExportRecord(
     name,
     quantize,
     ...(since !== undefined && { since }),
+    ...(skipRefused && { skipRefused }),
   }
   const found = await readExportRecord(target)
   if (found === undefined) {
@@ -299,13 +289,18 @@ const QUANTIZED_VALUES: Record<Quantization, string> = {
 
 const loadPage = (
   layout: ExportLayoutName,
-  { manifest: { run, model, totals }, quantize }: ExportedRun,
+  { manifest: { run, model }, quantize }: ExportedRun,
   loadCommands: string,
-  delta?: { readonly run: string; readonly rows: number; readonly deletes: number },
+  {
+    rows,
+    deletes,
+    refused,
+    since,
+  }: Pick<ExportResult, 'rows' | 'deletes' | 'refused'> & { readonly since: string | undefined },
 ): string => `# Load
 
-${delta?.rows ?? totals.rows} vectors with ${model.dimensions} dimensions. Model ${printable(`${model.id}@${model.revision ?? 'unknown'}`)}, run ${run}, layout ${layout}.
-${delta ? `\nThese are the rows that were added or changed since run ${delta.run}, for a store that holds that run. First delete the ${delta.deletes} ids in \`deletes/*.jsonl\` (\`{"id": …}\` a line), then load the rows.\n` : ''}${quantize
+${rows} vectors with ${model.dimensions} dimensions. Model ${printable(`${model.id}@${model.revision ?? 'unknown'}`)}, run ${run}, layout ${layout}.
+${refused > 0 ? `\nRows that the consumer cannot store are left out, ${refused} in number: their ids and the reasons are in \`refused/*.jsonl\`.\n` : ''}${since !== undefined ? `\nThese are the rows that were added or changed since run ${since}, for a store that holds that run. First delete the ${deletes} ids in \`deletes/*.jsonl\` (\`{"id": …}\` a line), then load the rows.\n` : ''}${quantize
   .map(type => {
     const place = layout === 'npy' ? `Folder \`embeddings_${type}/\`` : `Column \`embedding_${type}\``
     return `\n- ${place}: ${QUANTIZED_VALUES[type]}.`

@@ -10,6 +10,7 @@ export { EXPORT_LAYOUT_NAMES, type ExportLayoutName } from './layouts/registry.t
 export { dropTarget } from './load/drop.ts'
 export { type FollowEvent, type FollowedStore, type FollowOptions, followVersions } from './load/follow.ts'
 export { loadRun } from './load/load.ts'
+export { createShardLoader, type ShardLoader } from './load/loader.ts'
 export { openVectorStore } from './load/open.ts'
 export type { LoadOptions, LoadOutcome, LoadProgress } from './load/options.ts'
 export { type SwitchOptions, type SwitchOutcome, switchStore } from './load/switch.ts'

@@ -80,15 +80,18 @@ export function* metadataOf({
   ids,
   extra,
 }: ShardBatch): Generator<Record<string, CarriedValue>, void, undefined> {
+  const columns = [...extra]
   for (const row of ids.keys()) {
-    // fromEntries defines properties. An assignment would set the prototype for a column
-    // `__proto__`.
-    yield Object.fromEntries(
-      extra.entries().flatMap(([name, values]): [string, CarriedValue][] => {
-        const value = values[row] ?? null
-        return value === null ? [] : [[name, value]]
-      }),
-    )
+    const record: Record<string, CarriedValue> = {}
+    for (const [name, values] of columns) {
+      const value = values[row] ?? null
+      if (value === null) continue
+      // An assignment would set the prototype.
+      if (name === '__proto__')
+        Object.defineProperty(record, name, { value, enumerable: true, configurable: true, writable: true })
+      else record[name] = value
+    }
+    yield record
   }
 }
 

@@ -58,7 +58,8 @@ export function createOffenders(consumer: string): Offenders {
       const others = count > listed.length ? `\n  and ${count - listed.length} more` : ''
       throw new ReembedError(
         'USAGE',
-        `${consumer} cannot store ${count} of the documents: change them in the corpus, carry other columns, or export to another layout\n  ${listed.join('\n  ')}${others}`,
+        `${consumer} cannot store ${count} of the documents:\n  ${listed.join('\n  ')}${others}.\nChange them in the corpus, carry other columns, export to another layout, or leave them out`,
+        { option: 'skipRefused' },
       )
     },
   }

@@ -222,7 +222,7 @@ describe('S3 store with faults', () => {
         store.putIfAbsent('b', Buffer.from('x'), stop),
       ]
       const seen = server.requests.length
-      await vi.waitUntil(() => server.requests.length > seen)
+      await vi.waitUntil(() => server.requests.length > seen, { timeout: 20_000 })
       stop.abort(reason)
       for (const call of calls) await expect(call).rejects.toBe(reason)
     }

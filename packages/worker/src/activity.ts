@@ -37,7 +37,8 @@ const WINDOW_MS = 10_000
 /** Replies whose times give the percentiles. */
 const MAX_REPLIES = 1_000
 const MAX_REPLICAS = 50
-const REASON_CHARS = 200
+/** Of the name of a replica, and of its reason. */
+const MAX_CHARACTERS = 200
 
 /** When several waits overlap, the first of these is the stage of the job. */
 const ORDER: readonly Wait[] = ['endpoint', 'redis', 'store', 'source']
@@ -151,9 +152,9 @@ export function createActivityMeter({
           ...timesOf(replies),
         },
         replicas: replicas?.slice(0, MAX_REPLICAS).map(({ replica, state, reason }) => ({
-          replica,
+          replica: replica.slice(0, MAX_CHARACTERS),
           state,
-          ...(reason !== undefined && { reason: reason.slice(0, REASON_CHARS) }),
+          ...(reason !== undefined && { reason: reason.slice(0, MAX_CHARACTERS) }),
         })),
       }
     },

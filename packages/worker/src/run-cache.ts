@@ -28,6 +28,8 @@ export interface RunCache extends AsyncDisposable {
    * RUN_NOT_FOUND for a run without a plan
    */
   open(job: Job): Promise<OpenRun>
+  /** The output of a job that needs no plan. @throws ReembedError JOB_INVALID as `open` */
+  output(job: Job): Promise<Store>
 }
 
 export interface RunCacheOptions {
@@ -80,18 +82,25 @@ export function createRunCache({
     }
   })
 
+  // The queue offers no such job, unless its id names another output than its data. Another worker
+  // may serve it, so it is delayed, not failed.
+  function requireServed(output: string): void {
+    if (servesOutput(outputs, output)) return
+    throw new ReembedError(
+      'JOB_INVALID',
+      `this worker does not serve the output ${output}, only ${outputs.join(', ')}: start a worker that serves it`,
+      { retry: 'requeue', retryAfterMs: UNSERVED_OUTPUT_DELAY_MS },
+    )
+  }
+
   return {
     async open({ output, run }) {
-      // The queue offers no such job, unless its id names another output than its data. Another
-      // worker may serve it, so it is delayed, not failed.
-      if (!servesOutput(outputs, output)) {
-        throw new ReembedError(
-          'JOB_INVALID',
-          `this worker does not serve the output ${output}, only ${outputs.join(', ')}: start a worker that serves it`,
-          { retry: 'requeue', retryAfterMs: UNSERVED_OUTPUT_DELAY_MS },
-        )
-      }
+      requireServed(output)
       return runs.open(JSON.stringify({ output, run }))
+    },
+    async output({ output }) {
+      requireServed(output)
+      return writable.open(output)
     },
     async [Symbol.asyncDispose]() {
       for (const store of await stores.settled()) await store[Symbol.asyncDispose]()

@@ -22,6 +22,7 @@ import { createJobBudgets } from './budget.ts'
 import { createEmbedder } from './embedder.ts'
 import { createWorkerHealth, unreadyReason } from './health.ts'
 import { createIdWatch } from './id-watch.ts'
+import { createLoadJobs, type ShardLoader } from './load-shard.ts'
 import { createWorkerMetrics } from './metrics.ts'
 import { processJob } from './process-job.ts'
 import { createRunCache } from './run-cache.ts'
@@ -39,6 +40,8 @@ export interface WorkerOptions {
    * local.
    */
   readonly sources?: readonly string[] | undefined
+  /** Writes finished runs into vector stores; without it, the worker takes no jobs of loads. */
+  readonly loader?: ShardLoader | undefined
   /** Number of concurrent jobs. Each holds one shard in memory, 64 MiB at most. */
   readonly concurrency?: number | undefined
   readonly s3?: S3Options | undefined
@@ -139,7 +142,20 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
 
   const health = createWorkerHealth()
   let suspension: Suspension | undefined
+  const { loader } = options
+  const loads = loader && createLoadJobs(loader)
+  async function load(job: Job, context: JobContext): Promise<void> {
+    const startedMs = performance.now()
+    using timer = activity.begin()
+    const output = await timer.during('store', runs.output(job))
+    const rows = await timer.during('store', Promise.resolve(loads?.run(output, job, context)))
+    const facts = { run: job.run, load: job.load?.id, shard: job.shard, rows }
+    const ms = Math.round(performance.now() - startedMs)
+    log.info({ ...facts, ms }, rows === undefined ? 'job ended: its load is over' : 'shard loaded')
+  }
+
   async function handle(job: Job, context: JobContext): Promise<void> {
+    if (job.load) return load(job, context)
     try {
       await makeShard(job, context)
     } catch (error) {
@@ -199,9 +215,11 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     log.info({ ...facts, ...counts, reused, status: made.status }, 'shard finished')
   }
 
-  const observer = { worker: name, isProven: () => health.isProven }
-  const consuming = { concurrency, outputs, observer, signal, onEvent }
+  const isProven = (job: Job): boolean => (job.load ? loads?.isProven === true : health.isProven)
+  const observer = { worker: name, isProven }
+  const consuming = { concurrency, outputs, stores: loader?.stores, observer, signal, onEvent }
   async function close(): Promise<void> {
+    await loader?.[Symbol.asyncDispose]()
     await embedder[Symbol.asyncDispose]()
     await budgets[Symbol.asyncDispose]()
     await coordinator[Symbol.asyncDispose]()
@@ -255,7 +273,12 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
 
   const sendHeartbeat = (): void => {
     const endpoint = unreadyReason(health) ?? embedder.state
-    const sent = consumer.heartbeat({ worker: name, endpoint, activity: activity.read(embedder) })
+    const sent = consumer.heartbeat({
+      worker: name,
+      endpoint,
+      activity: activity.read(embedder),
+      loadFault: loads?.fault,
+    })
     sent.then(
       () => {
         heardMs = performance.now()

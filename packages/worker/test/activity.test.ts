@@ -102,9 +102,9 @@ test('replies give percentiles, queue time, refusals and failures of the last te
   })
 })
 
-test('a fleet of a thousand replicas with long reasons makes a heartbeat that readers accept', () => {
+test('a fleet of a thousand replicas with long names and reasons makes a heartbeat that readers accept', () => {
   const replicas = Array.from({ length: 1_000 }, (_, i) => ({
-    replica: `http://10.0.${i >> 8}.${i & 255}:80`,
+    replica: `http://${i}.${'x'.repeat(10_000)}:80`,
     state: 'quarantined' as const,
     reason: 'x'.repeat(10_000),
   }))

@@ -23,6 +23,8 @@ const KEPT = 40
 const TOP = 10
 /** A query is a question, not a document. */
 export const QUERY_CHARS: number = LIMITS.queryCharacters
+/** The part of a text that is embedded. */
+export const askedOf = (text: string): string => text.slice(0, QUERY_CHARS)
 /** An endpoint that did not answer is asked again. */
 const FAILED_MS = 10_000
 
@@ -59,7 +61,7 @@ export function createSearchReader(
   return {
     isPossible: endpoints.length > 0,
     read(store, run, query) {
-      const asked = query.slice(0, QUERY_CHARS)
+      const asked = askedOf(query)
       return queue.read(`${store.url} ${run} ${asked}`, (signal, show) =>
         hitsOf(store, { run, query: asked }, signal, (done, of) =>
           show(`${done} of ${counted(of, 'shard')}`),

@@ -69,6 +69,8 @@ const POLL_MS = 5_000
 const POLLS_PER_READ = 6
 /** A store that takes long to read, as of 100,000 shards, is read for this share of the time. */
 const READ_SHARE = 0.1
+/** Reads that are not slow. */
+const QUICK_MS = 500
 
 /** Watches the newest runs of the outputs until the signal fires. */
 export function watchOutputs(
@@ -100,7 +102,8 @@ export function watchOutputs(
       const planning = await readPlanningStatus(before.store, queue)
       outputs[i] = { ...before, runs, planning, current, readMs: Date.now(), problem: undefined }
       const endMs = performance.now()
-      restsUntilMs[i] = endMs + (endMs - startMs) / READ_SHARE
+      const tookMs = endMs - startMs
+      restsUntilMs[i] = tookMs < QUICK_MS ? 0 : endMs + tookMs / READ_SHARE
     } catch (error) {
       outputs[i] = { ...before, problem: messageOf(error) }
     }

@@ -7,20 +7,24 @@ import type { ComparedRuns } from '../data/comparison.ts'
 import { type Html, html } from './html.ts'
 import { facts, percent, shortId } from './parts.ts'
 
-/** What decides; a preview has no gates. */
+/** What decides. */
 export type Decision = Pick<VersionComparison, 'gates' | 'judged' | 'overlap' | 'top'>
 
 /** One sentence: whether the new run may replace the old one, as far as it was judged. */
-export function decisionSentence({ gates, judged, overlap, top }: Decision): string {
-  const failed = gates?.results.filter(({ passed }) => !passed) ?? []
-  const neighbours = `${percent(overlap)} of the ${top} nearest documents are the same`
+export function decisionSentence(of: Decision): string {
+  const failed = of.gates?.results.filter(({ passed }) => !passed) ?? []
   if (failed.length > 0) return `Held: ${failed.map(({ message }) => message).join('; ')}.`
+  const passed = of.gates === undefined ? 'No gate was judged' : 'Its gates passed'
+  return `${passed}. ${changeSentence(of)}`
+}
+
+/** What changed: scores of judged queries, and neighbours. */
+export function changeSentence({ judged, overlap, top }: Omit<Decision, 'gates'>): string {
   const scores =
     judged === undefined
       ? 'No judged queries'
       : `nDCG@${judged.top} ${difference(judged.ndcg)}, recall@${judged.top} ${difference(judged.recall)}`
-  const passed = gates === undefined ? 'No gate was judged' : 'Its gates passed'
-  return `${passed}. ${scores}; ${neighbours}.`
+  return `${scores}; ${percent(overlap)} of the ${top} nearest documents are the same.`
 }
 
 /** '0.912 → 0.871 (-0.041; 95 % interval -0.060 to -0.022)' */

@@ -9,9 +9,13 @@ const SHOWN = 10
 const OPEN = 3
 const TEXT_CHARS = 120
 
-export function worstQueries(judged: JudgedComparison | undefined, texts: ReadonlyMap<string, string>): Html {
-  if (judged === undefined)
-    return html`<h2>Queries</h2><p>Both runs share no judged queries: plan them with queries and judgements to see which queries got worse.</p>`
+/** @param none what to do where no judged queries are shared */
+export function worstQueries(
+  judged: JudgedComparison | undefined,
+  texts: ReadonlyMap<string, string>,
+  none = 'Both runs share no judged queries: plan them with queries and judgements to see which queries got worse.',
+): Html {
+  if (judged === undefined) return html`<h2>Queries</h2><p>${none}</p>`
   const { changes, worse, better, queries, top } = judged
   return html`<h2>Queries that got worse</h2>
 <p>${count(worse)} of ${counted(queries, 'query', 'queries')} got worse, ${count(better)} got better.</p>

@@ -25,12 +25,9 @@ export function thresholdTable(comparison: MeasuredThresholds): Html {
   if (thresholds.length === 0) return html``
   const isJudged = thresholds.some(({ before }) => before.precision !== null)
   return html`<h2>Score thresholds</h2><p><b>${thresholdSentence(comparison)}</b></p><p>${measuredOn(comparison)}</p>
-<div class="scroll" tabindex="0" role="region" aria-label="Score thresholds"><table><thead><tr><th class="num">Old threshold</th><th class="num">passes</th>${isJudged && html`<th class="num">precision</th>`}<th class="num">Kept as it is</th><th class="num">New: same share</th>${isJudged && html`<th class="num">precision</th><th class="num">New: same precision</th><th class="num">passes</th>`}</tr></thead><tbody>${thresholds.map(
+<div class="scroll" tabindex="0" role="region" aria-label="Score thresholds"><table><thead><tr><th class="num">Old</th><th class="num">New, same share</th>${isJudged && html`<th class="num">New, same precision</th>`}<th class="num">Old passes</th><th class="num">Kept as it is</th>${isJudged && html`<th class="num">Old precision</th><th class="num">At same share</th>`}</tr></thead><tbody>${thresholds.map(
     ({ before, unchanged, sameShare, samePrecision }) =>
-      html`<tr><td class="num">${cutoff(before)}</td><td class="num">${percent(before.share)}</td>${isJudged && html`<td class="num">${precision(before)}</td>`}<td class="num">${percent(unchanged.share)}</td><td class="num"><b>${cutoff(sameShare)}</b></td>${
-        isJudged &&
-        html`<td class="num">${precision(sameShare)}</td><td class="num"><b>${samePrecision === null ? '–' : cutoff(samePrecision)}</b></td><td class="num">${samePrecision === null ? 'no threshold has it' : percent(samePrecision.share)}</td>`
-      }</tr>`,
+      html`<tr><td class="num">${cutoff(before)}</td><td class="num"><b>${cutoff(sameShare)}</b></td>${isJudged && html`<td class="num"><b>${samePrecision === null ? 'none has it' : html`${cutoff(samePrecision)} <small>passes ${percent(samePrecision.share)}</small>`}</b></td>`}<td class="num">${percent(before.share)}</td><td class="num">passes ${percent(unchanged.share)}</td>${isJudged && html`<td class="num">${precision(before)}</td><td class="num">${precision(sameShare)}</td>`}</tr>`,
   )}</tbody></table></div>`
 }
 

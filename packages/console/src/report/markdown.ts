@@ -93,13 +93,13 @@ export function judgedMarkdown(judged: JudgedComparison | undefined): string | u
 export function thresholdMarkdown(of: MeasuredThresholds): string | undefined {
   if (of.thresholds.length === 0) return undefined
   return `### Score thresholds\n\n${thresholdSentence(of)} ${measuredOn(of)}\n\n${table(
-    ['old', 'passes', 'kept as it is', 'new, same share', 'new, same precision'],
+    ['old', 'new, same share', 'new, same precision', 'old passes', 'kept as it is'],
     of.thresholds.map(fitted => [
       fitted.before.cutoff.toFixed(2),
-      percent(fitted.before.share),
-      percent(fitted.unchanged.share),
       fitted.sameShare.cutoff.toFixed(3),
       fitted.samePrecision === null ? '–' : fitted.samePrecision.cutoff.toFixed(3),
+      percent(fitted.before.share),
+      `passes ${percent(fitted.unchanged.share)}`,
     ]),
   )}`
 }

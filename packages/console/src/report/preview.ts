@@ -1,9 +1,9 @@
 // The report of a preview: a sample of a new model beside the current version.
 
 import type { PreviewFigures } from '@reembed/protocol'
-import { decisionSentence } from '../page/compare-figures.ts'
+import { changeSentence } from '../page/compare-figures.ts'
 import { html } from '../page/html.ts'
-import { previewSections, previewSentence, previewTitle } from '../page/preview.ts'
+import { otherFigures, previewSections, previewSentence, previewTitle } from '../page/preview.ts'
 import { reportDocument } from './html.ts'
 import { blocks, judgedMarkdown, plain, table, thresholdMarkdown } from './markdown.ts'
 import type { Report } from './report.ts'
@@ -13,7 +13,7 @@ import type { Report } from './report.ts'
  * neighbours, health, and the quote of the run.
  */
 export function reportPreview(preview: PreviewFigures): Report {
-  const { compared, judged, figures } = preview
+  const { compared, judged } = preview
   const title = previewTitle(preview)
   const head = { id: 'head', body: html`<h1>${title}</h1>` }
   return {
@@ -21,12 +21,12 @@ export function reportPreview(preview: PreviewFigures): Report {
     markdown: blocks(
       `## ${plain(title)}`,
       plain(previewSentence(preview)),
-      `**${plain(decisionSentence({ ...compared, judged, gates: undefined }))}**`,
+      `**${plain(changeSentence({ ...compared, judged }))}**`,
       judgedMarkdown(judged),
       thresholdMarkdown({ ...preview, top: compared.top }),
       `### Sample, reuse and price\n\n${table(
         ['figure', 'value'],
-        figures.map(([name, value]) => [plain(name), plain(value)]),
+        otherFigures(preview).map(([name, value]) => [plain(name), plain(value)]),
       )}`,
     ),
   }

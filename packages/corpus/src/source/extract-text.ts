@@ -20,6 +20,28 @@ export async function textOfHtml(html: string): Promise<string> {
   })
 }
 
+/** Where a page must declare its encoding (HTML Standard, "Specifying the document's encoding"). */
+const DECLARED_WITHIN_BYTES = 1024
+
+/**
+ * An HTML page decoded by the encoding that it declares; undefined if it declares UTF-8 or none. An
+ * encoding of seven bits such as ISO-2022-JP is valid UTF-8 too, so validity proves nothing.
+ */
+export function decodeHtml(bytes: Uint8Array): string | { readonly fault: string } | undefined {
+  const head = Buffer.from(bytes.subarray(0, DECLARED_WITHIN_BYTES)).toString('latin1')
+  const label = /<meta\b[^>]*?\bcharset\s*=\s*["']?\s*([\w:.-]+)/i.exec(head)?.[1]
+  if (label === undefined || head.startsWith(UTF8_MARK) || /^utf-?(8|16)/i.test(label)) return undefined
+  try {
+    return new TextDecoder(label, { fatal: true }).decode(bytes)
+  } catch (error) {
+    const what = error instanceof RangeError ? 'declares an unknown encoding' : 'is not valid in its encoding'
+    return { fault: `the page ${what}` }
+  }
+}
+
+/** The byte order mark of UTF-8 as Latin-1; it takes precedence over a declaration. */
+const UTF8_MARK = '\u00ef\u00bb\u00bf'
+
 /**
  * The text layer of a PDF, its pages separated by a blank line.
  * @throws ReembedError SOURCE_FORMAT if the optional package is missing; Error for a damaged file

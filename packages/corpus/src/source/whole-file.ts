@@ -6,7 +6,7 @@ import type { Document, PartRead, SlicePart, SourceRecord } from '@reembed/proto
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { blocksOf } from '../chunk/blocks.ts'
-import { textOfHtml, textOfPdf } from './extract-text.ts'
+import { decodeHtml, textOfHtml, textOfPdf } from './extract-text.ts'
 
 export interface ReadWholeFileOptions {
   /** Index of the part in its slice. */
@@ -62,6 +62,11 @@ async function recordOfFile(
       if (error instanceof ReembedError) throw error
       return createReject('invalid_record', `the PDF cannot be read: ${messageOf(error)}`, position, id)
     }
+  }
+  if (format === 'html') {
+    const html = decodeHtml(bytes)
+    if (typeof html === 'object') return createReject('invalid_utf8', html.fault, position, id)
+    if (html !== undefined) return { kind: 'document', id, text: await textOfHtml(html), position }
   }
   requireUtf8(key, bytes)
   if (!isUtf8(bytes)) return createReject('invalid_utf8', 'the file is not valid UTF-8', position, id)

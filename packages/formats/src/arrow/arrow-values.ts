@@ -16,6 +16,7 @@ import {
   Vector,
 } from 'apache-arrow'
 import { mapValue } from '../value/map-value.ts'
+import { requireNames } from '../value/one-name.ts'
 import { textOfBytes } from '../value/text-of-bytes.ts'
 import {
   dateValue,
@@ -107,6 +108,7 @@ function valuesOf(data: Data, field?: Field): CellReader {
       const member = type.children[i]
       return { name: member?.name ?? '', read: cellsOfData(child, member) }
     })
+    requireNames(members.map(({ name }) => name))
     return row => Object.fromEntries(members.map(({ name, read }) => [name, read(row)]))
   }
   if (DataType.isMap(type)) return mapsOf(data)

@@ -26,6 +26,7 @@ import { Footer } from 'apache-arrow/ipc/metadata/file'
 import type { ObjectIndex } from '../inspect/object-facts.ts'
 import type { ReadPartOptions } from '../record-mapper.ts'
 import { pathSegments } from '../value/field.ts'
+import { requireOne } from '../value/one-name.ts'
 import { checkFooter, checkMessage, UnsupportedColumn } from './arrow-metadata.ts'
 import { type CellReader, cellsOf } from './arrow-values.ts'
 
@@ -219,7 +220,7 @@ function rowsOf(
   to: number,
 ): Record<string, unknown>[] {
   const columns = paths.flatMap(path => {
-    const column = path === '__proto__' ? null : columnAt(table, path)
+    const column = path === '__proto__' ? null : columnAt(key, table, path)
     return column ? [{ path, read: readerOf(key, path, column) }] : []
   })
   const rows: Record<string, unknown>[] = []
@@ -259,24 +260,36 @@ interface Column {
   readonly parents: readonly Vector[]
 }
 
-function columnAt(table: Table, path: string): Column | null {
-  const own = childOf(table, path)
+function columnAt(key: string, table: Table, path: string): Column | null {
+  const own = childOf(key, table, path)
   if (own) return own
   const [first = '', ...rest] = pathSegments(path)
-  return rest.reduce<Column | null>((column, step) => column && memberOf(column, step), childOf(table, first))
+  return rest.reduce<Column | null>(
+    (column, step) => column && memberOf(key, column, step),
+    childOf(key, table, first),
+  )
 }
 
-function childOf(table: Table, name: string): Column | null {
+function childOf(key: string, table: Table, name: string): Column | null {
   const vector = table.getChild(name)
-  const field = table.schema.fields.find(field => field.name === name)
-  return vector && { vector, field, parents: [] }
+  return vector && { vector, field: fieldOf(key, table.schema.fields, name), parents: [] }
 }
 
-function memberOf({ vector, parents }: Column, name: string): Column | null {
+function memberOf(key: string, { vector, parents }: Column, name: string): Column | null {
   const member = vector.getChild(name)
-  const fields: readonly Field[] = vector.type.children ?? []
-  const field = fields.find(field => field.name === name)
-  return member && { vector: member, field, parents: [...parents, vector] }
+  return (
+    member && {
+      vector: member,
+      field: fieldOf(key, vector.type.children ?? [], name),
+      parents: [...parents, vector],
+    }
+  )
+}
+
+function fieldOf(key: string, fields: readonly Field[], name: string): Field | undefined {
+  const names = fields.map(field => field.name)
+  requireOne(key, names, name)
+  return fields[names.indexOf(name)]
 }
 
 interface Prefix {
@@ -467,7 +480,8 @@ async function* messagesInOrder(
     head = head.subarray(MAGIC_BYTES)
   }
   while (at < size) {
-    if (head.length < 8) throw cutOff(key, at)
+    // Writers before Arrow 0.15 end a stream with four bytes.
+    if (head.length < 4 || (head.length < 8 && head.readInt32LE(0) !== 0)) throw cutOff(key, at)
     const frame = frameOf(key, head)
     if (frame === undefined) return
     if (head.length < frame.end) head = await get(at, frame.end)

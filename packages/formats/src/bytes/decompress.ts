@@ -78,8 +78,10 @@ export async function* decompress(
 ): AsyncGenerator<DecompressedPiece, void, undefined> {
   let read = 0
   let unpacked = 0
+  let isOther = false
   async function* counted(): AsyncGenerator<Uint8Array, void, undefined> {
     for await (const chunk of chunks) {
+      if (read === 0) isOther = !SIGNATURES[compression].every((byte, i) => chunk[i] === byte)
       read += chunk.length
       yield chunk
     }
@@ -97,7 +99,7 @@ export async function* decompress(
       }
     }
   } catch (error) {
-    throw isZlib(error) ? decompressionError(key, compression, error, unpacked) : error
+    throw isZlib(error) ? decompressionError(key, compression, error, { unpacked, isOther }) : error
   }
 }
 
@@ -147,20 +149,41 @@ export const isTruncated = (error: unknown): boolean =>
 /** The wording that node:zlib uses for gzip and zstd alike. */
 const isTruncation = (message: string): boolean => /unexpected end/.test(message)
 
+/** The first bytes of compressed data. */
+const SIGNATURES: Readonly<Record<Compression, readonly number[]>> = {
+  gzip: [0x1f, 0x8b],
+  zstd: [0x28, 0xb5, 0x2f, 0xfd],
+}
+
 const isZlib = (error: unknown): boolean => /^(Z_|ZSTD_)/.test(codeOf(error) ?? '')
 
 function decompressionError(
   key: string,
   compression: Compression,
   error: unknown,
-  unpacked: number,
+  { unpacked, isOther }: { readonly unpacked: number; readonly isOther: boolean },
 ): ReembedError {
   const name = JSON.stringify(key)
   const what = messageOf(error)
-  if (unpacked === 0 && /header check|Unknown frame|prefix/i.test(what)) {
+  const isNoHeader = /header check|Unknown frame|prefix/i.test(what)
+  if (isNoHeader && isOther) {
     return new ReembedError(
       'SOURCE_FORMAT',
       `${name} is not ${compression} data, although its extension says so: rename or exclude it`,
+      { cause: error },
+    )
+  }
+  if (/too much memory/.test(what)) {
+    return new ReembedError(
+      'SOURCE_FORMAT',
+      `${name} needs a window of more than 128 MiB to decompress: compress it again with a smaller one`,
+      { cause: error },
+    )
+  }
+  if (isNoHeader) {
+    return new ReembedError(
+      'SOURCE_FORMAT',
+      `${name} has other bytes behind its ${compression} data: remove them, or compress the content again`,
       { cause: error },
     )
   }

@@ -7,6 +7,7 @@ import type { Store } from '@reembed/store'
 import { streamContent } from '../bytes/decompress.ts'
 import type { ReadPartOptions } from '../record-mapper.ts'
 import { createReject } from '../reject.ts'
+import { requireOne } from '../value/one-name.ts'
 import { decodeField, syntaxOf } from './csv-dialect.ts'
 import { type CsvRow, createCsvScanner, isBlankRow } from './csv-scanner.ts'
 
@@ -20,10 +21,8 @@ export function createRowParser(
   needed: readonly string[] = [...new Set(columns)],
 ): (row: CsvRow) => object | string {
   const places = needed.flatMap(name => {
+    requireOne(key, columns, name)
     const place = columns.indexOf(name)
-    if (place !== columns.lastIndexOf(name)) {
-      throw columnTwice(key, name)
-    }
     return place === -1 || name === '__proto__' ? [] : [{ name, place }]
   })
   // Fields have one character for each byte.
@@ -41,12 +40,6 @@ export function createRowParser(
     return record
   }
 }
-
-export const columnTwice = (key: string, name: string): ReembedError =>
-  new ReembedError(
-    'SOURCE_FORMAT',
-    `${JSON.stringify(key)} has two columns named ${JSON.stringify(name)}: rename one`,
-  )
 
 /**
  * Yields the records of one part in order and returns the range read. Holds one chunk and one

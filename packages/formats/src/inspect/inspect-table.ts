@@ -10,6 +10,7 @@ import {
   nestedColumnAt,
   type ParquetFooter,
   readParquetFooter,
+  requireOneColumn,
 } from '../parquet/parquet-footer.ts'
 import { pathSegments } from '../value/field.ts'
 import type { InspectOptions, ObjectInspection } from './object-facts.ts'
@@ -39,7 +40,10 @@ async function inspectParquet(
   return {
     ...factsOf(object, footer.rows),
     fieldNames: [...new Set([...leaves.map(({ path }) => path), ...nestedNames(footer)])],
-    hasField: path => fieldTypeOf(path) !== undefined,
+    hasField(path) {
+      requireOneColumn(object.key, footer, path)
+      return fieldTypeOf(path) !== undefined
+    },
     fieldTypeOf,
     fieldBytesOf(path: string) {
       const leaf = leafColumnAt(leaves, path)

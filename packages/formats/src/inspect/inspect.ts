@@ -6,13 +6,14 @@ import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { decompress, isTruncated } from '../bytes/decompress.ts'
 import { createLineScanner } from '../bytes/lines.ts'
-import { columnTwice, createRowParser } from '../csv/csv.ts'
+import { createRowParser } from '../csv/csv.ts'
 import { findTable, syntaxOf } from '../csv/csv-dialect.ts'
 import { createCsvScanner, isBlankRow } from '../csv/csv-scanner.ts'
 import { BOM_BYTES, hasBom, isRowFormat, requireUtf8 } from '../format.ts'
 import { parseLine } from '../jsonl/parse-line.ts'
 import { type Partition, partitionOf } from '../partition.ts'
 import { fieldGetter } from '../value/field.ts'
+import { repeatedKeys, requireOne } from '../value/one-name.ts'
 import { MAX_RECORD_BYTES } from '../value/record-values.ts'
 import type { InspectOptions, ObjectInspection } from './object-facts.ts'
 
@@ -75,6 +76,7 @@ async function inspectJsonl(
 ): Promise<ObjectInspection> {
   const { key } = object
   let seen: ParsedHead = { records: [], lines: 0, bytes: 0, fault: undefined }
+  const repeated = new Set<string>()
   const head = await headOf(store, object, { start, maxBytes, signal }, (bytes, whole) => {
     seen = { records: [], lines: 0, bytes: 0, fault: undefined }
     const scanner = createLineScanner(start, MAX_RECORD_BYTES, {
@@ -93,8 +95,12 @@ async function inspectJsonl(
         const parsed = parseLine(buffer, first, to, () => true)
         if (parsed === undefined) return
         seen.lines += 1
-        if ('record' in parsed) seen.records.push(parsed.record)
-        else seen.fault ??= parsed.message
+        if ('reason' in parsed) {
+          seen.fault ??= parsed.message
+          return
+        }
+        seen.records.push(parsed.record)
+        for (const path of repeatedKeys(buffer.toString('utf8', first, to))) repeated.add(path)
       },
       lineTooLong(length, offset) {
         if (start > 0 && offset === start) return
@@ -107,7 +113,15 @@ async function inspectJsonl(
     if (whole) scanner.finish()
     return seen.lines > 0 || start > 0
   })
-  return toInspection(object, head, seen, [...new Set(seen.records.flatMap(Object.keys))])
+  const inspection = toInspection(object, head, seen, [...new Set(seen.records.flatMap(Object.keys))])
+  return {
+    ...inspection,
+    hasField(path) {
+      for (const twice of repeated)
+        if (`${path}.`.startsWith(`${twice}.`) || twice.startsWith(`${path}.`)) throw keyTwice(key, twice)
+      return inspection.hasField(path)
+    },
+  }
 }
 
 async function inspectCsv(
@@ -149,7 +163,7 @@ async function inspectCsv(
   return {
     ...toInspection(object, head, seen, names),
     hasField(path) {
-      if (table && isTwice(table, path)) throw columnTwice(key, path)
+      requireOne(key, names, path)
       return names.includes(path)
     },
     ...(table && { table }),
@@ -250,6 +264,12 @@ async function unpackHead(
  * parse as a record.
  */
 const LEFT_BRACKET = 0x5b
+const keyTwice = (key: string, path: string): ReembedError =>
+  new ReembedError(
+    'SOURCE_FORMAT',
+    `${JSON.stringify(key)} has a record with the key ${JSON.stringify(path)} twice, of which JSON readers keep the last: write each key once`,
+  )
+
 const isArray = (key: string): ReembedError =>
   new ReembedError(
     'SOURCE_FORMAT',

@@ -6,6 +6,7 @@ import { createMemo, LIMITS, type Memo, messageOf, ReembedError } from '@reembed
 import type { Store } from '@reembed/store'
 import { type FileMetaData, parquetMetadata, parquetSchema, type SchemaTree } from 'hyparquet'
 import { pathSegments } from '../value/field.ts'
+import { requireOne } from '../value/one-name.ts'
 import { conversionOf } from './parquet-values.ts'
 
 export interface ParquetFooter {
@@ -152,6 +153,24 @@ export function nestedColumnAt({ schema }: ParquetFooter, path: string): NestedC
   const leaves = physicalColumnsOf(schema).filter(leaf => leaf.schemaPath.includes(node))
   return { path, schemaPath, leaves }
 }
+
+/** @throws ReembedError SOURCE_FORMAT if the path, or a member below it, names two columns */
+export function requireOneColumn(key: string, { schema }: ParquetFooter, path: string): void {
+  const isTop = schema.children.some(({ element }) => element.name === path)
+  let node: SchemaTree | undefined = schema
+  for (const name of isTop ? [path] : pathSegments(path)) {
+    requireOne(key, namesOf(node), name)
+    node = node.children.find(({ element }) => element.name === name)
+    if (node === undefined) return
+  }
+  const visit = (below: SchemaTree): void => {
+    for (const name of namesOf(below)) requireOne(key, namesOf(below), name)
+    below.children.forEach(visit)
+  }
+  visit(node)
+}
+
+const namesOf = ({ children }: SchemaTree): string[] => children.map(({ element }) => element.name)
 
 function pathTo(schema: SchemaTree, names: readonly string[]): SchemaTree[] | undefined {
   const found = [schema]

@@ -13,6 +13,7 @@ import {
   nestedColumnAt,
   type ParquetFooter,
   readParquetFooter,
+  requireOneColumn,
 } from './parquet-footer.ts'
 import { nestedValues } from './parquet-nested.ts'
 
@@ -69,7 +70,10 @@ export async function* parquetRows(
   { footer, paths, start, end, signal }: RowsOptions,
 ): AsyncGenerator<Record<string, unknown>[], void, undefined> {
   const leaves = leafColumnsOf(footer)
-  const columnAt = (path: string) => leafColumnAt(leaves, path) ?? nestedColumnAt(footer, path) ?? []
+  const columnAt = (path: string) => {
+    requireOneColumn(key, footer, path)
+    return leafColumnAt(leaves, path) ?? nestedColumnAt(footer, path) ?? []
+  }
   // Assigning to `__proto__` makes no member. An object without prototype avoids that but is read
   // three times slower.
   const needed = paths.flatMap(path => (path === '__proto__' ? [] : columnAt(path)))

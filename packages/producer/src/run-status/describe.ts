@@ -13,6 +13,7 @@ import type { ErrorCode } from '@reembed/shared'
 import { countDocumentsDone } from '../documents-done.ts'
 import { type Bottleneck, bottleneckOf } from './bottleneck.ts'
 import { isWorking, type QueueFacts, RECENT_MS, type RunFacts } from './facts.ts'
+import type { LoadStatus } from './loads.ts'
 
 /**
  * - `planning`: it has a sequence number and no plan yet; before that, see `PlanningStatus`.
@@ -108,6 +109,8 @@ export interface RunStatus extends RunCondition {
   readonly bottleneck: Bottleneck | undefined
   /** What Redis knows about an unfinished run; undefined without a queue. */
   readonly queue: QueueFacts | undefined
+  /** Where a finished run is loaded; only in the status of a single run. */
+  readonly loads?: readonly LoadStatus[] | undefined
 }
 
 export interface RunSpeed {

@@ -6,6 +6,7 @@ import { readPlannedMs, requirePlan } from '@reembed/protocol'
 import type { Store } from '@reembed/store'
 import { describeRun, type RunStatus } from './describe.ts'
 import { createFactsReader, type QueueView } from './facts.ts'
+import { readLoads } from './loads.ts'
 import { type PlanningStatus, readPlanningStatus } from './planning.ts'
 
 /**
@@ -20,7 +21,9 @@ export async function readRunStatus(
 ): Promise<RunStatus> {
   const { seq } = await requirePlan(store, run)
   const plannedMs = await readPlannedMs(store, seq)
-  return describeRun(await createFactsReader(store, queue).one({ run, seq, plannedMs }), Date.now())
+  const facts = await createFactsReader(store, queue).one({ run, seq, plannedMs })
+  const status = describeRun(facts, Date.now())
+  return facts.manifest ? { ...status, loads: await readLoads(store, queue, facts.manifest) } : status
 }
 
 /** Reads the statuses of the newest runs of an output, newest first. */

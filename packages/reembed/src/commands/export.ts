@@ -16,6 +16,7 @@ interface Flags extends OutputFlags, JsonFlag {
   readonly quantize?: readonly Quantization[]
   readonly name?: string
   readonly since?: string
+  readonly skipRefused?: boolean
 }
 
 const NOTE_EVERY_MS = 5_000
@@ -41,11 +42,8 @@ export async function exportCommand(name: string | undefined, flags: Flags): Pro
   const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
 
   let notedMs = Date.now()
-  const { layout, quantize } = flags
   const exported = exportRun(store, manifest, target, {
-    layout,
-    quantize,
-    name: flags.name,
+    ...flags,
     since,
     signal,
     onProgress({ shards, rows }) {
@@ -58,17 +56,18 @@ export async function exportCommand(name: string | undefined, flags: Flags): Pro
     if (!signal.aborted) throw error
     throw new ReembedError('INTERRUPTED', 'stopped: written files are kept, the same command continues')
   })
-  const { rows, deletes, files, existingFiles } = outcome
+  const { rows, deletes, refused, files, existingFiles } = outcome
   print(
     flags.json,
-    { run, layout, target: target.url, ...outcome },
+    { run, layout: flags.layout, target: target.url, ...outcome },
     `${facts([
       ['run', run],
-      ['layout', layout],
+      ['layout', flags.layout],
       ['rows', count(rows)],
       ...(flags.since === undefined
         ? []
         : [['deletes', `${counted(deletes, 'id')} in deletes/, to delete first`] as const]),
+      ...(refused === 0 ? [] : [['refused', `${counted(refused, 'row')}, listed in refused/`] as const]),
       [
         'files',
         `${count(files)}${existingFiles > 0 ? `, ${count(existingFiles)} of them written before` : ''}, ${bytes(outcome.bytes)} written`,

@@ -1,11 +1,12 @@
 import { findRun } from '@reembed/planner'
+import { openQueue } from '@reembed/queue'
 import { loadRows, loadStep, switchJson, switchRows } from '@reembed/render'
 import { requireManifest } from '@reembed/shard'
 import { isRunId, ReembedError } from '@reembed/shared'
-import { dropTarget, type LoadProgress, loadRun, openVectorStore, switchStore } from '@reembed/sinks'
+import { dropTarget, loadRun, openVectorStore, switchStore } from '@reembed/sinks'
 import { onInterrupt } from '../interrupt.ts'
-import { openExistingOutput } from '../open-resources.ts'
-import type { JsonFlag, OutputFlags } from '../options.ts'
+import { openExistingOutput, requireRedis } from '../open-resources.ts'
+import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
 import { facts, note, print } from '../output.ts'
 import { actorOf, type ReasonFlag } from '../requests.ts'
 import { steps } from '../step-line.ts'
@@ -18,27 +19,27 @@ interface Flags extends OutputFlags, JsonFlag {
 /** `reembed load`: writes a finished run into a vector store, and proves that it holds the run. */
 export async function load(
   name: string | undefined,
-  flags: Flags & { readonly update?: boolean },
+  flags: Flags & RedisFlags & { readonly update?: boolean },
 ): Promise<void> {
   await using stack = new AsyncDisposableStack()
   const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
   const output = stack.use(await openExistingOutput(flags))
   const manifest = await requireManifest(output, await findRun(output, name, 'current'))
   const vectors = stack.use(await openVectorStore(flags.to))
-  let waiting: string | undefined
-  const onProgress = (progress: LoadProgress): void => {
-    const { waitingFor } = progress
-    if (waitingFor !== undefined && waitingFor !== waiting) note(`waiting: ${waitingFor}`)
-    waiting = waitingFor
-    steps.show(loadStep(progress, manifest))
-  }
-  const { by } = actorOf({})
+  const queue = flags.redis ? stack.use(await openQueue(requireRedis(flags))) : undefined
+  const noted = new Set<string>()
   const outcome = await loadRun(output, manifest, vectors, {
     name: flags.name,
     update: flags.update,
-    by,
+    queue,
+    by: actorOf({}).by,
     signal,
-    onProgress,
+    onProgress(progress) {
+      const { waitingFor } = progress
+      if (waitingFor !== undefined && !noted.has(waitingFor)) note(`waiting: ${waitingFor}`)
+      noted.add(waitingFor ?? '')
+      steps.show(loadStep(progress, manifest))
+    },
   }).catch((error: unknown) => {
     if (!signal.aborted) throw error
     throw new ReembedError('INTERRUPTED', 'stopped: loaded shards are kept, the same command continues')

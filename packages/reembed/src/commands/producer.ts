@@ -97,7 +97,7 @@ async function produce(
   await Promise.all([
     runSchedules({ schedules, store, plan, log, metrics, signal }),
     runHooks(hooked, { plan, log, metrics, signal }),
-    followVersions(store, sinks, followOptions(log, signal)),
+    followVersions(store, sinks, { ...followOptions(log, signal), queue }),
     sweepOutputs({
       outputs: () => [absoluteUrl(flags.output)],
       open: output => openStore(output, { create: true, unsafe: flags.unsafeStore, s3: s3OptionsOf(flags) }),

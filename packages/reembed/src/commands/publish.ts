@@ -1,4 +1,4 @@
-import { findRun } from '@reembed/planner'
+import { findRun, findVersion } from '@reembed/planner'
 import {
   forcePublish,
   type PublishOutcome,
@@ -40,13 +40,13 @@ export async function publish(name: string, flags: PublishFlags): Promise<void> 
   conclude(flags, run, outcome)
 }
 
-/** `reembed rollback [run]`: publishes the previous run again, or the given one. */
+/** `reembed rollback [run]`: publishes the previous run again, or the given run or version. */
 export async function rollback(
   name: string | undefined,
   flags: OutputFlags & JsonFlag & ReasonFlag,
 ): Promise<void> {
   await using store = await openExistingOutput(flags)
-  const run = name === undefined ? undefined : await findRun(store, name, 'newest')
+  const run = name === undefined ? undefined : await findVersion(store, name)
   const outcome = await rollBack(store, run, actorOf(flags))
   conclude(flags, 'version' in outcome ? outcome.version.run : (run ?? ''), outcome)
 }

@@ -6,6 +6,7 @@ import { sweepOutputs } from '@reembed/producer'
 import { type RedisTarget, redisAddress } from '@reembed/queue'
 import { counted } from '@reembed/render'
 import { EXIT, messageOf, ReembedError } from '@reembed/shared'
+import { createShardLoader } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
 import { type Logger, openLog } from '@reembed/telemetry'
 import { startWorker } from '@reembed/worker'
@@ -24,6 +25,7 @@ import { withLoggedWaits } from '../waits.ts'
 interface Flags extends EndpointFlags, MetricsFlags, RedisFlags, WorkerFlags, S3Flags {
   readonly output: readonly string[]
   readonly sources?: readonly string[]
+  readonly sinks?: readonly string[]
   readonly drainSeconds: number
   readonly giveUpMinutes: number
   readonly unsafeStore?: boolean
@@ -84,6 +86,7 @@ async function work(flags: Flags, { redis, endpoint: { url, options }, log }: Pa
     endpointOptions: options,
     outputs,
     sources: flags.sources,
+    loader: flags.sinks?.length ? createShardLoader(flags.sinks) : undefined,
     concurrency: flags.concurrency,
     s3: s3OptionsOf(flags),
     unsafeStore: flags.unsafeStore,

@@ -34,8 +34,10 @@ export async function applyConfig(
     if (value === undefined || (option.isBoolean() && typeof value !== 'boolean')) continue
     command.setOptionValueWithSource(name, parse(option, value, file, key, env), 'config')
   }
-  const sinks = (file.content.sinks ?? []) as readonly { readonly url: string }[]
-  const consumers = [valueAt(file, 'export.layout') ?? [], sinks.map(({ url }) => url)].flat()
+  const sinks = ((file.content.sinks ?? []) as readonly { readonly url: string }[]).map(({ url }) => url)
+  const consumers = [valueAt(file, 'export.layout') ?? [], sinks].flat()
+  if (command.getOptionValueSource('sinks') === undefined)
+    command.setOptionValueWithSource('sinks', sinks, 'config')
   if (consumers.length > 0) command.setOptionValueWithSource('consumers', consumers, 'config')
   for (const { key, variable } of SECRETS) {
     const value = valueAt(file, key)

@@ -112,6 +112,8 @@ export const FLAG_ONLY_OPTIONS: ReadonlySet<string> = new Set([
   'seconds',
   'showText',
   'since',
+  'sinks',
+  'skipRefused',
   'sleepMinutes',
   'store',
   'texts',

@@ -101,6 +101,7 @@ export function addEmbeddingCommands(program: Command): void {
       [
         ...option.outputs,
         option.sources,
+        option.sinks,
         ...option.endpoint,
         ...option.redis,
         ...option.worker,

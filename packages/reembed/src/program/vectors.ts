@@ -73,7 +73,7 @@ export function addVectorCommands(program: Command): void {
         'Load a finished run into a vector store, and prove that the store holds it. Searches use it after `reembed switch`.',
         'reembed load --output ./vectors --to postgres://app@db.example/search --name wiki',
       ).argument('[run]', 'run id, or its first letters (default: the current version)'),
-      [...option.output, ...option.vectorStore, option.update, ...option.s3, option.json],
+      [...option.output, ...option.vectorStore, option.update, ...option.redis, ...option.s3, option.json],
     )
     .action(async (run, options) => (await import('../commands/load.ts')).load(run, options))
 

@@ -1,12 +1,13 @@
 // Keeps vector stores at the current version of an output: loads it, and switches searches to it. A
 // run that is held is not the current version, so it is neither loaded nor switched to.
 
-import { readCurrent, readLoadRecords, type Version } from '@reembed/protocol'
+import { loadOfRun, readCurrent, readLoadRecordsOf, type Version } from '@reembed/protocol'
 import { requireManifest } from '@reembed/shard'
 import { messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
+import type { LoadQueue } from './fleet.ts'
 import { loadRun } from './load.ts'
-import { loadOfRun, switchStore } from './switch.ts'
+import { switchStore } from './switch.ts'
 import type { VectorStore } from './vector-store.ts'
 
 /** A vector store that follows the current version. */
@@ -36,6 +37,8 @@ export interface FollowOptions {
   /** Waits between two checks of the version; called for each store. */
   readonly pause: () => Promise<unknown>
   readonly onEvent: (event: FollowEvent) => void
+  /** See `LoadOptions`. */
+  readonly queue?: LoadQueue | undefined
   /** Recorded with loads and switches. */
   readonly by?: string | undefined
   readonly signal: AbortSignal
@@ -56,7 +59,7 @@ export async function followVersions(
 async function followStore(
   source: Store,
   store: FollowedStore,
-  { open, pause, onEvent, by, signal }: FollowOptions,
+  { open, pause, onEvent, queue, by, signal }: FollowOptions,
 ): Promise<void> {
   /** The last failure, which is reported once. */
   let failure: string | undefined
@@ -67,7 +70,7 @@ async function followStore(
       const current = await readCurrent(source)
       if (current !== undefined && current.version !== followed) {
         await using vectors = await open(store.url)
-        await followOnce(source, vectors, { ...store, ...current }, { onEvent, by, signal })
+        await followOnce(source, vectors, { ...store, ...current }, { onEvent, queue, by, signal })
         followed = current.version
       }
       failure = undefined
@@ -90,17 +93,16 @@ async function followOnce(
   source: Store,
   vectors: VectorStore,
   { name, update, switch: mode, version, run }: FollowedStore & Version,
-  { onEvent, by, signal }: Pick<FollowOptions, 'onEvent' | 'by' | 'signal'>,
+  { onEvent, queue, by, signal }: Pick<FollowOptions, 'onEvent' | 'queue' | 'by' | 'signal'>,
 ): Promise<void> {
   const { address: store } = vectors
-  const records = (await Array.fromAsync(readLoadRecords(source))).filter(
-    record => record.address === store && record.name === name,
-  )
+  const records = await readLoadRecordsOf(source, vectors, name)
   if (loadOfRun(records, run) === undefined) {
     const { proof } = await loadRun(source, await requireManifest(source, run), vectors, {
       name,
       // An update changes what searches find.
       update: update && mode === 'auto',
+      queue,
       by,
       signal,
     })

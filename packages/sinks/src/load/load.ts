@@ -5,42 +5,26 @@
 //   prepare the target -> write the missing shards -> build the index -> count and compare -> record
 
 import {
+  DEFAULT_TARGET_NAME,
   type LoadedShard,
-  type LoadTarget,
   type Manifest,
-  putLoadedShard,
+  putLoadOrder,
   type RefusedRow,
   readLoadedShards,
+  readLoadRecordsOf,
+  wholeTarget,
 } from '@reembed/protocol'
-import { isRunId, mapConcurrent, ReembedError } from '@reembed/shared'
+import { loadersOf } from '@reembed/queue'
+import { mapConcurrent } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { columnsOf, columnsUnder, type RowsOptions, type RunShard, rowsOf, shardsOf } from '../read-run.ts'
+import { columnsOf, columnsUnder, type RunShard, shardsOf } from '../read-run.ts'
+import { writtenByFleet } from './fleet.ts'
 import { type LoadOptions, type LoadOutcome, type LoadProgress, SHOWN_REFUSED } from './options.ts'
 import { prove, recordLoad } from './prove.ts'
 import { withRetries } from './retries.ts'
 import { updatableTarget, updateTarget } from './update.ts'
 import type { Target, VectorStore } from './vector-store.ts'
-
-export const DEFAULT_NAME = 'embeddings'
-
-/**
- * The table, collection or index of a run.
- * @throws ReembedError USAGE for a run that is no id: in some vector stores `*` names every index
- */
-export function targetOf(name: string, run: string): string {
-  if (isRunId(run)) return `${name}_${run.slice(0, 12)}`
-  throw new ReembedError('USAGE', `'${run}' is not the id of a run: give a whole id`)
-}
-
-/** @throws ReembedError USAGE for a name that some vector store would refuse or change */
-export function requireName(name: string): string {
-  if (/^[a-z][a-z0-9_]{0,39}$/.test(name)) return name
-  throw new ReembedError(
-    'USAGE',
-    `'${name}' cannot name a table, index or collection in every vector store: use 1 to 40 characters of a-z, 0-9 and _, beginning with a letter`,
-    { option: 'name' },
-  )
-}
+import { writeShard } from './write-shard.ts'
 
 /**
  * Loads a finished run into a vector store and proves that it holds exactly the run: counts its
@@ -58,13 +42,14 @@ export async function loadRun(
   source: Store,
   manifest: Manifest,
   vectors: VectorStore,
-  { name = DEFAULT_NAME, concurrency = 2, update, by, signal, onProgress = () => {} }: LoadOptions = {},
+  options: LoadOptions = {},
 ): Promise<LoadOutcome> {
-  const { run } = manifest
+  const { name = DEFAULT_TARGET_NAME, update, by, signal, onProgress = () => {} } = options
   const columns = columnsOf(manifest, { identifiers: vectors.identifiers })
+  const records = await readLoadRecordsOf(source, vectors, name)
   const target: Target = {
-    name: requireName(name),
-    target: targetOf(name, run),
+    name,
+    target: wholeTarget(records, name, manifest.run),
     manifest,
     extra: columnsUnder(columns),
   }
@@ -73,6 +58,18 @@ export async function loadRun(
     const inUse = { ...target, target: updatable.target }
     return updateTarget(source, vectors, inUse, updatable, { columns, by, signal, onProgress })
   }
+  return { ...(await loadWhole(source, vectors, target, options)), notUpdated: updatable }
+}
+
+/** Loads a run into a target of its own. */
+async function loadWhole(
+  source: Store,
+  vectors: VectorStore,
+  target: Target,
+  { queue, concurrency = 2, by, signal, onProgress = () => {} }: LoadOptions,
+): Promise<LoadOutcome> {
+  const { name, manifest } = target
+  const at = { address: vectors.address, name, target: target.target, run: manifest.run }
   const load = await vectors.prepare(target, signal)
   const total = { shards: 0, rows: 0, refused: 0 }
   const done = new Set<number>()
@@ -86,16 +83,26 @@ export async function loadRun(
   }
   for await (const loaded of readLoadedShards(source, manifest, load)) add(loaded)
   const before = { ...total }
-  const report = (step: LoadProgress['step'], waitingFor?: string): void =>
-    onProgress({ step, shards: total.shards, rows: total.rows, waitingFor })
+  const startedMs = performance.now()
+  const report = (step: LoadProgress['step'], waitingFor?: string): void => {
+    const written = total.shards - before.shards
+    const left = (manifest.shards - total.shards) / written
+    const leftMs = written > 0 ? (performance.now() - startedMs) * left : undefined
+    onProgress({ step, shards: total.shards, rows: total.rows, leftMs, waitingFor })
+  }
   const onWait = (reason: string): void => report('write', reason)
-
-  const loaded = mapConcurrent(
-    missingShards(source, manifest, done),
-    (shard, signal) => loadShard(source, vectors, { target, columns, load, shard, signal, onWait }),
-    { concurrency, signal },
-  )
-  for await (const shard of loaded) {
+  const hasLoaders = queue && (await loadersOf(queue, source.url, vectors.address)).length > 0
+  const fleet = total.shards < manifest.shards && hasLoaders ? queue : undefined
+  await putLoadOrder(source, { ...at, load, by })
+  const written = fleet
+    ? writtenByFleet(source, fleet, { manifest, load, address: vectors.address, done }, { signal, onWait })
+    : mapConcurrent(
+        missingShards(source, manifest, done),
+        (shard, signal) => writeShard(source, vectors, { target, load, shard, signal, onWait }),
+        { concurrency, signal },
+      )
+  report('write')
+  for await (const shard of written) {
     add(shard)
     report('write')
   }
@@ -103,14 +110,15 @@ export async function loadRun(
   await withRetries(() => vectors.finish(target, { signal, onWait }), { signal, onWait })
   report('compare')
   const proof = await prove(source, vectors, target, { load, ...total, signal })
-  const at: LoadTarget = { address: vectors.address, name, target: target.target, run }
-  const record = await recordLoad(source, at, proof, by)
   return {
-    record,
+    record: await recordLoad(source, at, proof, by),
     proof,
     refused: shown,
-    notUpdated: updatable,
-    written: { shards: total.shards - before.shards, rows: total.rows - before.rows },
+    written: {
+      shards: total.shards - before.shards,
+      rows: total.rows - before.rows,
+      ...(queue && { byWorkers: fleet !== undefined }),
+    },
   }
 }
 
@@ -120,40 +128,4 @@ async function* missingShards(
   done: ReadonlySet<number>,
 ): AsyncGenerator<RunShard, void, undefined> {
   for await (const shard of shardsOf(source, manifest)) if (!done.has(shard.shard)) yield shard
-}
-
-/** Writes one shard, and records that the vector store has taken it. */
-async function loadShard(
-  source: Store,
-  vectors: VectorStore,
-  {
-    target,
-    columns,
-    load,
-    shard,
-    signal,
-    onWait,
-  }: {
-    readonly target: Target
-    readonly columns: RowsOptions['columns']
-    readonly load: string
-    readonly shard: RunShard
-    readonly signal: AbortSignal
-    readonly onWait: (reason: string) => void
-  },
-): Promise<LoadedShard> {
-  const { manifest } = target
-  const options: RowsOptions = {
-    dimensions: manifest.model.dimensions,
-    columns,
-    verify: true,
-    signal,
-  }
-  const rows = () => rowsOf(source, shard, options)
-  const write = { load, shard: shard.shard, rows }
-  const retries = { signal, onWait }
-  const refused = await withRetries(() => vectors.write(target, write, retries), retries)
-  const loaded = { shard: shard.shard, rows: shard.rows - refused.length, refused }
-  await putLoadedShard(source, manifest, load, loaded)
-  return loaded
 }

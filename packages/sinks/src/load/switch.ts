@@ -1,17 +1,19 @@
 // Switches the name that searches use to the run of the current version, and back.
 
 import {
+  DEFAULT_TARGET_NAME,
   type LoadRecord,
+  loadOfRun,
+  loadOfTarget,
   type Manifest,
   putLoadRecord,
   readCurrent,
-  readLoadRecords,
+  readLoadRecordsOf,
   readManifest,
   type Version,
 } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { DEFAULT_NAME, requireName } from './load.ts'
 import { withRetries } from './retries.ts'
 import type { VectorStore } from './vector-store.ts'
 
@@ -51,12 +53,10 @@ export interface SwitchOutcome {
 export async function switchStore(
   source: Store,
   vectors: VectorStore,
-  { name = DEFAULT_NAME, back = false, by, reason, signal }: SwitchOptions = {},
+  { name = DEFAULT_TARGET_NAME, back = false, by, reason, signal }: SwitchOptions = {},
 ): Promise<SwitchOutcome> {
   const { address } = vectors
-  requireName(name)
-  const history = await Array.fromAsync(readLoadRecords(source))
-  const records = history.filter(record => record.address === address && record.name === name)
+  const records = await readLoadRecordsOf(source, vectors, name)
   // Not repeated: a server that does not answer the first request may have another address.
   const from = await vectors.current(name)
   const current = back ? undefined : await requireCurrent(source)
@@ -133,7 +133,7 @@ function targetOfCurrent(
 /** The load of the target that was in use before the present one. */
 function targetBefore(records: readonly LoadRecord[], present: string | undefined, name: string): LoadRecord {
   const switched = records.find(({ action, target }) => action === 'switch' && target === present)
-  const found = switched?.from === undefined ? undefined : loadOf(records, switched.from)
+  const found = switched?.from === undefined ? undefined : loadOfTarget(records, switched.from)
   if (found) return found
   throw new ReembedError(
     'RUN_NOT_FOUND',
@@ -142,18 +142,6 @@ function targetBefore(records: readonly LoadRecord[], present: string | undefine
       : `${switched.from}, which '${name}' used before, was dropped: load its run again, and publish it`,
   )
 }
-
-/** The newest load of a target, unless it was dropped or an update was interrupted since. */
-export function loadOf(records: readonly LoadRecord[], target: string): LoadRecord | undefined {
-  const last = records.find(record => record.target === target && record.action !== 'switch')
-  return last?.action === 'load' ? last : undefined
-}
-
-/** The newest load of a run whose target still holds it. */
-export const loadOfRun = (records: readonly LoadRecord[], run: string): LoadRecord | undefined =>
-  records.find(
-    record => record.action === 'load' && record.run === run && loadOf(records, record.target) === record,
-  )
 
 async function manifestOf(source: Store, run: string): Promise<Manifest> {
   const manifest = await readManifest(source, run)

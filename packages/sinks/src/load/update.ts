@@ -4,8 +4,9 @@
 //
 //   record `update` -> write and delete -> count, compare, read the deleted ids -> record `load`
 //
-// An update that was interrupted leaves the record `update`: the target then holds neither run, and
-// the next call does all of it again.
+// An update that was interrupted leaves the record `update`: each row of the target is then of the
+// earlier run or of the later one. The next update writes what differs between its run and either
+// of them, so it completes the interrupted one, undoes it, or continues to a third run.
 
 import { type Changes, findChanges } from '@reembed/evaluate'
 import {
@@ -14,7 +15,7 @@ import {
   putLoadedShard,
   putLoadRecord,
   readCurrent,
-  readLoadRecords,
+  readLoadRecordsOf,
   readManifest,
   sameRecipe,
 } from '@reembed/protocol'
@@ -28,11 +29,15 @@ import { prove, recordLoad } from './prove.ts'
 import { withRetries } from './retries.ts'
 import type { RefusedByShard, Target, VectorStore } from './vector-store.ts'
 
-/** A target in use, and the run that it holds. */
+/** A target in use, and the runs that its rows are of. */
 export interface UpdatableTarget {
   readonly target: string
   readonly load: string
-  readonly before: Manifest
+  /**
+   * The other runs that rows of the target may be of: none if it holds the run, several after an
+   * update that was interrupted.
+   */
+  readonly before: readonly Manifest[]
   /** Whether an update to this run was interrupted. */
   readonly isInterrupted: boolean
 }
@@ -63,28 +68,45 @@ export async function updatableTarget(
   }
   const target = await vectors.current(name)
   if (target === undefined) return `searches use no target of '${name}' yet`
-  const records = (await Array.fromAsync(readLoadRecords(source))).filter(
-    record => record.address === vectors.address && record.target === target && record.action !== 'switch',
+  const records = (await readLoadRecordsOf(source, vectors, name)).filter(
+    record => record.target === target && record.action !== 'switch',
   )
-  const [last] = records
-  const isInterrupted = last?.action === 'update' && last.run === manifest.run
-  const held = records[isInterrupted ? 1 : 0]
+  const settled = records.findIndex(({ action }) => action !== 'update')
+  const [held, interrupted] = [records[settled], records.slice(0, Math.max(0, settled))]
   if (held?.action !== 'load' || held.proof === undefined) return `no load of ${target} is recorded`
-  const { load } = held.proof
-  if (held.run === manifest.run) return { target, load, before: manifest, isInterrupted: false }
-  if (held.proof.refused > 0) return `${target} lacks ${held.proof.refused} refused rows`
-  const before = await readManifest(source, held.run)
-  if (before === undefined) return `run ${held.run}, which ${target} holds, was deleted`
-  if (before.shardsSha256 !== held.proof.shardsSha256)
-    return `${target} was loaded from other shards of run ${held.run}`
+  const { load, refused, shardsSha256 } = held.proof
+  const isInterrupted = interrupted[0]?.run === manifest.run
+  const isHeld = held.run === manifest.run
+  if (isHeld && interrupted.length === 0) return { target, load, before: [], isInterrupted }
+  if (refused > 0) return `${target} lacks ${refused} refused rows`
+  const before: Manifest[] = []
+  for (const run of new Set([held, ...interrupted.toReversed()].map(record => record.run))) {
+    const found = await earlierRun(source, manifest, { run, target })
+    if (typeof found === 'string') return found
+    if (run === held.run && found.shardsSha256 !== shardsSha256)
+      return `${target} was loaded from other shards of run ${run}`
+    if (run !== manifest.run) before.push(found)
+  }
+  return { target, load, before, isInterrupted }
+}
+
+/** The run that a target holds, or why an update cannot begin with it. */
+async function earlierRun(
+  source: Store,
+  manifest: Manifest,
+  { run, target }: { readonly run: string; readonly target: string },
+): Promise<Manifest | string> {
+  if (run === manifest.run) return manifest
+  const before = await readManifest(source, run)
+  if (before === undefined) return `run ${run}, which ${target} holds, was deleted`
   if (
     !sameRecipe(before, manifest) ||
     canonical(before.layout ?? null) !== canonical(manifest.layout ?? null)
   )
-    return `run ${held.run}, which ${target} holds, has another recipe`
-  if (!(await hasReused(source, manifest, held.run)) && !(await hasReused(source, before, manifest.run)))
-    return `runs ${manifest.run} and ${held.run}, which ${target} holds, did not reuse vectors of each other`
-  return { target, load, before, isInterrupted }
+    return `run ${run}, which ${target} holds, has another recipe`
+  if (!(await hasReused(source, manifest, run)) && !(await hasReused(source, before, manifest.run)))
+    return `runs ${manifest.run} and ${run}, which ${target} holds, did not reuse vectors of each other`
+  return before
 }
 
 /** Whether the vectors of equal texts come from `from`, directly or by the runs between. */
@@ -113,23 +135,21 @@ export async function updateTarget(
 ): Promise<LoadOutcome> {
   const { manifest } = target
   const at = { address: vectors.address, name: target.name, target: target.target, run: manifest.run }
-  const changes = await findChanges(source, before, manifest, { signal })
-  const written = changes.added + changes.changed
+  const { marks, written, removed } = await changesFrom(source, before, manifest, signal)
   const report = (step: 'write' | 'compare', waitingFor?: string): void =>
     onProgress({ step, shards: manifest.shards, rows: written, waitingFor })
   const options = { signal, onWait: (reason: string): void => report('write', reason) }
   const reading: RowsOptions = { dimensions: manifest.model.dimensions, columns, verify: true, signal }
   async function* shards() {
-    for await (const shard of exportedShards(source, manifest, changes))
+    for await (const shard of exportedShards(source, manifest, { marks }))
       yield { shard: shard.whole.shard, rows: () => exportedRows(source, shard, reading) }
   }
-  const removed = () => batched(removedIds(changes), IDS_AT_ONCE)
-  const isHeld = before.run === manifest.run
+  const isHeld = before.length === 0
   if (!isInterrupted && !isHeld) await putLoadRecord(source, { ...at, action: 'update', by })
   report('write')
   const update = () => vectors.update(target, { load, shards, removed }, options)
   const refused: RefusedByShard = isHeld ? new Map() : await withRetries(update, options)
-  for await (const { whole } of exportedShards(source, manifest, changes)) {
+  for await (const { whole } of exportedShards(source, manifest, { marks })) {
     const rows = refused.get(whole.shard) ?? []
     const loaded = { shard: whole.shard, rows: whole.rows - rows.length, refused: rows }
     await putLoadedShard(source, manifest, load, loaded)
@@ -143,7 +163,7 @@ export async function updateTarget(
     shards: manifest.shards,
     rows: manifest.totals.rows - listed.length,
     refused: listed.length,
-    updated: { from: before.run, written, deleted },
+    updated: { from: (before.at(-1) ?? manifest).run, written, deleted },
     signal,
   })
   const record: LoadRecord = await recordLoad(source, at, proof, by)
@@ -151,9 +171,32 @@ export async function updateTarget(
   return { record, proof: record.proof ?? proof, refused: shown, written: { shards: 0, rows: written } }
 }
 
-async function* removedIds(changes: Changes): AsyncGenerator<string, void, undefined> {
-  for await (const { change, id } of changes.rows()) if (change === 'removed') yield id
+/** What differs between a run and any of the earlier ones. */
+async function changesFrom(
+  source: Store,
+  before: readonly Manifest[],
+  manifest: Manifest,
+  signal: AbortSignal | undefined,
+) {
+  const all: Changes[] = []
+  for (const earlier of before) all.push(await findChanges(source, earlier, manifest, { signal }))
+  const marks = Array.from({ length: manifest.shards }, (_, shard) =>
+    all.map(changes => changes.marks[shard]).reduce(union, undefined),
+  )
+  async function* removedIds(): AsyncGenerator<string, void, undefined> {
+    for (const changes of all)
+      for await (const { change, id } of changes.rows()) if (change === 'removed') yield id
+  }
+  return {
+    marks,
+    written: marks.reduce((sum, mark) => sum + (mark?.reduce((n, byte) => n + (byte ? 1 : 0), 0) ?? 0), 0),
+    /** An id that several earlier runs have is repeated. */
+    removed: () => batched(removedIds(), IDS_AT_ONCE),
+  }
 }
+
+const union = (a: Uint8Array | undefined, b: Uint8Array | undefined): Uint8Array | undefined =>
+  a && b ? a.map((byte, row) => byte | (b[row] ?? 0)) : (a ?? b)
 
 async function compareChanged(
   shards: ReturnType<Parameters<VectorStore['update']>[1]['shards']>,

@@ -70,6 +70,8 @@ export interface VectorStore extends AsyncDisposable {
    * @throws ReembedError USAGE if the target does not hold the load
    */
   update(target: Target, update: TargetUpdate, options?: RetryOptions): Promise<RefusedByShard>
+  /** The id of the load that a target holds, whole or in part; undefined if there is none. */
+  holds(target: string): Promise<string | undefined>
   /** Builds the index, and resolves when searches use it. Idempotent. */
   finish(target: Target, options?: RetryOptions): Promise<void>
   /** The number of rows in a target; undefined if it does not exist. */

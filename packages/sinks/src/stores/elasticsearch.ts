@@ -184,6 +184,7 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     prepare,
     write,
     update,
+    holds: async target => (await metaOf(target))?.reembed?.load,
     async finish({ target }, options) {
       // null restores the default.
       const settings = { index: { refresh_interval: null, number_of_replicas: null } }

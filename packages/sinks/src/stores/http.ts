@@ -39,6 +39,14 @@ export interface HttpClient {
 
 const OVERLOADED: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504])
 
+/** The URL without user and password, and with the name of the store in front. */
+export function httpAddress(url: string): string {
+  const parsed = new URL(url.replace(/^[a-z]+\+/, ''))
+  parsed.username = ''
+  parsed.password = ''
+  return `${/^[a-z]+\+/.exec(url)?.[0] ?? ''}${parsed.href.replace(/\/$/, '')}`
+}
+
 /**
  * @param url with the name of the store in front: `qdrant+https://user:password@host:6333`
  * @param headers of each request
@@ -52,9 +60,8 @@ export function createHttpClient(url: string, headers: Readonly<Record<string, s
       : {
           authorization: `Basic ${Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString('base64')}`,
         }
-  parsed.username = ''
-  parsed.password = ''
-  const base = parsed.href.replace(/\/$/, '')
+  const address = httpAddress(url)
+  const base = address.replace(/^[a-z]+\+/, '')
   const { answerMs, replyMs } = deadlines().sink
   // A server that never answered is reported at once: its URL may be wrong.
   let hasAnswered = false
@@ -112,7 +119,7 @@ export function createHttpClient(url: string, headers: Readonly<Record<string, s
   }
 
   return {
-    address: `${/^[a-z]+\+/.exec(url)?.[0] ?? ''}${base}`,
+    address,
     async request(method, path, request = {}) {
       const once = () => attempt(method, path, request)
       const reply = await (hasAnswered ? withRetries(once, request) : once())

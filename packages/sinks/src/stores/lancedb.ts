@@ -116,11 +116,16 @@ const SCANNED_BYTES = 400e6
 /** Candidates at each insertion: the lower end of the range that the client recommends. */
 const EF_CONSTRUCTION = 150
 
+/** The address of a database: the location that LanceDB opens, behind `lancedb:`. */
+export function lanceAddress(url: string): string {
+  const location = url.replace(/^lancedb\+(?=s3:)/, '').replace(/^lancedb:(\/\/(?=\/))?/, '')
+  return `lancedb:${/^s3:/.test(location) ? location : resolve(location)}`
+}
+
 /** Opens a database: `lancedb:/folder`, `lancedb:./folder` or `lancedb+s3://bucket/prefix`. */
 export async function openLance(url: string): Promise<VectorStore> {
-  const location = url.replace(/^lancedb\+(?=s3:)/, '').replace(/^lancedb:(\/\/(?=\/))?/, '')
-  const uri = /^s3:/.test(location) ? location : resolve(location)
-  const address = `lancedb:${uri}`
+  const address = lanceAddress(url)
+  const uri = address.slice('lancedb:'.length)
   const client = await importClient<LanceClient>(
     PACKAGES,
     () => import('@lancedb/lancedb' as string) as Promise<LanceClient>,
@@ -213,7 +218,6 @@ export async function openLance(url: string): Promise<VectorStore> {
       if (bytes >= APPEND_BYTES) await append()
     }
     await append()
-    await removePadding(table, columns)
     return []
   }
 
@@ -253,9 +257,10 @@ export async function openLance(url: string): Promise<VectorStore> {
     return (await holdsOf(table))?.target
   }
 
-  async function finish({ name, target, manifest: { model, totals } }: Target): Promise<void> {
+  async function finish({ name, target, manifest: { model, totals }, extra }: Target): Promise<void> {
     const table = await open(name)
     if (table === undefined || (await holdsOf(table))?.target !== target) return
+    await removePadding(table, columnsOf(model.dimensions, extra))
     const hnsw = {
       distanceType: model.normalized ? 'dot' : 'cosine',
       efConstruction: EF_CONSTRUCTION,
@@ -282,6 +287,11 @@ export async function openLance(url: string): Promise<VectorStore> {
     prepare: target => guarded(() => prepare(target)),
     write: (target, shard) => guarded(() => write(target, shard)),
     update: (target, update) => guarded(() => updateTarget(target, update)),
+    holds: target =>
+      guarded(async () => {
+        const table = await openTarget(nameOf(target), target)
+        return table && (await holdsOf(table))?.load
+      }),
     finish: target => guarded(() => finish(target)),
     count: target => guarded(async () => (await openTarget(nameOf(target), target))?.countRows()),
     read: (target, ids) =>
@@ -378,7 +388,9 @@ async function arrowOf(
 const PADDING = 'reembed-padding-2f6c1f0e-'
 
 async function removePadding(table: LanceTable, columns: readonly ParquetColumn[]): Promise<void> {
-  if (columns.some(isBoolean)) await table.delete(`starts_with(id, '${PADDING}')`)
+  const filter = `starts_with(id, '${PADDING}')`
+  // A deletion reads all ids and makes a version, also without a match.
+  if (columns.some(isBoolean) && (await table.countRows(filter)) > 0) await table.delete(filter)
 }
 
 const isBoolean = (column: ParquetColumn): boolean => column.kind === 'flat' && column.type === 'boolean'

@@ -83,6 +83,14 @@ const NOT_FOUND: ReadonlySet<number> = new Set([100, 1_600])
 /** Not ready, timeout, over a quota or rate limit. */
 const PASSING: ReadonlySet<number> = new Set([1, 2, 3, 5, 8, 9])
 
+const serverOf = (url: string): URL => new URL(url.replace(/^milvus\+/, ''))
+
+/** The URL without user and password. */
+export function milvusAddress(url: string): string {
+  const { protocol, host, pathname } = serverOf(url)
+  return `milvus+${protocol}//${host}${pathname.replace(/\/$/, '')}`
+}
+
 /**
  * Opens a server: `milvus+https://host:19530/database`. The variable MILVUS_TOKEN, or user and
  * password in the URL, has the key.
@@ -92,9 +100,9 @@ export async function openMilvus(url: string): Promise<VectorStore> {
     PACKAGES,
     () => import('@zilliz/milvus2-sdk-node' as string) as Promise<MilvusPackage>,
   )
-  const { protocol, host, username, password, pathname } = new URL(url.replace(/^milvus\+/, ''))
+  const { protocol, host, username, password, pathname } = serverOf(url)
   const { MILVUS_TOKEN: token } = process.env
-  const address = `milvus+${protocol}//${host}${pathname.replace(/\/$/, '')}`
+  const address = milvusAddress(url)
   const { replyMs } = deadlines().sink
   const client = new MilvusClient({
     address: host,
@@ -303,6 +311,7 @@ export async function openMilvus(url: string): Promise<VectorStore> {
     prepare,
     write,
     update,
+    holds: async target => (await readLoad(target))?.load,
     // The server continues after a call is given up; a later call finds the index.
     finish: ({ target, manifest: { model } }, { signal } = {}) =>
       unlessAborted(

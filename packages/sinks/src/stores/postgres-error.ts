@@ -16,7 +16,8 @@ export function postgresError(cause: unknown, address: string): unknown {
   if (openFiles) return new ReembedError('STORE_ACCESS_DENIED', `cannot connect to ${address}: ${openFiles}`)
   const code = codeOf(cause) ?? ''
   const message = messageOf(cause)
-  if (DENIED.test(code)) {
+  // Without a code: the client has no password, and the server asks for one.
+  if (DENIED.test(code) || /^SASL\b/.test(message)) {
     return new ReembedError(
       'STORE_ACCESS_DENIED',
       `${address} denies access: ${message}; check user, password and rights`,

@@ -2,12 +2,13 @@
 // read the same rows.
 
 import type { IndexReader, IndexRow, IndexSelection } from '@reembed/evaluate'
-import { deadlines, ReembedError } from '@reembed/shared'
+import { deadlines, ReembedError, startWait } from '@reembed/shared'
 import type { Client } from 'pg'
 import { quoted } from '../pg-copy.ts'
 import { importClient } from './import-client.ts'
 import { receivedVector } from './postgres.ts'
 import { postgresError } from './postgres-error.ts'
+import { watchStatement } from './postgres-watch.ts'
 
 const ROWS_AT_ONCE = 1_000
 const ID_NAMES = ['id', 'uuid', 'doc_id', 'document_id']
@@ -24,23 +25,31 @@ export async function openPostgresIndex({ server, of }: IndexSelection): Promise
   const { answerMs } = deadlines().sink
   const { hostname, port, pathname } = new URL(server)
   const address = `postgres://${hostname || 'localhost'}:${port || '5432'}${pathname}`
-  const client: Client = new pg.Client({
+  const options = {
     connectionString: server,
     connectionTimeoutMillis: answerMs,
     keepAlive: true,
     application_name: 'reembed',
-  })
+  }
+  const client: Client = new pg.Client(options)
   client.on('error', () => {})
+  /** A statement may take any time while the server works, for example over a slow view. */
   const guarded = async <T>(work: () => Promise<T>): Promise<T> => {
+    using wait = startWait(`the vector store at ${address}`)
+    const watch = watchStatement(client, () => new pg.Client({ ...options, query_timeout: answerMs }), wait)
     try {
       return await work()
     } catch (error) {
-      throw postgresError(error, address)
+      throw postgresError(watch.failure ?? error, address)
+    } finally {
+      watch.end()
     }
   }
   const table = of.table ?? ''
+  await client.connect().catch((error: unknown) => {
+    throw postgresError(error, address)
+  })
   const columns = await guarded(async () => {
-    await client.connect()
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
     return columnsOf(client, table, of, address)
   }).catch(async (error: unknown) => {

@@ -3,7 +3,7 @@
 // the first one is closed when that gets no reply.
 
 import { codeOf, deadlines, type Wait } from '@reembed/shared'
-import type { Client, PoolClient } from 'pg'
+import type { Client, ClientBase } from 'pg'
 
 /** A cancelled statement that has not ended after this time waits for a silent server. */
 const CANCEL_MS = 2_000
@@ -18,7 +18,7 @@ export interface StatementWatch {
 }
 
 /** Watches the statements of a connection until `end`. `connect` creates the second connection. */
-export function watchStatement(client: PoolClient, create: () => Client, wait: Wait): StatementWatch {
+export function watchStatement(client: ClientBase, create: () => Client, wait: Wait): StatementWatch {
   const { processID, connection } = client as unknown as {
     readonly processID: number
     readonly connection: { readonly stream: { destroy(error: Error): void } }

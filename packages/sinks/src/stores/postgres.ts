@@ -61,7 +61,7 @@ export async function openPostgres(url: string): Promise<VectorStore> {
   const pool: Pool = new pg.Pool({ ...options, max: MAX_CONNECTIONS })
   // A broken idle connection is replaced; the next query reports an outage.
   pool.on('error', () => {})
-  const address = addressOf(url)
+  const address = postgresAddress(url)
 
   /** Runs `work` on a connection of its own. An abort cancels the statement in progress. */
   async function withClient<T>(
@@ -108,6 +108,13 @@ export async function openPostgres(url: string): Promise<VectorStore> {
     { target, manifest, extra }: Target,
     { load, shard, rows }: ShardWrite,
   ): Promise<readonly RefusedRow[]> {
+    // A job of an earlier load may be late: the target was dropped since, and loaded again. The
+    // lock keeps a drop from taking the table away before the rows are committed.
+    const held = await client.query(
+      'SELECT FROM reembed_loads WHERE target = $1 AND load = $2 FOR KEY SHARE',
+      [target, load],
+    )
+    if (held.rowCount === 0) throw notHeld(target, load, address)
     // The claim and the rows commit together. A concurrent writer of the shard waits here until
     // then.
     const claim = await client.query(
@@ -208,6 +215,11 @@ export async function openPostgres(url: string): Promise<VectorStore> {
       transaction(signal, client => copyShard(client, target, write)),
     update: (target, update, { signal } = {}) =>
       transaction(signal, client => updateTable(client, target, update)),
+    holds: target =>
+      withClient(undefined, async client => {
+        const found = await client.query('SELECT load FROM reembed_loads WHERE target = $1', [target])
+        return found.rows[0]?.load
+      }),
     finish: (target, { signal } = {}) =>
       transaction(signal, async client => {
         for (const sql of indexesOf(target)) await client.query(sql)
@@ -245,7 +257,7 @@ export async function openPostgres(url: string): Promise<VectorStore> {
 }
 
 /** The URL without user, password and parameters. */
-function addressOf(url: string): string {
+export function postgresAddress(url: string): string {
   const { hostname, port, pathname } = new URL(url)
   return `postgres://${hostname || 'localhost'}:${port || '5432'}${pathname}`
 }

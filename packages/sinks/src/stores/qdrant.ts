@@ -179,6 +179,7 @@ export async function openQdrant(url: string): Promise<VectorStore> {
     write,
     update,
     finish,
+    holds: async target => (await readLoad(target))?.load,
     async count(target) {
       const { status, body } = await request('POST', `/collections/${target}/points/count`, {
         json: { exact: true },

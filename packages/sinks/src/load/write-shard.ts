@@ -1,0 +1,33 @@
+// Writes one shard of a run into a target, and records that the vector store has taken it.
+
+import { type LoadedShard, putLoadedShard } from '@reembed/protocol'
+import type { Store } from '@reembed/store'
+import { columnsOf, type RunShard, rowsOf } from '../read-run.ts'
+import { type RetryOptions, withRetries } from './retries.ts'
+import type { Target, VectorStore } from './vector-store.ts'
+
+/**
+ * Idempotent, also beside another process that writes the same shard.
+ * @throws ReembedError of the vector store, or CORRUPT for a shard that the manifest does not match
+ */
+export async function writeShard(
+  source: Store,
+  vectors: VectorStore,
+  {
+    target,
+    load,
+    shard,
+    signal,
+    onWait,
+  }: { readonly target: Target; readonly load: string; readonly shard: RunShard } & RetryOptions,
+): Promise<LoadedShard> {
+  const { manifest } = target
+  const columns = columnsOf(manifest, { identifiers: vectors.identifiers })
+  const options = { dimensions: manifest.model.dimensions, columns, verify: true, signal }
+  const write = { load, shard: shard.shard, rows: () => rowsOf(source, shard, options) }
+  const retries = { signal, onWait }
+  const refused = await withRetries(() => vectors.write(target, write, retries), retries)
+  const loaded = { shard: shard.shard, rows: shard.rows - refused.length, refused }
+  await putLoadedShard(source, manifest, load, loaded)
+  return loaded
+}

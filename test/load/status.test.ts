@@ -1,0 +1,50 @@
+// Where a run is loaded, as its status shows it.
+
+import { putLoadOrder, putVersion } from '@reembed/protocol'
+import { loadRun, openVectorStore, switchStore } from '@reembed/sinks'
+import { openStore } from '@reembed/store'
+import { expect, test } from 'vitest'
+import type { QueueView } from '../../packages/producer/src/run-status/facts.ts'
+import { readLoads } from '../../packages/producer/src/run-status/loads.ts'
+import { loadText } from '../../packages/render/src/stored-run.ts'
+import { makeRun } from '../export/run.ts'
+import { temporaryFolder } from '../parts/cli.ts'
+import { startElasticsearch } from '../parts/elasticsearch.ts'
+
+test('the status of a run lists its targets, which of them searches use, and a load in progress', async () => {
+  await using server = await startElasticsearch('9.3.0')
+  await using folder = await temporaryFolder()
+  await using output = await openStore(folder.path)
+  const { manifest } = await makeRun(output)
+  await putVersion(output, { version: 1, run: manifest.run, seq: 1, manifestSha256: '' })
+  await using vectors = await openVectorStore(`elasticsearch+${server.url}`)
+  await loadRun(output, manifest, vectors, { name: 'wiki' })
+  await switchStore(output, vectors, { name: 'wiki' })
+  await loadRun(output, manifest, vectors, { name: 'staged' })
+  const { address } = vectors
+  const target = 'next_abcdefghijkl'
+  const order = { load: 'a-load', address, name: 'next', target, run: manifest.run }
+  await putLoadOrder(output, { ...order, by: 'test' })
+
+  const failing = { waiting: 2, active: 0, delayed: 1, failed: 0 }
+  const queue = {
+    counts: async () => failing,
+    workers: async () => [],
+    failures: async () => [],
+  } as unknown as QueueView
+  const loads = await readLoads(output, queue, manifest)
+  expect(loads).toMatchObject([
+    { target, state: 'loading', shards: 3, shardsDone: 0, jobs: failing },
+    { name: 'staged', state: 'loaded', rows: 300, refused: 0 },
+    { name: 'wiki', state: 'in_use', rows: 300, shardsDone: 3 },
+  ])
+  const now = Date.now()
+  const lines = loads.map(load => loadText(load, now).replace(`${address} `, ''))
+  expect(lines).toEqual([
+    expect.stringMatching(
+      /^next_abcdefghijkl: loading for .*, 0 of 3 shards; waiting: no worker loads into elasticsearch/,
+    ),
+    'staged_abcdefghijkl: loaded, 300 rows; searches for staged use another target',
+    expect.stringMatching(/^wiki_abcdefghijkl: searches for wiki use it for .*, 300 rows$/),
+  ])
+})

@@ -1,0 +1,45 @@
+// The list of reported inputs: each cites tests that exist.
+
+import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+import { REPORTED_INPUTS } from './reported-inputs.ts'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const SIBLINGS = 3
+
+test('each reported input has a test, and three of siblings', () => {
+  const numbers = REPORTED_INPUTS.map(({ number }) => number)
+  expect(new Set(numbers).size).toBe(numbers.length)
+  for (const { number, test: own, siblings } of REPORTED_INPUTS) {
+    const cited = new Set([own, ...siblings].map(([file, name]) => `${file} ${name}`))
+    expect(cited.size, `case ${number}`).toBe(1 + siblings.length)
+    expect(siblings.length, `siblings of case ${number}`).toBeGreaterThanOrEqual(SIBLINGS)
+  }
+})
+
+test('each test that the list cites exists, and is not skipped by its source', async () => {
+  const missing: string[] = []
+  for (const { number, test: own, siblings } of REPORTED_INPUTS) {
+    for (const [file, name] of [own, ...siblings]) {
+      const source = await readFile(`${ROOT}${file}`, 'utf8')
+      if (!isTestOf(source, name)) missing.push(`case ${number}: ${file} has no test '${name}'`)
+    }
+  }
+  expect(missing).toEqual([])
+})
+
+test('a name counts only as a whole string of the source', () => {
+  expect(isTestOf("test('a run ends', () => {})", 'a run ends')).toBe(true)
+  expect(isTestOf('test("a run\'s end", () => {})', "a run's end")).toBe(true)
+  expect(isTestOf("test('a run ends late', () => {})", 'a run ends')).toBe(false)
+  expect(isTestOf("test.skip('a run ends', () => {})", 'a run ends')).toBe(false)
+})
+
+/** Whether the name is a string of the source, which neither `skip` nor `todo` precedes. */
+function isTestOf(source: string, name: string): boolean {
+  return [`'${name}'`, `"${name}"`].some(literal => {
+    const at = source.indexOf(literal)
+    return at >= 0 && !/\.(skip|todo)\($/.test(source.slice(0, at).trimEnd())
+  })
+}

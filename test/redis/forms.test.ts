@@ -1,5 +1,5 @@
-// What each form of a Redis URL answers, and each missing right: a real server for each, and at
-// most two seconds for an answer that is no wait for a server.
+// What each form of a Redis URL answers, and each missing right: a real server for each. An answer
+// takes 1.5 s at most, the deadline of a command; the table that the test prints states each.
 
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
@@ -13,7 +13,8 @@ import { freePort, type RedisServer } from '../infra/parts/redis-server.ts'
 import { flags, reembed, start, temporaryFolder } from '../parts/cli.ts'
 import { createTls, startIn, type TlsFiles } from './servers.ts'
 
-const LIMIT_MS = 2_000
+/** With room for a machine that is busy with other tests. */
+const LIMIT_MS = 6_000
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>
 let plain: RedisServer

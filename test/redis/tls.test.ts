@@ -28,7 +28,8 @@ test.each([
         /certificate of Redis .* is not trusted \(\w+\): set NODE_EXTRA_CA_CERTS/,
       ),
     })
-    expect(performance.now() - startedMs).toBeLessThan(2_000)
+    // At once, not after the 60 s of a wait for Redis; with room for a busy machine.
+    expect(performance.now() - startedMs).toBeLessThan(20_000)
 
     const tei = stack.use(await serveTei({ engine: createHashEngine({ dimensions: 8 }) }))
     const source = await writeJsonl(join(folder.path, 'corpus.jsonl'), documents(100))

@@ -70,7 +70,13 @@ export function createRepeatedTexts(dimensions: number, maxBytes: number = MAX_B
           vectors ??= new Float32Array(capacity * dimensions)
           const at = known.get(hash) ?? newRow()
           known.set(hash, at)
-          rows[at] = { hash, owner, isUsed: false }
+          const row = rows[at]
+          if (row === undefined) rows.push({ hash, owner, isUsed: false })
+          else {
+            row.hash = hash
+            row.owner = owner
+            row.isUsed = false
+          }
           vectors.set(vector, at * dimensions)
         },
         complete() {

@@ -172,7 +172,7 @@ export async function buildShard(
   return { ...writer.finish({ ...identityOf(plan, job.shard), ...facts }), buffer, interruptedBy }
 }
 
-/** A text of as many bytes has at most as many tokens, and few special ones: the model reads all. */
+/** The model reads all of such a text: each token has a byte, and 8 are left for special tokens. */
 const maxRepeatedBytes = ({ recipe }: Plan, limit: number | null): number =>
   Math.min(1_024, (limit ?? Number.POSITIVE_INFINITY) - Buffer.byteLength(recipe.prompt) - 8)
 

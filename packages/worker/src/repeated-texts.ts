@@ -41,7 +41,7 @@ export function createRepeatedTexts(dimensions: number, maxBytes: number = MAX_B
   // The clock algorithm: an order by use in a Map costs more than the texts are worth.
   let hand = 0
 
-  /** The row of a new text: a free one, else the next that was not found for a round of the hand. */
+  /** The row of a new text: a free one, else the next that was not found since the last pass. */
   function newRow(): number {
     if (rows.length < capacity) return rows.length
     for (let row = rows[hand]; row?.isUsed; row = rows[hand]) {

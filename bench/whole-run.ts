@@ -1,7 +1,7 @@
 // A whole run by the built command, from its start to its end, beside the script that people write
 // first: asyncio, all in memory, one Parquet file, nothing proved. Both read the same JSONL and ask
-// the same server of ready bytes, in alternated rounds. Each vector that they wrote is compared with
-// what the server sent.
+// the same server of ready bytes, in alternated rounds. Each vector that they wrote is compared
+// with what the server sent.
 //
 //   npm run build && BENCH_PYTHON=<python> node --conditions=@reembed/source bench/whole-run.ts [documents = 200000] [rounds = 3]
 //

@@ -2,9 +2,9 @@
 // passes through the worker. Every run stays whole in its own folder.
 
 import { spawn } from 'node:child_process'
-import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as wait } from 'node:timers/promises'
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
 import { modelOf, openEndpoint } from '@reembed/endpoint'
 import { verify } from '@reembed/evaluate'
 import { createHashEngine, freePort, serveTei, startRedis, type TeiServer } from '@reembed/local'
@@ -33,6 +33,7 @@ import { ReembedError, shardKey } from '@reembed/shared'
 import { ObjectNotFound, openDeleter, openStore, type Store } from '@reembed/store'
 import { startS3Server } from '@reembed/testing'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { onPath } from './infra/parts/tools.ts'
 import { temporaryFolder, writeJsonl } from './parts/cli.ts'
 import { embedAll, makeRun, vectorsOf } from './parts/make-run.ts'
 import { lackOfModules, PYTHON, testUnless } from './parts/needs.ts'
@@ -40,6 +41,31 @@ import { lackOfModules, PYTHON, testUnless } from './parts/needs.ts'
 const FILES = ['a', 'b', 'c', 'd']
 const PER_FILE = 200
 const PER_SHARD = { documentsPerShard: 100 }
+
+const CREDENTIALS = {
+  AWS_ACCESS_KEY_ID: 'key',
+  AWS_SECRET_ACCESS_KEY: 'a-secret',
+  AWS_REGION: 'us-east-1',
+}
+
+/** S3 servers of other projects. */
+const SERVERS = [
+  {
+    name: 'moto',
+    lack: lackOfModules('moto', 'flask'),
+    command: (port: number): string[] => [PYTHON, '-m', 'moto.server', '-p', String(port)],
+  },
+  {
+    name: 'versitygw',
+    lack: onPath('versitygw') ? undefined : 'no versitygw on PATH',
+    command: (port: number, place: string): string[] => [
+      'versitygw',
+      ...['--port', `127.0.0.1:${port}`, '--quiet'],
+      ...['--access', CREDENTIALS.AWS_ACCESS_KEY_ID, '--secret', CREDENTIALS.AWS_SECRET_ACCESS_KEY],
+      ...['posix', place],
+    ],
+  },
+]
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>
 let tei: TeiServer
@@ -381,31 +407,27 @@ describe('on S3', () => {
     expect(shards.every(({ headers }) => headers['if-none-match'] === '*')).toBe(true)
   })
 
-  testUnless(
-    lackOfModules('moto', 'flask'),
-    'P-REUSE: against moto, whatever it supports',
-    async () => {
-      const port = await freePort()
-      const server = spawn(PYTHON, ['-m', 'moto.server', '-p', String(port)], { stdio: 'ignore' })
-      const url = `http://127.0.0.1:${port}`
-      try {
-        for (let tries = 0; !(await fetch(url).catch(() => undefined)); tries += 1) {
-          if (tries === 300) throw new Error('moto did not start')
-          await wait(100)
+  for (const { name, lack, command } of SERVERS)
+    testUnless(
+      lack,
+      `P-REUSE: against ${name}, whatever it supports`,
+      async () => {
+        for (const [variable, value] of Object.entries(CREDENTIALS)) vi.stubEnv(variable, value)
+        const port = await freePort()
+        vi.stubEnv('AWS_ENDPOINT_URL_S3', `http://127.0.0.1:${port}`)
+        const [program = '', ...args] = command(port, await mkdtemp(join(folder.path, 's3-')))
+        const server = spawn(program, args, { stdio: 'ignore' })
+        const client = new S3Client({ forcePathStyle: true })
+        try {
+          const created = (): Promise<unknown> =>
+            client.send(new CreateBucketCommand({ Bucket: 'vectors' })).then(() => 'created', String)
+          await expect.poll(created, { timeout: 60_000 }).toBe('created')
+          await expectCarried('s3://vectors/wiki')
+        } finally {
+          client.destroy()
+          server.kill()
         }
-        await fetch(`${url}/vectors`, { method: 'PUT' })
-        const env = {
-          AWS_ENDPOINT_URL_S3: url,
-          AWS_ACCESS_KEY_ID: 'k',
-          AWS_SECRET_ACCESS_KEY: 's',
-          AWS_REGION: 'us-east-1',
-        }
-        for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value)
-        await expectCarried('s3://vectors/wiki')
-      } finally {
-        server.kill()
-      }
-    },
-    120_000,
-  )
+      },
+      120_000,
+    )
 })

@@ -93,7 +93,7 @@ test.each([
   await using stack = new AsyncDisposableStack()
   const [first, second] = [join(folder, 'first'), join(folder, 'second')]
   vi.stubEnv('REEMBED_TEST_OUTPUT', second)
-  stack.defer(() => vi.unstubAllEnvs())
+  stack.defer(() => void vi.unstubAllEnvs())
   await writeFile(name, `${before}output: { uri: "${uri}" }\n`)
   await addSchedule(await read(), nightly, program)
   const stores = [await openStore(first, { create: true }), await openStore(second, { create: true })]

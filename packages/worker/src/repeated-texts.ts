@@ -5,6 +5,7 @@
 const MAX_BYTES = 32 * 1024 * 1024
 /** Bounds what is held beside small vectors. */
 const MAX_ROWS = 32_768
+const FIRST_ROWS = 256
 
 export interface RepeatedTexts {
   /**
@@ -34,11 +35,11 @@ interface Owner {
   isComplete: boolean
 }
 
-/** Memory is allocated with the first text. */
+/** Memory grows with the texts. */
 export function createRepeatedTexts(dimensions: number, maxBytes: number = MAX_BYTES): RepeatedTexts {
   const vectorBytes = dimensions * Float32Array.BYTES_PER_ELEMENT
   const capacity = Math.min(MAX_ROWS, Math.max(1, Math.floor(maxBytes / vectorBytes)))
-  let vectors: Float32Array | undefined
+  let vectors = new Float32Array(0)
   const rows: Row[] = []
   const known = new Map<string, number>()
   // The clock algorithm: an order by use in a Map costs more than the texts are worth.
@@ -57,6 +58,13 @@ export function createRepeatedTexts(dimensions: number, maxBytes: number = MAX_B
     return at
   }
 
+  function grow(): void {
+    const grown = Math.min(capacity, Math.max(FIRST_ROWS, 2 * rows.length))
+    const larger = new Float32Array(grown * dimensions)
+    larger.set(vectors)
+    vectors = larger
+  }
+
   return {
     begin() {
       const owner: Owner = { isComplete: false }
@@ -67,10 +75,9 @@ export function createRepeatedTexts(dimensions: number, maxBytes: number = MAX_B
           if (at === undefined || !row || !(row.owner === owner || row.owner.isComplete)) return undefined
           row.isUsed = true
           // The row may be given to another text while the vector waits for the rows before it.
-          return vectors?.slice(at * dimensions, (at + 1) * dimensions)
+          return vectors.slice(at * dimensions, (at + 1) * dimensions)
         },
         add(hash, vector) {
-          vectors ??= new Float32Array(capacity * dimensions)
           const at = known.get(hash) ?? newRow()
           known.set(hash, at)
           const row = rows[at]
@@ -80,6 +87,7 @@ export function createRepeatedTexts(dimensions: number, maxBytes: number = MAX_B
             row.owner = owner
             row.isUsed = false
           }
+          if ((at + 1) * dimensions > vectors.length) grow()
           vectors.set(vector, at * dimensions)
         },
         complete() {

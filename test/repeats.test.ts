@@ -13,7 +13,7 @@ const TEXTS = 50
 const DOCUMENTS = 6_000
 
 /** The number of times that each text was embedded, with the rows and what `verify` reads. */
-async function embed(textOf: (i: number) => string, limit = 512) {
+async function embed(textOf: (i: number) => string, limit = 512, count = DOCUMENTS) {
   await using folder = await temporaryFolder()
   const sent = new Map<string, number>()
   await using tei = await serveTei({
@@ -23,7 +23,7 @@ async function embed(textOf: (i: number) => string, limit = 512) {
       return undefined
     },
   })
-  const documents = Array.from({ length: DOCUMENTS }, (_, i) => ({ id: `d${i}`, text: textOf(i) }))
+  const documents = Array.from({ length: count }, (_, i) => ({ id: `d${i}`, text: textOf(i) }))
   const source = await writeJsonl(join(folder.path, 'corpus.jsonl'), documents)
   const output = join(folder.path, 'vectors')
   await using store = await openStore(output, { create: true })
@@ -31,7 +31,7 @@ async function embed(textOf: (i: number) => string, limit = 512) {
   const planned = await planCorpus(
     corpus,
     { url: tei.url, options: {} },
-    { documentsPerShard: 2_000 },
+    { documentsPerShard: Math.max(2_000, count / 2) },
     { output: store },
   )
   sent.clear()
@@ -49,6 +49,13 @@ test('a text is embedded once in a run, however far its repetitions are apart', 
   expect(Math.max(...times)).toBeLessThanOrEqual(3)
   expect(totals).toMatchObject({ rows: DOCUMENTS, rejects: 0 })
   expect(totals.reused).toBeGreaterThanOrEqual(DOCUMENTS - 3 * TEXTS)
+})
+
+test('rows wait for no window that a corpus of one text never fills', async () => {
+  const { times, totals } = await embed(() => 'the same', 512, 40_000)
+  // Each 8,192 rows that wait are followed by windows in which the text is sent once.
+  expect(times[0]).toBeGreaterThan(3)
+  expect(totals).toMatchObject({ rows: 40_000, rejects: 0 })
 })
 
 test('a text that the model may cut is embedded in each window, so that what it cuts is counted', async () => {

@@ -1,15 +1,16 @@
 // Where a run is loaded, as its status shows it.
 
-import { putLoadOrder, putVersion } from '@reembed/protocol'
+import { putLoadOrder, putLoadRecord, putVersion } from '@reembed/protocol'
 import { loadRun, openVectorStore, switchStore } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { QueueView } from '../../packages/producer/src/run-status/facts.ts'
 import { readLoads } from '../../packages/producer/src/run-status/loads.ts'
 import { loadText } from '../../packages/render/src/stored-run.ts'
 import { makeRun } from '../export/run.ts'
 import { temporaryFolder } from '../parts/cli.ts'
 import { startElasticsearch } from '../parts/elasticsearch.ts'
+import { memoryStore } from '../shard/parts.ts'
 
 test('the status of a run lists its targets, which of them searches use, and a load in progress', async () => {
   await using server = await startElasticsearch('9.3.0')
@@ -47,4 +48,25 @@ test('the status of a run lists its targets, which of them searches use, and a l
     'staged_abcdefghijkl: loaded, 300 rows; searches for staged use another target',
     expect.stringMatching(/^wiki_abcdefghijkl: searches for wiki use it for .*, 300 rows$/),
   ])
+})
+
+test('a load that is older than every record that is read is not shown as in progress', async () => {
+  const output = memoryStore()
+  const { run, shards } = { run: 'a'.repeat(26), shards: 3 }
+  const at = { address: 'qdrant+http://127.0.0.1:6333', name: 'wiki', target: 'wiki_aaaaaaaaaaaa', run }
+  vi.useFakeTimers({ toFake: ['Date'], now: 0 })
+  try {
+    await putLoadOrder(output, { ...at, load: 'ended-long-ago' })
+    for (let second = 1; second <= 200; second += 1) {
+      vi.setSystemTime(1_000 * second)
+      await putLoadRecord(output, { ...at, action: 'switch' })
+    }
+    expect(await readLoads(output, undefined, { run, shards })).toEqual([])
+    await putLoadOrder(output, { ...at, target: 'wiki_bbbbbbbbbbbb', load: 'new' })
+    expect(await readLoads(output, undefined, { run, shards })).toMatchObject([
+      { state: 'loading', target: 'wiki_bbbbbbbbbbbb' },
+    ])
+  } finally {
+    vi.useRealTimers()
+  }
 })

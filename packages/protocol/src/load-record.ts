@@ -15,6 +15,7 @@ import {
   loadKey,
   loadOrderKey,
   loadOrderPrefix,
+  mapConcurrent,
   oneOf,
   optional,
   positive,
@@ -133,14 +134,17 @@ const loadRecords = objectKind<LoadRecord>({
   },
 })
 
-/** Yields the history of the vector stores of an output, newest first. */
-export async function* readLoadRecords(store: Store): AsyncGenerator<LoadRecord, void, undefined> {
-  for await (const { key } of store.list('loads/')) {
+/**
+ * Yields the history of the vector stores of an output, newest first.
+ * @param concurrency records that are read at a time
+ */
+export function readLoadRecords(store: Store, concurrency = 1): AsyncGenerator<LoadRecord, void, undefined> {
+  const read = async ({ key }: { readonly key: string }): Promise<LoadRecord> => {
     const found = await loadRecords.read(store, key)
-    if (found === undefined)
-      throw new ReembedError('CORRUPT', `${key} in ${store.url} was deleted while it was read: restore it`)
-    yield found
+    if (found) return found
+    throw new ReembedError('CORRUPT', `${key} in ${store.url} was deleted while it was read: restore it`)
   }
+  return mapConcurrent(store.list('loads/'), read, { concurrency })
 }
 
 /** Appends a record under the next free number, with the present time. */

@@ -103,7 +103,7 @@ export async function buildShard(
     reportDocuments(reusedDocuments + embedded)
   }
   const startedMs = now()
-  const repeatedTexts = run.repeatedTexts.begin()
+  const repeatedTexts = (await run.repeatedTexts()).begin()
   const windows = mergeRows(counted(), {
     reuseIndex: known.length > 0 ? searchInOrder(known) : undefined,
     repeated: repeatedTexts,

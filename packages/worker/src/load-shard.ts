@@ -18,7 +18,7 @@ export interface ShardLoader extends AsyncDisposable {
 }
 
 export interface LoadJobs {
-  /** It has loaded a shard, and its last job did not fail. */
+  /** It has loaded a shard, and did not fail several in a row since. */
   readonly isProven: boolean
   /** Why its last job failed, or what its store answers now; undefined after a success. */
   readonly fault: string | undefined
@@ -27,16 +27,19 @@ export interface LoadJobs {
 }
 
 const FAULT_CHARS = 500
+/** As for shards that are embedded: one failure may be the fault of its shard. */
+const MAX_IN_A_ROW = 3
 
 export function createLoadJobs(loader: ShardLoader): LoadJobs {
   let hasLoaded = false
+  let failuresInARow = 0
   let fault: string | undefined
   const onWait = (reason: string): void => {
     fault = reason.slice(0, FAULT_CHARS)
   }
   return {
     get isProven() {
-      return hasLoaded && fault === undefined
+      return hasLoaded && failuresInARow < MAX_IN_A_ROW
     },
     get fault() {
       return fault
@@ -47,12 +50,16 @@ export function createLoadJobs(loader: ShardLoader): LoadJobs {
         fault = undefined
         if (loaded === undefined) return undefined
         hasLoaded = true
+        failuresInARow = 0
         const [rows, rejects] = [loaded.rows, loaded.refused.length]
         const unused = { tokens: 0, bytes: 0, truncated: 0, unreadTokens: 0 }
         await reportFinished({ documents: rows + rejects, rows, rejects, ...unused })
         return rows
       } catch (error) {
-        if (!signal.aborted) onWait(messageOf(error))
+        if (!signal.aborted) {
+          failuresInARow += 1
+          onWait(messageOf(error))
+        }
         throw error
       }
     },

@@ -64,6 +64,10 @@ interface Entry {
 /** Records per lookup: the size of the embedder's window. */
 const LOOK_UP_RECORDS = 1_024
 const LOOK_UP_CHARACTERS = 8 * 1024 * 1024
+const MAX_WAITING = 8 * LOOK_UP_RECORDS
+
+const isShort = (text: string, maxBytes: number): boolean =>
+  text.length <= maxBytes && Buffer.byteLength(text) <= maxBytes
 
 /** Holds the windows of `embed`, and reused rows that wait for an embedded row before them. */
 export async function* mergeRows(
@@ -86,8 +90,11 @@ export async function* mergeRows(
       rejects.push(...batch.filter(record => record.kind === 'reject'))
       const hashes = documents.map(({ text }) => contentHashOf(text))
       const found = (await reuseIndex?.findVectors(hashes, signal)) ?? []
-      const short = documents.map(({ text }) => Buffer.byteLength(text) <= maxRepeatedBytes)
-      for (const [i, hash] of hashes.entries()) if (short[i]) found[i] ??= repeated.find(hash)
+      const short = documents.map(({ text }) => isShort(text, maxRepeatedBytes))
+      // Rows wait until the embedder has filled a window. A corpus of few texts fills none, so its
+      // repetitions are embedded again before too many rows wait.
+      if (waiting.length < MAX_WAITING)
+        for (const [i, hash] of hashes.entries()) if (short[i]) found[i] ??= repeated.find(hash)
       onReused?.(documents.filter((_, i) => found[i] !== undefined))
       for (const [i, document] of documents.entries()) {
         const vector = found[i]
@@ -169,6 +176,9 @@ const NOTHING_EMBEDDED: EmbeddedPart = {
 function createQueue() {
   let entries: Entry[] = []
   return {
+    get length() {
+      return entries.length
+    },
     push: (entry: Entry): void => void entries.push(entry),
     /**
      * Removes and returns the entries up to the last document of the window, without its rejects

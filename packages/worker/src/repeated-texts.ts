@@ -3,6 +3,8 @@
 
 /** Bounds the memory of one run. At 384 dimensions it is 21,845 vectors. */
 const MAX_BYTES = 32 * 1024 * 1024
+/** Bounds what is held beside small vectors. */
+const MAX_ROWS = 32_768
 
 export interface RepeatedTexts {
   /**
@@ -34,7 +36,8 @@ interface Owner {
 
 /** Memory is allocated with the first text. */
 export function createRepeatedTexts(dimensions: number, maxBytes: number = MAX_BYTES): RepeatedTexts {
-  const capacity = Math.max(1, Math.floor(maxBytes / (dimensions * Float32Array.BYTES_PER_ELEMENT)))
+  const vectorBytes = dimensions * Float32Array.BYTES_PER_ELEMENT
+  const capacity = Math.min(MAX_ROWS, Math.max(1, Math.floor(maxBytes / vectorBytes)))
   let vectors: Float32Array | undefined
   const rows: Row[] = []
   const known = new Map<string, number>()

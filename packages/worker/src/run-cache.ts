@@ -19,7 +19,8 @@ export interface OpenRun {
   baseRuns(): Promise<BaseRuns | undefined>
   /** Memory for shards, shared by all runs of a worker. */
   readonly buffers: ShardBufferPool
-  readonly repeatedTexts: RepeatedTexts
+  /** Kept for the runs that were used last. */
+  repeatedTexts(): Promise<RepeatedTexts>
 }
 
 export interface RunCache extends AsyncDisposable {
@@ -47,6 +48,9 @@ export interface RunCacheOptions {
 /** Cached segments of a plan; jobs arrive almost in order, so a few suffice. */
 const KEPT_SEGMENTS = 4
 
+/** Runs whose repeated texts are kept: each takes tens of megabytes. */
+const KEPT_REPEATED = 2
+
 const UNSERVED_OUTPUT_DELAY_MS = 2_000
 
 /** Keeps the stores, plans and base runs of the jobs of one worker open between jobs. */
@@ -60,6 +64,7 @@ export function createRunCache({
 }: RunCacheOptions): RunCache {
   const stores = createOpener(openUrl)
   const buffers = createShardBufferPool()
+  const repeated = createMemo<string, RepeatedTexts>({ max: KEPT_REPEATED })
   const writable = createOpener(async (output: string) => {
     const store = await stores.open(output)
     await checkWritable(store)
@@ -78,7 +83,7 @@ export function createRunCache({
       slice: createSliceReader(store, plan),
       baseRuns: () => bases.open(''),
       buffers,
-      repeatedTexts: createRepeatedTexts(plan.recipe.model.dimensions),
+      repeatedTexts: () => repeated.get(name, async () => createRepeatedTexts(plan.recipe.model.dimensions)),
     }
   })
 

@@ -42,6 +42,7 @@ export interface LoadStatus extends LoadTarget {
 
 /** Records that are read. Older targets are not listed. */
 const MAX_RECORDS = 200
+const READS = 8
 
 /** The targets of a finished run, loads in progress first. */
 export async function readLoads(
@@ -50,7 +51,9 @@ export async function readLoads(
   { run, shards }: Pick<Manifest, 'run' | 'shards'>,
 ): Promise<LoadStatus[]> {
   const records: LoadRecord[] = []
-  for await (const record of readLoadRecords(store)) if (records.push(record) === MAX_RECORDS) break
+  for await (const record of readLoadRecords(store, READS)) if (records.push(record) === MAX_RECORDS) break
+  // Whether an earlier load has ended is in a record that is not read.
+  const sinceAt = records.length === MAX_RECORDS ? (records.at(-1)?.at ?? '') : ''
   const loads: LoadStatus[] = []
   for await (const { load, at, by: _, ...order } of readLoadOrders(store, run)) {
     const ended = records.find(
@@ -58,7 +61,7 @@ export async function readLoads(
         proof?.load === load ||
         (action === 'drop' && address === order.address && target === order.target && endedAt > (at ?? '')),
     )
-    if (ended) continue
+    if (ended || (at ?? '') < sinceAt) continue
     const of = { output: store.url, run, load: { id: load, store: storeKey(order.address) } }
     const written = await readWritten(store, run, load, shards)
     loads.push({

@@ -1,5 +1,5 @@
-// A copy of a table during which the server sends nothing for long: one that works goes on, whatever
-// is between, and one whose process has ended fails.
+// A copy of a table during which the server sends nothing for long: it continues while the server
+// works, whatever is between, and fails when the process of the server has ended.
 
 import { openPostgresTable } from '@reembed/corpus'
 import { withDeadlines } from '@reembed/shared'
@@ -45,7 +45,7 @@ describe.skipIf(lackOfPostgres !== undefined)(name, () => {
     return { lines: copy() }
   }
 
-  test('goes on behind a pooler that invents process ids, although one probe is lost and one reaches a replica', async () => {
+  test('continues behind a pooler that invents process ids, although one probe is lost and one reaches a replica', async () => {
     // Connection 0 opens the table, 1 copies, and the later ones are probes.
     const [lost, astray] = [2, 3]
     await using pooler = await startPooler(n =>

@@ -160,7 +160,12 @@ test('the exporter serves the console only with a token, to the pods that may op
   expect(secretOf('REEMBED_CONSOLE_ACTIONS_TOKEN').secretKeyRef.name).toBe('reembed-console-actions')
   expect(exporter.args).toContain('--config=/etc/reembed/config/reembed.yaml')
   const { name } = find(manifests, 'ConfigMap', /-producer$/).metadata
-  const { volumes } = find(manifests, 'Deployment', /-exporter$/).spec.template.spec
+  const { metadata, spec } = find(manifests, 'Deployment', /-exporter$/).spec.template
+  const { volumes } = spec
+  // A changed schedule restarts both that read it.
+  const producer = find(manifests, 'Deployment', /-producer$/).spec.template.metadata
+  expect(metadata.annotations['checksum/config']).toMatch(/^[0-9a-f]{64}$/)
+  expect(metadata.annotations['checksum/config']).toBe(producer.annotations['checksum/config'])
   expect(volumes).toContainEqual({ name: 'config', configMap: { name } })
   const service = find(manifests, 'Service', /-console$/).spec
   expect(service.ports).toEqual([{ name: 'console', port: 9467, targetPort: 'console' }])

@@ -160,6 +160,13 @@ describe('redis.conf and users.acl', () => {
     expect((await watch.redis()).evictionPolicy).toBe('noeviction')
     expect((await watch.depth()).jobs.wait).toBe(0)
     expect(await watch.workers()).toEqual([])
+    const of = { output: join(place.path, 'out'), run: JSON.parse(made.stdout).run }
+    expect(await watch.counts(of)).toEqual({ waiting: 0, active: 0, delayed: 0, failed: 0 })
+    expect(await watch.failures(of, 10)).toEqual([])
+    expect(await watch.openShards(of)).toEqual(new Map())
+    expect(await watch.attempts({ ...of, shard: 0 })).toBeUndefined()
+    expect(await watch.progress(of)).toBeDefined()
+    expect(await watch.planning(of.output)).toEqual([])
   })
 
   test('the settings are those that the queue needs', async () => {

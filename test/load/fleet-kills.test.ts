@@ -126,10 +126,12 @@ test.each(SIZES)(
         store.env,
       )
     const workers = [worker(), worker(), worker()]
+    const started = [...workers]
     const to = ['--to', store.url, '--name', 'wiki']
     try {
       await expect.poll(() => queue.workers(), { timeout: 60_000 }).toHaveLength(3)
       const loading = start(['load', ...place, ...to], store.env)
+      started.push(loading)
       /** Resolves when so many shards are recorded. */
       const recorded = async (count: number): Promise<void> => {
         const loaded = async (): Promise<number> => {
@@ -175,7 +177,7 @@ test.each(SIZES)(
       await searches
       process.stdout.write(`answers by dimensions: ${JSON.stringify([...answers])}\n`)
       vi.unstubAllEnvs()
-      for (const { child } of workers) child.kill('SIGKILL')
+      for (const { child } of started) child.kill('SIGKILL')
     }
   },
   1_800_000,
@@ -191,19 +193,28 @@ test('a worker with a wrong key gives its jobs back, and states why', async () =
   await putVersion(output, { version: 1, run: manifest.run, seq: 1, manifestSha256: '' })
   const url = `qdrant+${server.url}`
   const place = ['--output', folder.path, '--redis', redis.url]
+  const started: Running[] = []
+  const begin = (args: readonly string[], key: string): Running => {
+    const running = start([...args], { QDRANT_API_KEY: key })
+    started.push(running)
+    return running
+  }
   const worker = (key: string): Running =>
-    start(['worker', ...place, '--endpoint', 'http://127.0.0.1:9', '--sinks', url], { QDRANT_API_KEY: key })
-  const wrong = worker('wrong')
-  await expect.poll(() => queue.workers(), { timeout: 60_000 }).toHaveLength(1)
-  const loading = start(['load', ...place, '--to', url], { QDRANT_API_KEY: 'a-key' })
-  const reason = /denies access \(40[13]\).*this process takes them from .* QDRANT_API_KEY/
-  await loading.line(reason)
-  expect(await queue.workers()).toMatchObject([{ loadFault: expect.stringMatching(reason) }])
-  expect(wrong.child.exitCode).toBeNull()
-  const right = worker('a-key')
-  const { code, stdout, stderr } = await loading.finished
-  expect(stdout, stderr).toMatch('the store counts 300 rows')
-  expect(code).toBe(0)
-  expect(await queue.counts()).toMatchObject({ failed: 0 })
-  for (const { child } of [wrong, right]) child.kill('SIGKILL')
+    begin(['worker', ...place, '--endpoint', 'http://127.0.0.1:9', '--sinks', url], key)
+  try {
+    const wrong = worker('wrong')
+    await expect.poll(() => queue.workers(), { timeout: 60_000 }).toHaveLength(1)
+    const loading = begin(['load', ...place, '--to', url], 'a-key')
+    const reason = /denies access \(40[13]\).*this process takes them from .* QDRANT_API_KEY/
+    await loading.line(reason)
+    expect(await queue.workers()).toMatchObject([{ loadFault: expect.stringMatching(reason) }])
+    expect(wrong.child.exitCode).toBeNull()
+    worker('a-key')
+    const { code, stdout, stderr } = await loading.finished
+    expect(stdout, stderr).toMatch('the store counts 300 rows')
+    expect(code).toBe(0)
+    expect(await queue.counts()).toMatchObject({ failed: 0 })
+  } finally {
+    for (const { child } of started) child.kill('SIGKILL')
+  }
 }, 180_000)

@@ -179,8 +179,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'job ids lack the output',
     file: 'queue/src/names.ts',
-    find: 'outputId(output)}.',
-    replace: "''}.",
+    find: 'outputId(output)}$',
+    replace: "''}$",
   },
   {
     name: 'a worker serves every output',

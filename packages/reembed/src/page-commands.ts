@@ -3,6 +3,7 @@
 import type { ConsoleOptions, Step } from '@reembed/console'
 import { openQueue, openQueueReader, type RedisTarget } from '@reembed/queue'
 import { shellWord } from '@reembed/shared'
+import { outputOf } from './config/apply.ts'
 import { configFileOf, schedulesOf } from './config/schedules.ts'
 import { shortId } from './output.ts'
 
@@ -39,9 +40,11 @@ export async function servePages(
 ): Promise<string> {
   const file = self && (await configFileOf(self))
   // The file describes one output; it may leave out its address.
-  const { uri } = (file?.content.output ?? {}) as { readonly uri?: unknown }
-  const described = of.stores.find(({ url }) => url === uri) ?? of.stores[0]
-  const schedules = file && { output: described?.url ?? '', schedules: schedulesOf(file) }
+  const output = file && outputOf(file, process.env)
+  const bare = (url: string): string => url.replace(/\/+$/, '')
+  const described =
+    output === undefined ? of.stores[0] : of.stores.find(({ url }) => bare(url) === bare(output))
+  const schedules = file && described && { output: described.url, schedules: schedulesOf(file) }
   const { serveConsole } = await import('@reembed/console')
   const { redis, ...shown } = of
   const { REEMBED_CONSOLE_TOKEN: token, REEMBED_CONSOLE_ACTIONS_TOKEN: acting } = process.env

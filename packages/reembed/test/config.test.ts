@@ -2,7 +2,7 @@
 // the command accepts.
 
 import { readFileSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ReembedError } from '@reembed/shared'
@@ -11,6 +11,7 @@ import { applyConfig } from '../src/config/apply.ts'
 import { CONFIG_KEYS, FLAG_ONLY_OPTIONS, optionsOf } from '../src/config/config-keys.ts'
 import { expand, parseConfigFile } from '../src/config/file.ts'
 import { schemaOf, toEditorSchema } from '../src/config/schema.ts'
+import { writeFirstConfig } from '../src/config/write.ts'
 import { csvDialect, endpointLimits, repeated, textShare } from '../src/options.ts'
 import { createProgram } from '../src/program.ts'
 
@@ -158,3 +159,17 @@ async function temporaryFolder(): Promise<AsyncDisposable & { readonly path: str
   const path = await mkdtemp(join(tmpdir(), 'reembed-test-'))
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
 }
+
+test.each([
+  'postgres://app:hunter2@db/x?table=docs',
+  'postgres://app@db/x?table=docs&password=hunter2',
+  'postgres://app@db/x?sslpassword=hunter2&table=docs',
+])('a first file names the variable of a source whose URL has a password: %s', async source => {
+  const folder = await mkdtemp(join(tmpdir(), 'reembed-config-'))
+  const file = join(folder, 'reembed.yaml')
+  await writeFirstConfig(file, { about: 'a table', values: new Map([['source.uri', source]]) })
+  const text = await readFile(file, 'utf8')
+  await rm(folder, { recursive: true })
+  expect(text).toContain('uri: ${REEMBED_SOURCE}')
+  expect(text).not.toContain('hunter2')
+})

@@ -5,10 +5,12 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Schedule } from '@reembed/producer'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { openStore } from '@reembed/store'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { parseConfigFile } from '../src/config/file.ts'
 import { addSchedule, removeSchedule, schedulesOf } from '../src/config/schedules.ts'
 import { schemaOf } from '../src/config/schema.ts'
+import { servePages } from '../src/page-commands.ts'
 import { createProgram } from '../src/program.ts'
 
 const program = createProgram()
@@ -81,4 +83,25 @@ test('an invalid or duplicate schedule in the file is reported with its line', a
   expect(() => schedules('{ name: a, corn: 0 3 * * * }')).toThrow(
     "f.yaml:3: unknown key 'schedules.0.corn' (did you mean 'schedules.0.cron'?)",
   )
+})
+
+test.each([
+  ['a path relative to the file', './second'],
+  ['a trailing slash', 'second/'],
+  ['the URL of a folder', `file://\${REEMBED_TEST_OUTPUT}`],
+  ['a variable', `\${REEMBED_TEST_OUTPUT}`],
+])('the card of the output that the file names has the schedules, also by %s', async (_, uri) => {
+  await using stack = new AsyncDisposableStack()
+  const [first, second] = [join(folder, 'first'), join(folder, 'second')]
+  vi.stubEnv('REEMBED_TEST_OUTPUT', second)
+  stack.defer(() => void vi.unstubAllEnvs())
+  await writeFile(name, `${before}output: { uri: "${uri}" }\n`)
+  await addSchedule(await read(), nightly, program)
+  const stores = [await openStore(first, { create: true }), await openStore(second, { create: true })]
+  const self = createProgram().commands.find(command => command.name() === 'console')
+  self?.setOptionValue('config', name)
+  const url = await servePages('0', { stores, redis: undefined }, stack, self)
+  const cards = (await (await fetch(url)).text()).split('<article')
+  const [of] = cards.filter(card => card.includes('schedule <b>nightly'))
+  expect(of).toContain(`<small class="url">${second}<`)
 })

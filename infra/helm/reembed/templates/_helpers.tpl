@@ -261,3 +261,12 @@ readinessProbe:
   periodSeconds: 10
   timeoutSeconds: 5
 {{- end -}}
+
+{{- define "reembed.producerOutput" -}}
+{{- default (first .Values.outputs) .Values.producer.output -}}
+{{- end -}}
+
+{{- /* The reembed.yaml of the producer, whose schedules the console of the exporter states. */ -}}
+{{- define "reembed.producerConfig" -}}
+{{- dict "version" 1 "output" (dict "uri" (include "reembed.producerOutput" .)) "schedules" .Values.producer.deployment.schedules | toYaml -}}
+{{- end -}}

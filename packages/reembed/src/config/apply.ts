@@ -2,6 +2,7 @@
 // records the source of each value, so the file sets only options without flag and variable.
 
 import { resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { Command, Option } from 'commander'
 import { CONFIG_KEYS, PATH_KEYS, SECRETS } from './config-keys.ts'
@@ -56,6 +57,21 @@ export function valueAt({ content }: ConfigFile, keyPath: string): unknown {
   return (content[section] as Record<string, unknown> | undefined)?.[key]
 }
 
+/** Paths of a file are relative to its folder. */
+const placeOf = (text: string, { folder }: ConfigFile): string =>
+  /^[a-z0-9]+:\/\//i.test(text) ? text : resolve(folder, text)
+
+/**
+ * The address of the output that the file describes, as the URL of its store; undefined if the file
+ * leaves it out, or takes it from a variable that is not set.
+ */
+export function outputOf(file: ConfigFile, env: NodeJS.ProcessEnv): string | undefined {
+  const uri = valueAt(file, 'output.uri')
+  const text = typeof uri === 'string' ? expandIfSet(uri, file.locate('output.uri'), env) : undefined
+  if (text === undefined) return undefined
+  return text.startsWith('file:///') ? fileURLToPath(text) : placeOf(text, file)
+}
+
 function parse(
   option: Option,
   value: unknown,
@@ -67,7 +83,7 @@ function parse(
   if (typeof value === 'boolean') return value
   const one = (given: unknown): unknown => {
     const text = expand(String(given), where, env)
-    if (PATH_KEYS.has(key)) return /^[a-z0-9]+:\/\//i.test(text) ? text : resolve(file.folder, text)
+    if (PATH_KEYS.has(key)) return placeOf(text, file)
     try {
       return option.parseArg && !option.variadic ? option.parseArg(text, undefined) : text
     } catch (error) {

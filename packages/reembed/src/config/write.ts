@@ -76,7 +76,8 @@ function textOf(file: string, { about, values }: FirstConfig): string {
 }
 
 function written(file: string, keyPath: string, value: unknown): unknown {
-  const isSecret = keyPath === 'source.uri' && /^\w+:\/\/[^/]*:[^/]*@/.test(String(value))
+  const isSecret =
+    keyPath === 'source.uri' && /^\w+:\/\/([^/]*:[^/]*@|.*[?&](ssl)?password=)/i.test(String(value))
   const variable = isSecret ? 'REEMBED_SOURCE' : FROM_ENVIRONMENT.get(keyPath)
   if (variable !== undefined) return `\${${variable}}`
   // `$${` stands for `${` in the file.

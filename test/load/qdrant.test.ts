@@ -136,7 +136,7 @@ test('loaders that prepare a target at a time agree on one load', async () => {
   })
   try {
     const loads = [vectors.prepare(target), vectors.prepare(target)]
-    void Promise.race(loads).then(prepared.resolve)
+    void Promise.race(loads).then(() => prepared.resolve())
     const [first, second] = await Promise.all(loads)
     expect(second).toBe(first)
     expect(await vectors.holds('wiki_a')).toBe(first)

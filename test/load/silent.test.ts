@@ -9,6 +9,7 @@ import { startFaultyLink } from '@reembed/testing'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { makeRun } from '../export/run.ts'
 import { testUnless } from '../parts/needs.ts'
+import { startPooler } from '../parts/pooler.ts'
 import { lackOfPostgres, startPostgres } from '../parts/postgres.ts'
 import { startQdrant } from '../parts/qdrant.ts'
 import { memoryStore } from '../shard/parts.ts'
@@ -53,10 +54,12 @@ test('a vector store that falls silent during a load ends it in time, and the ne
 
 testUnless(
   lackOfPostgres,
-  'a statement of PostgreSQL may take any time while the server works, and ends in time when it is silent',
+  'a statement of PostgreSQL may take any time while the server works, also behind a pooler, and ends in time when it is silent',
   async () => {
     await using server = await startPostgres()
-    await using link = await startFaultyLink({ target: portOf(server.url) })
+    // The second probe is lost.
+    await using pooler = await startPooler(n => (n === 2 ? undefined : portOf(server.url)))
+    await using link = await startFaultyLink({ target: pooler.port })
     const output = memoryStore()
     const { manifest } = await makeRun(output)
     const other = await server.connect()

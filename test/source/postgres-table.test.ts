@@ -56,12 +56,17 @@ describe.skipIf(lackOfPostgres !== undefined)(name, () => {
   }
 
   test('each type arrives as an exact value', async () => {
-    await client.query(`SET TimeZone = 'Asia/Tokyo'; CREATE DOMAIN price AS numeric(20, 4)`)
+    await client.query(
+      `SET TimeZone = 'Asia/Tokyo'; CREATE DOMAIN price AS numeric(20, 4); CREATE DOMAIN cost AS price`,
+    )
     const columns: readonly (readonly [type: string, value: string, json: string])[] = [
       ['smallint', '-7', '-7'],
       ['bigint', '9223372036854775807', '9223372036854775807'],
       ['numeric', "'123456789012345678901234567890.1200'", '"123456789012345678901234567890.1200"'],
       ['price', '12.3', '"12.3000"'],
+      ['cost', '12.3', '"12.3000"'],
+      ['numeric[]', "'{{1.20,2},{3,NULL}}'", '[["1.20","2"],["3",null]]'],
+      ['cost[]', "'{12.3}'", '["12.3000"]'],
       ['real', '0.1', '0.1'],
       ['double precision', "'0.1'::float8 + '0.2'::float8", '0.30000000000000004'],
       ['double precision', "'NaN'", '"NaN"'],
@@ -101,8 +106,30 @@ describe.skipIf(lackOfPostgres !== undefined)(name, () => {
     expect(await linesOf('public.T2', ['id', 'text'])).toEqual(['{"id":1,"text":"one"}'])
   })
 
+  test('a key is cut behind the limit of an id, and limits of the role for short queries are lifted', async () => {
+    const names = ['statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout']
+    const found = await client.query('SELECT name FROM pg_settings WHERE name = ANY ($1)', [names])
+    const limits: readonly string[] = found.rows.map(row => row.name)
+    const forAll = (sql: (limit: string) => string) => client.query(limits.map(sql).join(';'))
+    await forAll(limit => `ALTER ROLE app SET ${limit} = '1h'`)
+    try {
+      const values = limits.map(limit => `current_setting('${limit}')`).join(` || ' ' || `)
+      await client.query(
+        `DROP VIEW IF EXISTS long; CREATE VIEW long AS SELECT repeat('é', 3000) AS id, ${values} AS text`,
+      )
+      const opened = await openPostgresTable(urlOf('long'))
+      const rows = await Array.fromAsync(opened.rows(['text'], { key: 'id', onSnapshot() {} }))
+      expect(rows.flat().map(({ key, json }) => [key.toString(), json.toString()])).toEqual([
+        ['é'.repeat(1_025), `{"text":"${limits.map(() => '0').join(' ')}"}`],
+      ])
+    } finally {
+      await forAll(limit => `ALTER ROLE app RESET ${limit}`)
+    }
+  })
+
   test('a source that cannot be read is refused in one line that states the cause and shows no password', async () => {
-    await client.query(`CREATE TABLE docs (id int, text text, raw bytea); INSERT INTO docs VALUES (1, 'a');
+    await client.query(`CREATE DOMAIN raw AS bytea; CREATE DOMAIN raws AS raw[];
+      CREATE TABLE docs (id int, text text, raw bytea, raws raws); INSERT INTO docs VALUES (1, 'a');
       DROP TABLE IF EXISTS hidden; CREATE TABLE hidden (id int, text text); INSERT INTO hidden VALUES (1, 'a');
       DROP ROLE IF EXISTS weak; CREATE ROLE weak LOGIN; GRANT SELECT ON hidden TO weak;
       ALTER TABLE hidden ENABLE ROW LEVEL SECURITY`)
@@ -116,14 +143,18 @@ describe.skipIf(lackOfPostgres !== undefined)(name, () => {
         `${at}?table=docs`,
         ['--text', 'body'],
         2,
-        'has no column "body"; its columns are "id", "text", "raw"',
+        'has no column "body"; its columns are "id", "text", "raw", "raws"',
       ],
       [`${at}?table=docs`, ['--text', 'raw'], 2, 'has the type bytea, which has no exact text'],
+      [`${at}?table=docs`, ['--text', 'raws'], 2, 'has the type bytea[], which has no exact text'],
       [`${at}?table=docs`, ['--format', 'csv'], 2, 'the rows of a table have no format'],
       [`${weak}?table=docs`, [], 5, "denies reading the table 'docs': grant SELECT"],
       [`${weak}?table=hidden`, [], 5, 'would leave rows out'],
       ['postgres://app:s3cret@127.0.0.1:1/postgres?table=docs', [], 5, 'ECONNREFUSED'],
       ['postgres://app:s3/cret@127.0.0.1/postgres?table=docs', [], 2, 'percent-encode'],
+      ['postgres://app:3?s3cret@127.0.0.1/postgres?table=docs', [], 2, 'URL of the source is invalid'],
+      ['postgres://app:3#s3cret@127.0.0.1/postgres?table=docs', [], 2, 'URL of the source is invalid'],
+      [`${at}?table=docs&sslrootcert=/missing`, [], 2, "no such file or directory, open '/missing'; correct"],
     ] as const) {
       const run = ['plan', ...flags({ source: url, endpoint: tei.url }), ...args]
       const { code: found, stderr, stdout } = await inProcess(run)

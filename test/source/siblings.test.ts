@@ -144,6 +144,13 @@ describe('a name that occurs twice', () => {
     )
   })
 
+  it('is found in a record with megabytes of escapes', async () => {
+    const line = `{"id":1,"text":"${'\\nx'.repeat(2_600_000)}","id":2}\n`
+    await expect(texts(await file('long.jsonl', line))).rejects.toMatchObject(
+      refusal('has a record with the key "id" twice'),
+    )
+  })
+
   it('in a text, in other objects, or in a field that nothing reads costs nothing', async () => {
     const record = '{"id":1,"text":"{\\"id\\":1,\\"id\\":2}","l":[{"id":1},{"id":2}],"title":"x","title":"y"}'
     expect((await read(await file('once.jsonl', record), { carry: ['l'] })).rows).toEqual([
@@ -219,6 +226,11 @@ describe('HTML', () => {
   ])('is decoded by the encoding that it declares: %s', async (charset, hex, text) => {
     const path = await file('declared.html', page(charset, Buffer.from(hex, 'hex')))
     expect(await texts(path)).toEqual([['declared.html', text]])
+  })
+
+  it('that is UTF-8 is read as such, although a declaration of an earlier encoding is left', async () => {
+    const path = await file('left.html', page('iso-8859-1', 'café'))
+    expect(await texts(path)).toEqual([['left.html', 'café']])
   })
 
   it('is read as UTF-8 behind its byte order mark, whatever it declares', async () => {

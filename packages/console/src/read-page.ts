@@ -34,7 +34,7 @@ export interface PageSources {
   readonly queue: ConsoleQueue | undefined
   readonly links: Links
   readonly commandOf: CommandOf | undefined
-  /** Called when something was read that took too long for the page that asked for it. */
+  /** Called when a reading ends, or fails, that took too long for the page that asked for it. */
   readonly onLateReading: () => void
 }
 
@@ -46,6 +46,8 @@ const OLDER_MS = 30_000
 const OLDER_RUNS = 20
 /** A page is sent after this, without what is still being read. */
 const PATIENCE_MS = 400
+/** How long the page of a run shows why a late reading failed, before it reads again. */
+const LATE_FAILURE_MS = 30_000
 
 interface FoundRun {
   readonly watched: WatchedRun
@@ -57,6 +59,8 @@ interface FoundRun {
 export function createPageReader(sources: PageSources): PageReader {
   const { watch, details, comparisons, previews, searches, ticks, links, queue, commandOf } = sources
   const older = new Map<string, FoundRun>()
+  /** Readings that failed after their page was sent, until they are tried again. */
+  const lateFailures = new Map<string, { readonly error: unknown; readonly untilMs: number }>()
 
   function outputOf(url: URL): OutputState | undefined {
     const named = url.searchParams.get('output')
@@ -108,12 +112,16 @@ export function createPageReader(sources: PageSources): PageReader {
     const base: RunView = { ...knownView(store, watched, history), problem: problemNow }
     const shard = url.searchParams.get('shard')
     const late = wait(PATIENCE_MS, undefined, { ref: false })
-    const within: Within = reading => {
+    const within: Within = async (name, read) => {
+      const key = `${store.url} ${watched.status.run} ${name}`
+      const failure = lateFailures.get(key)
+      if (failure !== undefined && Date.now() < failure.untilMs) throw failure.error
+      lateFailures.delete(key)
       let isLate = false
+      const reading = read()
       reading.then(
         () => isLate && sources.onLateReading(),
-        // The next poll of an open page reads it again, and shows why it fails.
-        () => {},
+        (error: unknown) => isLate && failLate(key, error),
       )
       return Promise.race([
         reading,
@@ -131,6 +139,14 @@ export function createPageReader(sources: PageSources): PageReader {
       // The page shows what is known: the store may be unavailable.
       return { ...base, problem: base.problem ?? { text: messageOf(error), readMs } }
     }
+  }
+
+  /** A page that read again at once would be late again, and never show why. */
+  function failLate(key: string, error: unknown): void {
+    const nowMs = Date.now()
+    for (const [known, { untilMs }] of lateFailures) if (untilMs <= nowMs) lateFailures.delete(known)
+    lateFailures.set(key, { error, untilMs: nowMs + LATE_FAILURE_MS })
+    sources.onLateReading()
   }
 
   async function shardOf(store: Store, { status: { run }, failed }: WatchedRun, shard: number) {

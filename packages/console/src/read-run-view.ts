@@ -5,7 +5,7 @@ import { gatesKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { RunDetails } from './data/run-detail.ts'
 import type { History } from './data/samples.ts'
-import { cellsOf, openShardStates } from './data/shard-cells.ts'
+import { cellsOf, openShardStates, type ShardCells } from './data/shard-cells.ts'
 import type { WatchedRun } from './data/watch-outputs.ts'
 import type { RunView } from './page/run-view.ts'
 
@@ -23,8 +23,11 @@ export const knownView = (store: Store, watched: WatchedRun, history: History): 
   shard: undefined,
 })
 
-/** A reading, or undefined if it takes too long for the reader of a page. */
-export type Within = <T>(reading: Promise<T>) => Promise<T | undefined>
+/**
+ * What is read, or undefined if it takes too long for the reader of a page.
+ * @param name of the reading, among those of the run
+ */
+export type Within = <T>(name: string, read: () => Promise<T>) => Promise<T | undefined>
 
 /**
  * Adds what the store holds about the run.
@@ -41,24 +44,22 @@ export async function readRunView(
 ): Promise<RunView> {
   const { facts, status, active, failed } = known
   const { manifest } = facts
-  const open = (): Uint8Array =>
-    openShardStates(
-      facts,
-      active,
-      failed.map(({ shard }) => shard),
-    )
+  const open = (): ShardCells => {
+    const failures = failed.map(({ shard }) => shard)
+    return cellsOf(openShardStates(facts, active, failures))
+  }
   const reasons = Object.keys(manifest?.rejectReasons ?? {})
-  const [states, rates, recorded, gates, rejects] = await Promise.all([
-    manifest ? within(details.shardStates(store, manifest)) : open(),
-    manifest ? within(details.rates(store, manifest)) : [],
-    within(details.recorded(store, facts)),
+  const [cells, rates, recorded, gates, rejects] = await Promise.all([
+    manifest ? within('cells', () => details.cells(store, manifest)) : open(),
+    manifest ? within('rates', () => details.rates(store, manifest)) : [],
+    within('records', () => details.recorded(store, facts)),
     gatesOf(store, known, details),
-    withRejects ? within(details.rejectSamples(store, status.run, reasons)) : [],
+    withRejects ? within('rejects', () => details.rejectSamples(store, status.run, reasons)) : [],
   ])
   return {
     ...known,
-    isReading: [states, rates, recorded, rejects].includes(undefined),
-    cells: states && cellsOf(states),
+    isReading: [cells, rates, recorded, rejects].includes(undefined),
+    cells,
     rates: rates ?? [],
     recorded: recorded ?? [],
     gates,

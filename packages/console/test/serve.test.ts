@@ -228,6 +228,35 @@ test('a page does not wait for what is slow to read; open pages get it as soon a
   expect(await seen).toContain('done <b>4</b>')
 })
 
+test('a slow reading that fails is shown on the page that waits for it, and not repeated at once', async () => {
+  await finishedRun(made.store, await plannedRun(made.store))
+  const slow = Promise.withResolvers<void>()
+  let streams = 0
+  const store: Store = new Proxy(made.store, {
+    get(target, name, receiver) {
+      if (name !== 'stream') return Reflect.get(target, name, receiver)
+      return async function* (key: string) {
+        if (key.includes('/manifest-')) {
+          streams += 1
+          await slow.promise
+        }
+        yield* made.store.stream(key)
+      }
+    },
+  })
+  const url = await serve({ store, pollMs: 600_000 })
+  const path = `/runs/${RUN}`
+  expect(await text(url + path)).toContain('Reading the shards …')
+  const seen = eventsUntil(`${url}/events?page=${path}`, events => {
+    if (events.includes('Reading the shards')) slow.reject(new Error('the disk is broken'))
+    return events.includes('the disk is broken')
+  })
+  await seen
+  const before = streams
+  expect(await text(url + path)).toContain('the disk is broken')
+  expect(streams).toBe(before)
+})
+
 test('a poll reads the store as often with ten readers as with none', async () => {
   await plannedRun(made.store)
   const lists: string[] = []

@@ -62,6 +62,7 @@ test('work is made once for all readers, shows how far it is, and is forgotten w
   done.resolve('made')
   await vi.waitFor(() => expect(queue.read('a', make)).toEqual({ state: 'done', value: 'made' }))
   expect(make).toHaveBeenCalledOnce()
+  await vi.advanceTimersByTimeAsync(31_000)
   for (const key of ['b', 'c'])
     await vi.waitFor(() => expect(queue.read(key, async () => key)).toMatchObject({ state: 'done' }))
   expect(queue.read('a', make)).toMatchObject({ state: 'running' })
@@ -78,4 +79,35 @@ test('the end of the console ends the work in progress and starts none', async (
   await vi.waitFor(() => expect(queue.read('a', unending)).toEqual({ state: 'failed', message: 'closed' }))
   await vi.advanceTimersByTimeAsync(1)
   expect(later).not.toHaveBeenCalled()
+})
+
+test('a result that a page asks for is never made again, however many pages are open; beyond the bound a page is refused', async () => {
+  const queue = open()
+  const made: string[] = []
+  const read = (key: string) =>
+    queue.read(key, async () => {
+      made.push(key)
+      return key
+    })
+  // Two that are kept anyway, ten that may wait, and the one in progress.
+  const pages = Array.from({ length: 2 + MAX_WAITING + 1 }, (_, i) => `page ${i}`)
+  for (const page of pages) {
+    read(page)
+    await vi.advanceTimersByTimeAsync(1)
+  }
+  for (let poll = 0; poll < 10; poll += 1) {
+    await vi.advanceTimersByTimeAsync(5_000)
+    for (const page of pages) expect(read(page)).toEqual({ state: 'done', value: page })
+    expect(read('one more')).toMatchObject({
+      state: 'refused',
+      message:
+        '13 searches or comparisons of other readers are shown already: close a page, or try again in a minute',
+    })
+  }
+  expect(made).toEqual(pages)
+  await vi.advanceTimersByTimeAsync(31_000)
+  expect(read('one more')).toMatchObject({ state: 'running' })
+  await vi.advanceTimersByTimeAsync(1)
+  // Only as many as are kept remain of those that no page asks for.
+  expect(pages.filter(page => read(page).state === 'done')).toHaveLength(1)
 })

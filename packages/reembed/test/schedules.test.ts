@@ -88,6 +88,7 @@ test('an invalid or duplicate schedule in the file is reported with its line', a
 test.each([
   ['a path relative to the file', './second'],
   ['a trailing slash', 'second/'],
+  ['the URL of a folder', `file://\${REEMBED_TEST_OUTPUT}`],
   ['a variable', `\${REEMBED_TEST_OUTPUT}`],
 ])('the card of the output that the file names has the schedules, also by %s', async (_, uri) => {
   await using stack = new AsyncDisposableStack()

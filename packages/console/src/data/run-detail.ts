@@ -4,10 +4,10 @@
 import { type FoundReject, readRejects } from '@reembed/evaluate'
 import { listVersions, type PublishedVersion, type RunFacts } from '@reembed/producer'
 import { type Manifest, readRunStates } from '@reembed/protocol'
-import { createMemo, shardOfKey, shardPrefix } from '@reembed/shared'
+import { createMemo, LIMITS, shardOfKey, shardPrefix } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { RunEvent } from './samples.ts'
-import { type FinishedShards, readFinishedShards } from './shard-cells.ts'
+import { cellsOf, type FinishedShards, readFinishedShards, type ShardCells } from './shard-cells.ts'
 import { readVersionFigures, type VersionFigures } from './version-figures.ts'
 
 /** Documents and tokens of the shards that were put in one stretch of time. */
@@ -23,8 +23,8 @@ export interface RejectSample {
 }
 
 export interface RunDetails {
-  /** The states of the shards of a finished run. */
-  shardStates(store: Store, manifest: Manifest): Promise<Uint8Array>
+  /** The map of the shards of a finished run. */
+  cells(store: Store, manifest: Manifest): Promise<ShardCells>
   /** Documents and tokens by the time at which the store got their shard, oldest first. */
   rates(store: Store, manifest: Manifest): Promise<readonly RatePoint[]>
   /** Planned, state records and versions, oldest first. */
@@ -37,8 +37,12 @@ export interface RunDetails {
 }
 
 const KEPT = 20
-/** Runs whose shards are kept: 17 bytes for each shard. */
-const KEPT_SHARDS = 3
+/**
+ * Runs whose map and rates are kept, a few kilobytes each: as many as pages may be open. With
+ * fewer, the open pages of large runs would evict each other's, and read whole manifests at each
+ * poll.
+ */
+const KEPT_MAPS = LIMITS.eventReaders
 const SAMPLES_PER_REASON = 3
 /** Rejects that are read at most before the search for samples of rare reasons ends. */
 const MAX_REJECTS_READ = 2_000
@@ -46,18 +50,27 @@ const MAX_RECORDS = 50
 const RATE_POINTS = 120
 
 export function createRunDetails(): RunDetails {
-  const shards = createMemo<string, FinishedShards>({ max: KEPT_SHARDS })
-  const rates = createMemo<string, readonly RatePoint[]>({ max: KEPT })
+  const cells = createMemo<string, ShardCells>({ max: KEPT_MAPS })
+  const rates = createMemo<string, readonly RatePoint[]>({ max: KEPT_MAPS })
   const recorded = createMemo<string, readonly RunEvent[]>({ max: KEPT })
   const rejects = createMemo<string, readonly RejectSample[]>({ max: KEPT })
   const versions = createMemo<string, readonly PublishedVersion[]>({ max: KEPT })
   const figures = createMemo<string, readonly VersionFigures[]>({ max: KEPT })
 
-  const finished = (store: Store, manifest: Manifest): Promise<FinishedShards> =>
-    shards.get(`${store.url} ${manifest.run}`, () => readFinishedShards(store, manifest))
+  /** Readings in progress: what has bytes for each shard is not kept beyond them. */
+  const reading = new Map<string, Promise<FinishedShards>>()
+  const finished = (store: Store, manifest: Manifest): Promise<FinishedShards> => {
+    const key = `${store.url} ${manifest.run}`
+    const shards = reading.get(key) ?? readFinishedShards(store, manifest).finally(() => reading.delete(key))
+    reading.set(key, shards)
+    return shards
+  }
 
   const details: RunDetails = {
-    shardStates: async (store, manifest) => (await finished(store, manifest)).states,
+    cells: (store, manifest) =>
+      cells.get(`${store.url} ${manifest.run}`, async () =>
+        cellsOf((await finished(store, manifest)).states),
+      ),
     rates: (store, manifest) =>
       rates.get(`${store.url} ${manifest.run}`, async () =>
         readRates(store, manifest, await finished(store, manifest)),

@@ -19,7 +19,10 @@ export interface WorkQueue<T> {
 }
 
 export interface WorkQueueOptions {
-  /** Results that are kept; the oldest is removed first. */
+  /**
+   * Results that are kept; the oldest is removed first. One that a page asks for stays beyond that
+   * number: the page would have it made again at its next poll. MAX_WAITING bounds those.
+   */
   readonly kept: number
   /** After this, work that failed is made again; work that was called wrongly (`USAGE`) is not. */
   readonly failedMs: number
@@ -42,6 +45,13 @@ interface Open {
   progress: string | undefined
 }
 
+interface Ended<T> {
+  readonly work: Work<T>
+  readonly untilMs: number
+  /** When a page last asked for it. */
+  askedMs: number
+}
+
 export function createWorkQueue<T>({
   kept,
   failedMs,
@@ -50,13 +60,23 @@ export function createWorkQueue<T>({
   now = Date.now,
 }: WorkQueueOptions): WorkQueue<T> {
   const open = new Map<string, Open>()
-  const ended = new Map<string, { readonly work: Work<T>; readonly untilMs: number }>()
+  const ended = new Map<string, Ended<T>>()
   let last: Promise<void> = Promise.resolve()
 
   function end(key: string, work: Work<T>, untilMs: number): void {
     ended.delete(key)
-    ended.set(key, { work, untilMs })
-    for (const oldest of ended.keys()) if (ended.size > kept) ended.delete(oldest)
+    ended.set(key, { work, untilMs, askedMs: now() })
+    for (const [oldest, result] of ended) if (ended.size > kept && !isWanted(result)) ended.delete(oldest)
+  }
+
+  const isWanted = ({ askedMs }: Ended<T>): boolean => now() - askedMs < unwantedMs
+
+  function refusalNow(): string | undefined {
+    const others = 'searches or comparisons of other readers'
+    if (open.size > MAX_WAITING) return `${MAX_WAITING} ${others} wait already: try again in a minute`
+    const wanted = Array.from(ended.values()).filter(isWanted).length
+    if (open.size + wanted <= kept + MAX_WAITING) return undefined
+    return `${wanted} ${others} are shown already: close a page, or try again in a minute`
   }
 
   function failed(key: string, error: unknown): void {
@@ -73,11 +93,13 @@ export function createWorkQueue<T>({
         return { state: 'running', progress: known.progress }
       }
       const found = ended.get(key)
-      if (found !== undefined && found.untilMs > now()) return found.work
-      if (open.size > MAX_WAITING) {
-        const message = `${MAX_WAITING} searches or comparisons of other readers wait already: try again in a minute`
-        return { state: 'refused', message }
+      if (found !== undefined && found.untilMs > now()) {
+        found.askedMs = now()
+        return found.work
       }
+      ended.delete(key)
+      const refusal = refusalNow()
+      if (refusal !== undefined) return { state: 'refused', message: refusal }
       const stop = new AbortController()
       const unwanted = setTimeout(() => {
         open.delete(key)

@@ -36,7 +36,7 @@ export async function reportRun(store: Store, run: string): Promise<Report> {
   const view = await readRunView(store, known, {
     details: createRunDetails(),
     withRejects: true,
-    within: reading => reading,
+    within: (_, read) => read(),
   })
   return { html: reportDocument(runPage(view)), markdown: runMarkdown(view, nowMs) }
 }

@@ -11,8 +11,13 @@ export interface EventStreams {
    * @param key readers with the same key get the same page, which is made once after each poll
    */
   open(response: ServerResponse, read: () => Promise<Page | undefined>, key: string): void
-  /** Sends what changed to every reader. */
+  /** Sends what changed to every reader, after a poll. */
   publish(): void
+  /**
+   * Sends what changed at most once between two polls: pages whose readings are late at each
+   * rendering would otherwise be rendered without pause.
+   */
+  publishLate(): void
   close(): void
   readonly readers: number
 }
@@ -48,6 +53,7 @@ export function createEventStreams(): EventStreams {
     for (const { response } of readers) response.write(': alive\n\n')
   }, BEAT_MS)
   beat.unref()
+  let isLateSent = false
 
   async function send(reader: Reader, made: Map<string, Promise<RenderedPage | undefined>>): Promise<void> {
     if (reader.isReading) return
@@ -66,6 +72,11 @@ export function createEventStreams(): EventStreams {
     } finally {
       reader.isReading = false
     }
+  }
+
+  function publish(): void {
+    const made = new Map<string, Promise<RenderedPage | undefined>>()
+    for (const reader of readers) void send(reader, made)
   }
 
   function write({ response }: Reader, event: string, data: unknown): void {
@@ -91,8 +102,13 @@ export function createEventStreams(): EventStreams {
       void send(reader, new Map())
     },
     publish() {
-      const made = new Map<string, Promise<RenderedPage | undefined>>()
-      for (const reader of readers) void send(reader, made)
+      isLateSent = false
+      publish()
+    },
+    publishLate() {
+      if (isLateSent) return
+      isLateSent = true
+      publish()
     },
     close() {
       clearInterval(beat)

@@ -85,7 +85,7 @@ export async function serveConsole(options: ConsoleOptions): Promise<Console> {
     ticks: createNextTicks(options.schedules),
     links,
     commandOf,
-    onLateReading: streams.publish,
+    onLateReading: streams.publishLate,
   })
   watch.subscribe(streams.publish)
   const access = createAccess({ token, actionsToken: actions?.token, onLoopback })

@@ -2,7 +2,7 @@
 // snapshot, with errors that name the source.
 
 import { codeOf, deadlines, messageOf, openFilesReason, ReembedError, startWait } from '@reembed/shared'
-import type { Client } from 'pg'
+import type { Client, ClientConfig } from 'pg'
 
 const SQLSTATE = /^[0-9A-Z]{5}$/
 const DENIED = /^(28...|42501)$/
@@ -18,9 +18,41 @@ const MISSING = /^(3D000|42P01)$/
  * limit that is meant for short queries (pg_dump does the same). Without `row_security = off`, a
  * policy would leave rows out in silence.
  */
-const SETTINGS = (lockMs: number): string => `SET LOCAL TimeZone = 'UTC';
+const SETTINGS = (lockMs: number): string => `SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO';
   SET LOCAL IntervalStyle = 'iso_8601'; SET LOCAL extra_float_digits = 3; SET LOCAL row_security = off;
-  SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = ${Math.ceil(lockMs)}`
+  SET LOCAL lock_timeout = ${Math.ceil(lockMs)};
+  SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN
+    ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout')`
+
+/**
+ * The process that serves a transaction. The process id of the protocol is not it: a pooler
+ * invents that one.
+ */
+interface Backend {
+  readonly pid: number
+  readonly address: string | null
+  readonly port: number | null
+  /** Start of the server, and of the transaction. */
+  readonly started: string
+  readonly began: string
+}
+
+const BACKEND = `SELECT txid_current_snapshot()::text AS snapshot, pg_backend_pid() AS pid,
+  inet_server_addr()::text AS address, inet_server_port() AS port,
+  pg_postmaster_start_time()::text AS started, now()::text AS began`
+
+/**
+ * One row if the process of a transaction has ended. A second connection may reach another server
+ * behind a pooler or an endpoint of replicas, which knows nothing about that process.
+ */
+const HAS_ENDED = `SELECT 1
+  WHERE inet_server_addr()::text IS NOT DISTINCT FROM $2::text
+    AND inet_server_port() IS NOT DISTINCT FROM $3::int
+    AND (pg_postmaster_start_time() > $5::timestamptz OR pg_postmaster_start_time() = $4::timestamptz
+      AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1::int))`
+
+/** A single connection may be refused or lost although the server works. */
+const MAX_LOST_PROBES = 2
 
 /** What reads a table: a client inside of its transaction. */
 export interface SnapshotReader {
@@ -39,12 +71,10 @@ export async function* inSnapshot<T>(
   signal?.throwIfAborted()
   const { default: pg } = await importPackage(() => import('pg'))
   const { answerMs } = deadlines().sink
-  const create = (): Client => {
-    const client = new pg.Client({
-      connectionString: url,
-      connectionTimeoutMillis: answerMs,
-      keepAlive: true,
-      application_name: 'reembed',
+  const create = (limits: ClientConfig = {}): Client => {
+    const client = clientOf(address, () => {
+      const options = { connectionTimeoutMillis: answerMs, keepAlive: true, application_name: 'reembed' }
+      return new pg.Client({ connectionString: url, ...options, ...limits })
     })
     // The loss of a connection is reported by the statement; without a listener it ends the
     // process.
@@ -57,15 +87,15 @@ export async function* inSnapshot<T>(
   const abort = (): void => destroy(client, new Error('aborted'))
   try {
     await client.connect()
-    watch = watchSilence(client, create)
+    watch = watchSilence(client, () => create({ query_timeout: answerMs }))
     signal?.addEventListener('abort', abort, { once: true })
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
     await client.query(SETTINGS(answerMs))
-    const { rows } = await client.query<{ snapshot: string }>(
-      'SELECT txid_current_snapshot()::text AS snapshot',
-    )
+    const { rows } = await client.query<Backend & { snapshot: string }>(BACKEND)
+    const [backend] = rows
+    watch.backend = backend
     wait.answered()
-    yield* work({ client, snapshot: rows[0]?.snapshot ?? '' })
+    yield* work({ client, snapshot: backend?.snapshot ?? '' })
   } catch (error) {
     signal?.throwIfAborted()
     wait.gaveUp()
@@ -93,8 +123,20 @@ export async function importPackage<T>(load: () => Promise<T>): Promise<T> {
   }
 }
 
+/** @throws ReembedError USAGE for a parameter of the URL that the client refuses */
+function clientOf(address: string, create: () => Client): Client {
+  try {
+    return create()
+  } catch (cause) {
+    throw new ReembedError(
+      'USAGE',
+      `the parameters of the URL of ${address} cannot be used: ${messageOf(cause)}; correct them`,
+      { option: 'source', cause },
+    )
+  }
+}
+
 type Connected = Client & {
-  readonly processID: number
   readonly connection: {
     readonly stream: { readonly bytesRead: number; destroy(error: Error): void }
   }
@@ -110,35 +152,59 @@ function destroy(client: Client, error: Error): void {
  * both send nothing, so a second connection asks whether the first one is still served.
  */
 function watchSilence(client: Client, create: () => Client) {
-  const { processID, connection } = client as unknown as Connected
+  const { connection } = client as unknown as Connected
+  let backend: Backend | undefined
   let failure: unknown
   let isOver = false
+  let isAsking = false
+  let lost = 0
   let bytesRead = -1
-  async function ask(): Promise<void> {
+  const close = (error: unknown): void => {
+    if (isOver) return
+    failure ??= error
+    destroy(client, error instanceof Error ? error : new Error(String(error)))
+  }
+  async function hasEnded(): Promise<boolean> {
     const other = create()
     try {
       await other.connect()
-      const { rowCount } = await other.query('SELECT 1 FROM pg_stat_activity WHERE pid = $1', [processID])
-      if (rowCount === 0) throw new Error('the connection is closed on the server')
-    } finally {
-      await other.end().catch(() => {})
+      const { pid, address, port, started, began }: Partial<Backend> = backend ?? {}
+      const { rowCount } = await other.query(HAS_ENDED, [pid, address, port, started, began])
+      other.end().catch(() => {})
+      return rowCount !== 0
+    } catch (error) {
+      // A silent server would never confirm the end.
+      destroy(other, new Error('closed'))
+      throw error
+    }
+  }
+  async function ask(): Promise<void> {
+    try {
+      if (await hasEnded()) close(new Error('the connection is closed on the server'))
+      lost = 0
+    } catch (error) {
+      // A refusal is a reply, for example that all connections are in use.
+      lost = SQLSTATE.test(codeOf(error) ?? '') ? 0 : lost + 1
+      if (lost >= MAX_LOST_PROBES) close(error)
     }
   }
   const timer = setInterval(async () => {
     const isSilent = connection.stream.bytesRead === bytesRead
     bytesRead = connection.stream.bytesRead
-    if (!isSilent) return
-    await ask().catch((error: unknown) => {
-      // A refusal is a reply, for example that all connections are in use.
-      if (isOver || SQLSTATE.test(codeOf(error) ?? '')) return
-      failure ??= error
-      destroy(client, error instanceof Error ? error : new Error(String(error)))
-    })
+    if (!isSilent) lost = 0
+    if (!isSilent || isAsking) return
+    isAsking = true
+    await ask()
+    isAsking = false
   }, deadlines().sink.probeMs)
   timer.unref()
   return {
     get failure() {
       return failure
+    },
+    /** Until it is known, a second connection proves only that the server replies. */
+    set backend(value: Backend | undefined) {
+      backend = value
     },
     end(): void {
       isOver = true

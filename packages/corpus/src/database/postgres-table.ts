@@ -50,7 +50,9 @@ export interface PostgresTable {
 
 interface Column {
   readonly name: string
+  /** Of a domain the type below it, of an array that of its elements. */
   readonly type: string
+  readonly isList: boolean
   readonly isReadable: boolean
 }
 
@@ -67,6 +69,8 @@ const SAMPLE_ROWS = 2_000
 const SAMPLE_BYTES = 8 * 2 ** 20
 /** Binary, and text that depends on the locale of the server. */
 const INEXACT: ReadonlySet<string> = new Set(['bytea', 'money'])
+/** Of a key; a longer id is a reject, and its row is in memory once. */
+const KEY_CHARACTERS = 1_025
 /** Types without an order. */
 const UNORDERED: ReadonlySet<string> = new Set(['json', 'xml', 'point', 'box', 'line', 'path', 'polygon'])
 
@@ -132,7 +136,7 @@ export async function openPostgresTable(url: string, signal?: AbortSignal): Prom
       if (INEXACT.has(column.type)) {
         throw new ReembedError(
           'USAGE',
-          `the column ${JSON.stringify(column.name)} of '${name}' at ${address} has the type ${column.type}, which has no exact text: read a view that converts it`,
+          `the column ${JSON.stringify(column.name)} of '${name}' at ${address} has the type ${column.type}${column.isList ? '[]' : ''}, which has no exact text: read a view that converts it`,
           { option },
         )
       }
@@ -155,8 +159,11 @@ export async function openPostgresTable(url: string, signal?: AbortSignal): Prom
 
 function partsOf(url: string): { server: string; address: string; name: string } {
   const parsed = URL.canParse(url) ? new URL(url) : undefined
-  // A '/' of a password that is not encoded ends the host early.
-  if (parsed === undefined || parsed.pathname.includes('@')) {
+  const name = parsed?.searchParams.get('table')
+  // A '/', '?' or '#' of a password that is not encoded ends the host early: the beginning of the
+  // password is then its port.
+  const isCut = parsed?.pathname.includes('@') || (!name && /@/.test(`${parsed?.search}${parsed?.hash}`))
+  if (parsed === undefined || isCut) {
     throw new ReembedError(
       'USAGE',
       'the URL of the source is invalid: percent-encode special characters of user and password',
@@ -165,7 +172,6 @@ function partsOf(url: string): { server: string; address: string; name: string }
   }
   const { hostname, port, pathname } = parsed
   const address = `postgres://${hostname || 'localhost'}:${port || '5432'}${pathname}`
-  const name = parsed.searchParams.get('table')
   if (!name) {
     throw new ReembedError('USAGE', `the source ${address} names no table: add ?table=<name> to its URL`, {
       option: 'source',
@@ -193,22 +199,29 @@ async function readCatalog(client: Client, name: string, address: string): Promi
     kind: string
     column: string
     type: string
+    list: boolean
     readable: boolean
   }>(
-    `SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS relation, c.relkind AS kind,
-       a.attname AS column, b.typname AS type, has_column_privilege(c.oid, a.attnum, 'SELECT') AS readable
+    `WITH RECURSIVE types (attnum, oid, list) AS (
+       SELECT attnum, atttypid, false FROM pg_attribute WHERE attrelid = to_regclass($1)
+       UNION ALL
+       SELECT attnum, CASE typtype WHEN 'd' THEN typbasetype ELSE typelem END, list OR typtype <> 'd'
+       FROM types JOIN pg_type USING (oid) WHERE typtype = 'd' OR typcategory = 'A')
+     SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS relation, c.relkind AS kind,
+       a.attname AS column, b.typname AS type, t.list, has_column_privilege(c.oid, a.attnum, 'SELECT') AS readable
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-       JOIN pg_type t ON t.oid = a.atttypid
-       JOIN pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
+       JOIN types t ON t.attnum = a.attnum
+       JOIN pg_type b ON b.oid = t.oid AND b.typtype <> 'd' AND b.typcategory <> 'A'
      WHERE c.oid = to_regclass($1) AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY a.attnum`,
     [relation],
   )
   const [first] = found.rows
   if (first === undefined) return noTable(name, address)
-  const columns = found.rows.map(({ column, type, readable }) => ({
+  const columns = found.rows.map(({ column, type, list, readable }) => ({
     name: column,
     type,
+    isList: list,
     isReadable: readable,
   }))
   if (!columns.some(({ isReadable }) => isReadable)) {
@@ -268,11 +281,11 @@ async function sampleOf(client: Client, columns: readonly Column[], from: string
  * each row twice.
  */
 function selectOf(from: string, columns: readonly Column[], key: Column | undefined): string {
-  const values = columns.map(({ name, type }) =>
-    type === 'numeric' ? `${quoted(name)}::text AS ${quoted(name)}` : quoted(name),
+  const values = columns.map(({ name, type, isList }) =>
+    type === 'numeric' ? `${quoted(name)}::text${isList ? '[]' : ''} AS ${quoted(name)}` : quoted(name),
   )
   const order = key && !UNORDERED.has(key.type) ? `ORDER BY s.${quoted(key.name)}` : ''
-  const by = key ? `s.${quoted(key.name)}::text` : `''`
+  const by = key ? `left(s.${quoted(key.name)}::text, ${KEY_CHARACTERS})` : `''`
   return `SELECT k, CASE WHEN octet_length(j) > ${MAX_RECORD_BYTES} THEN left(j, ${MAX_RECORD_BYTES + 1}) ELSE j END
     FROM (SELECT ${by} AS k, row_to_json(r)::text AS j FROM ${from} s,
       LATERAL (SELECT ${values.map(value => `s.${value}`).join(', ')}) r ${order} OFFSET 0) q`

@@ -1,6 +1,7 @@
 // The text of documents that are not plain text. Its libraries are loaded when the first such
 // document is read; that of PDF is optional.
 
+import { isAscii, isUtf8 } from 'node:buffer'
 import { messageOf, ReembedError } from '@reembed/shared'
 
 /**
@@ -24,13 +25,15 @@ export async function textOfHtml(html: string): Promise<string> {
 const DECLARED_WITHIN_BYTES = 1024
 
 /**
- * An HTML page decoded by the encoding that it declares; undefined if it declares UTF-8 or none. An
- * encoding of seven bits such as ISO-2022-JP is valid UTF-8 too, so validity proves nothing.
+ * An HTML page decoded by the encoding that it declares; undefined if it is UTF-8. A page that was
+ * converted may keep its old declaration. An encoding of seven bits such as ISO-2022-JP is valid
+ * UTF-8 too, so validity proves UTF-8 only if a byte has eight bits.
  */
 export function decodeHtml(bytes: Uint8Array): string | { readonly fault: string } | undefined {
   const head = Buffer.from(bytes.subarray(0, DECLARED_WITHIN_BYTES)).toString('latin1')
   const label = /<meta\b[^>]*?\bcharset\s*=\s*["']?\s*([\w:.-]+)/i.exec(head)?.[1]
   if (label === undefined || head.startsWith(UTF8_MARK) || /^utf-?(8|16)/i.test(label)) return undefined
+  if (isUtf8(bytes) && !isAscii(bytes)) return undefined
   try {
     return new TextDecoder(label, { fatal: true }).decode(bytes)
   } catch (error) {

@@ -29,7 +29,7 @@ export function repeatedKeys(json: string): Set<string> {
   const open: { readonly path: string; readonly keys: Set<string> | undefined }[] = []
   let key = ''
   let string: string | undefined
-  for (const [token] of json.matchAll(TOKEN)) {
+  for (const token of tokensOf(json)) {
     const around = open.at(-1)
     if (token === '{' || token === '[') {
       const path = around === undefined ? '' : around.keys === undefined ? around.path : key
@@ -46,4 +46,27 @@ export function repeatedKeys(json: string): Set<string> {
   return repeated
 }
 
-const TOKEN = /"(?:[^"\\]+|\\.)*"|[{}[\]:]/g
+const PUNCTUATION = /["{}[\]:]/g
+
+/**
+ * The strings of a JSON text, and its punctuation without commas. A pattern for a whole string
+ * would exhaust the stack of V8 in a long one with many escapes.
+ */
+function* tokensOf(json: string): Generator<string, void, undefined> {
+  let end = 0
+  for (const { 0: mark, index } of json.matchAll(PUNCTUATION)) {
+    if (index < end) continue
+    end = mark === '"' ? endOfString(json, index) : index + 1
+    yield json.slice(index, end)
+  }
+}
+
+/** Where the string ends whose opening quote is at `start`. */
+function endOfString(json: string, start: number): number {
+  for (let at = start + 1; at < json.length; at += 1) {
+    const unit = json[at]
+    if (unit === '"') return at + 1
+    if (unit === '\\') at += 1
+  }
+  return json.length
+}

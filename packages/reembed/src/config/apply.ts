@@ -69,7 +69,7 @@ export function outputOf(file: ConfigFile, env: NodeJS.ProcessEnv): string | und
   const uri = valueAt(file, 'output.uri')
   const text = typeof uri === 'string' ? expandIfSet(uri, file.locate('output.uri'), env) : undefined
   if (text === undefined) return undefined
-  return text.startsWith('file://') ? fileURLToPath(text) : placeOf(text, file)
+  return text.startsWith('file:///') ? fileURLToPath(text) : placeOf(text, file)
 }
 
 function parse(

@@ -2,11 +2,10 @@
 // read the same rows.
 
 import type { IndexReader, IndexRow, IndexSelection } from '@reembed/evaluate'
-import { deadlines, ReembedError, startWait } from '@reembed/shared'
+import { deadlines, importClient, ReembedError, startWait } from '@reembed/shared'
 import type { Client } from 'pg'
 import { quoted } from '../pg-copy.ts'
-import { importClient } from './import-client.ts'
-import { receivedVector } from './postgres.ts'
+import { postgresAddress, postgresOptions, receivedVector } from './postgres.ts'
 import { postgresError } from './postgres-error.ts'
 import { watchStatement } from './postgres-watch.ts'
 
@@ -22,15 +21,9 @@ interface Columns {
 
 export async function openPostgresIndex({ server, of }: IndexSelection): Promise<IndexReader> {
   const { default: pg } = await importClient('pg', () => import('pg'))
+  const address = postgresAddress(server)
   const { answerMs } = deadlines().sink
-  const { hostname, port, pathname } = new URL(server)
-  const address = `postgres://${hostname || 'localhost'}:${port || '5432'}${pathname}`
-  const options = {
-    connectionString: server,
-    connectionTimeoutMillis: answerMs,
-    keepAlive: true,
-    application_name: 'reembed',
-  }
+  const options = postgresOptions(server)
   const client: Client = new pg.Client(options)
   client.on('error', () => {})
   /** A statement may take any time while the server works, for example over a slow view. */

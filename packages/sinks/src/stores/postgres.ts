@@ -7,8 +7,8 @@
 //   <name>                the view
 
 import type { RefusedRow } from '@reembed/protocol'
-import { deadlines, ReembedError, startWait } from '@reembed/shared'
-import type { Pool, PoolClient } from 'pg'
+import { deadlines, importClient, ReembedError, startWait } from '@reembed/shared'
+import type { ClientConfig, Pool, PoolClient } from 'pg'
 import {
   notHeld,
   type RefusedByShard,
@@ -26,7 +26,6 @@ import {
   quoted,
   requirePgDimensions,
 } from '../pg-copy.ts'
-import { importClient } from './import-client.ts'
 import { postgresError } from './postgres-error.ts'
 import { createSwitch, requireOwnView } from './postgres-switch.ts'
 import { watchStatement } from './postgres-watch.ts'
@@ -52,12 +51,7 @@ export async function openPostgres(url: string): Promise<VectorStore> {
     importClient(PACKAGES, () => import('pg-copy-streams')),
   ])
   const { answerMs } = deadlines().sink
-  const options = {
-    connectionString: url,
-    connectionTimeoutMillis: answerMs,
-    keepAlive: true,
-    application_name: 'reembed',
-  }
+  const options = postgresOptions(url)
   const pool: Pool = new pg.Pool({ ...options, max: MAX_CONNECTIONS })
   // A broken idle connection is replaced; the next query reports an outage.
   pool.on('error', () => {})
@@ -254,6 +248,12 @@ export async function openPostgres(url: string): Promise<VectorStore> {
       await pool.end()
     },
   }
+}
+
+/** The options of a connection, without a limit on its statements. */
+export function postgresOptions(url: string): ClientConfig {
+  const kind = { keepAlive: true, application_name: 'reembed' }
+  return { connectionString: url, connectionTimeoutMillis: deadlines().sink.answerMs, ...kind }
 }
 
 /** The URL without user, password and parameters. */

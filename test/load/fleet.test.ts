@@ -11,6 +11,7 @@ import { openLog } from '@reembed/telemetry'
 import { startWorker, type Worker, type WorkerOptions } from '@reembed/worker'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { connectRedis } from '../../packages/queue/src/redis-client.ts'
+import { writtenByFleet } from '../../packages/sinks/src/load/fleet.ts'
 import { makeRun } from '../export/run.ts'
 import { temporaryFolder } from '../parts/cli.ts'
 import { type QdrantStandIn, startQdrant } from '../parts/qdrant.ts'
@@ -161,4 +162,69 @@ test('a worker connects to no store that an order names and it was not started w
   await expect(
     loader.load(output, { output: output.url, run: manifest.run, shard: 0, load }, {}),
   ).rejects.toMatchObject({ code: 'JOB_INVALID', retry: 'requeue', message: expect.stringContaining(url) })
+})
+
+test('a load ends with an error if its workers find another store under the address', async () => {
+  const { manifest } = await makeRun(output)
+  await worker({ loader: { ...createShardLoader([url]), load: async () => undefined } })
+  await heard(1)
+  await using vectors = await openVectorStore(url)
+  await expect(loadRun(output, manifest, vectors, { queue })).rejects.toMatchObject({
+    code: 'SHARD_FAILED',
+    message: expect.stringContaining('a worker finds another store under that address'),
+  })
+}, 60_000)
+
+test('a load ends with an error if its target is dropped meanwhile', async () => {
+  const { manifest } = await makeRun(output)
+  await using vectors = await openVectorStore(url)
+  const loader = createShardLoader([url])
+  let target = ''
+  await worker({
+    loader: {
+      ...loader,
+      async load(...job) {
+        await vectors.drop(target)
+        return loader.load(...job)
+      },
+    },
+  })
+  await heard(1)
+  const watched = {
+    ...vectors,
+    prepare(...[prepared]: Parameters<typeof vectors.prepare>) {
+      target = prepared.target
+      return vectors.prepare(prepared)
+    },
+  }
+  await expect(loadRun(output, manifest, watched, { queue })).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringMatching(/does not hold the load .* any more: load the run again/),
+  })
+}, 60_000)
+
+test('a load ends with its failure although Redis does not keep every failed job', async () => {
+  const { manifest } = await makeRun(output)
+  const kept = { waiting: 0, active: 0, delayed: 0, failed: 1 }
+  const evicting = {
+    ...queue,
+    add: async () => 2,
+    counts: async () => kept,
+    failures: async () => [{ shard: 1, reason: 'the disk is full' }] as never,
+  }
+  const vectors = { address: url, holds: async () => 'a-load' }
+  const load = { manifest, load: 'a-load', target: 'a-target', done: new Set<number>() }
+  await expect(Array.fromAsync(writtenByFleet(output, evicting, vectors, load, {}))).rejects.toMatchObject({
+    code: 'SHARD_FAILED',
+    message: expect.stringContaining('3 shards, among them 1, of run'),
+  })
+}, 60_000)
+
+test('workers do not write into a store that takes one writer', async () => {
+  const { manifest } = await makeRun(output)
+  await worker()
+  await heard(1)
+  await using vectors = await openVectorStore(url)
+  const { written } = await loadRun(output, manifest, { ...vectors, embedded: true }, { queue })
+  expect(written).toEqual({ shards: 3, rows: 300, byWorkers: false })
 })

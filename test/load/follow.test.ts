@@ -3,6 +3,7 @@
 
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { startRedis } from '@reembed/local'
 import { putVersion, readCurrent, readLoadRecords } from '@reembed/protocol'
 import { followVersions, openVectorStore } from '@reembed/sinks'
@@ -163,3 +164,38 @@ test('a store that does not answer delays no other', async () => {
   })
   expect(events).toEqual(['wiki loaded', 'wiki switched'])
 })
+
+test('a load that waits is reported once, and given up when another version is current', async () => {
+  await using server = await startElasticsearch('9.3.0')
+  await using folder = await temporaryFolder()
+  await using output = await openStore(folder.path)
+  const [first, second] = [await makeRun(output), await makeRun(output, { run: 'b'.repeat(26), shards: 2 })]
+  const publish = (version: number, run: string) =>
+    putVersion(output, { version, run, seq: version, manifestSha256: '' })
+  await publish(1, first.manifest.run)
+  const stop = new AbortController()
+  const events: string[] = []
+  await followVersions(output, [{ url: `elasticsearch+${server.url}`, name: 'wiki', switch: 'auto' }], {
+    open: async url => {
+      const vectors = await openVectorStore(url)
+      return {
+        ...vectors,
+        async write(target, write, options) {
+          if (target.manifest.run === second.manifest.run) return vectors.write(target, write, options)
+          await publish(2, second.manifest.run)
+          while (true) {
+            options?.onWait?.('the disk is full')
+            await setTimeout(100, undefined, { signal: options?.signal })
+          }
+        },
+      }
+    },
+    pause: () => setTimeout(100),
+    onEvent: ({ kind, rows, waitingFor, error }) => {
+      events.push(`${kind} ${rows ?? waitingFor ?? error ?? ''}`.trim())
+      if (kind === 'switched' || kind === 'failed') stop.abort()
+    },
+    signal: stop.signal,
+  })
+  expect(events).toEqual(['waiting the disk is full', 'loaded 200', 'switched'])
+}, 20_000)

@@ -108,3 +108,50 @@ test('an invalid URL is refused without the password in it', async () => {
     message: expect.stringMatching(/^the qdrant\+http: URL of the vector store is invalid(?!.*p\/w)/),
   })
 })
+
+test('loaders that prepare a target at a time agree on one load', async () => {
+  await using server = await startQdrant(KEY)
+  const { manifest } = await makeRun(memoryStore())
+  await using vectors = await openVectorStore(`qdrant+${server.url}`)
+  const target = { name: 'wiki', target: 'wiki_a', manifest, extra: [] }
+  // Both list the collections before one is created, and a second record comes after the first
+  // loader has its load.
+  const [listed, prepared] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  let [lists, records] = [0, 0]
+  const { fetch } = globalThis
+  vi.stubGlobal('fetch', async (url: string, request: RequestInit) => {
+    const { pathname } = new URL(url)
+    const isPut = request.method === 'PUT'
+    if (isPut && pathname === '/collections/wiki_a') await listed.promise
+    if (isPut && pathname === '/collections/reembed_loads/points') {
+      records += 1
+      if (records === 2) await prepared.promise
+    }
+    const reply = await fetch(url, request)
+    if (pathname === '/collections') {
+      lists += 1
+      if (lists === 2) listed.resolve()
+    }
+    return reply
+  })
+  try {
+    const loads = [vectors.prepare(target), vectors.prepare(target)]
+    void Promise.race(loads).then(() => prepared.resolve())
+    const [first, second] = await Promise.all(loads)
+    expect(second).toBe(first)
+    expect(await vectors.holds('wiki_a')).toBe(first)
+  } finally {
+    vi.unstubAllGlobals()
+  }
+})
+
+test('a collection whose creator was stopped before the record is taken over', async () => {
+  await using server = await startQdrant(KEY)
+  const { manifest } = await makeRun(memoryStore())
+  await using vectors = await openVectorStore(`qdrant+${server.url}`)
+  const target = { name: 'wiki', target: 'wiki_a', manifest, extra: [] }
+  await vectors.prepare(target)
+  server.collections.get('reembed_loads')?.points.clear()
+  const load = await vectors.prepare(target)
+  expect(await vectors.holds('wiki_a')).toBe(load)
+})

@@ -33,7 +33,10 @@ export function loadRows({ record, proof, written, refused, notUpdated }: LoadOu
       : []),
     ...(written.byWorkers === false && written.shards > 0
       ? ([
-          ['alone', `no worker of the queue names ${address}, so this process wrote the shards`],
+          [
+            'alone',
+            `${address.startsWith('lancedb:') ? 'LanceDB takes one writer' : `no worker of the queue names ${address}`}, so this process wrote the shards`,
+          ],
         ] satisfies Row[])
       : []),
     ...(notUpdated === undefined ? [] : ([['whole', `loaded as a whole: ${notUpdated}`]] satisfies Row[])),

@@ -9,6 +9,7 @@ export {
   readEmbeddings,
   requireManifest,
 } from './embeddings.ts'
+export { createOffenders } from './offenders.ts'
 export {
   type ArrowWriter,
   type ArrowWriterOptions,

@@ -26,6 +26,7 @@ export {
   type Retry,
 } from './errors.ts'
 export { isHuggingFaceHost, type Tokens, tokenFor } from './hugging-face.ts'
+export { importClient } from './import-client.ts'
 export { interruptAfter } from './interrupt-after.ts'
 export { LIMITS, type Limits } from './limits.ts'
 export { isLinkLocal } from './link-local.ts'
@@ -101,6 +102,7 @@ export {
   time,
 } from './shape.ts'
 export { closestMatch } from './similar.ts'
+export { type RetryOptions, withRetries } from './sink-retries.ts'
 export { batched, mapConcurrent, readBounded } from './streams.ts'
 export { createTimeLimit, seconds, type TimeLimit, unlessAborted, within } from './time-limit.ts'
 export { badRowsOf, cosine, NORM_TOLERANCE, normOf } from './vectors.ts'

@@ -3,12 +3,13 @@
 
 import type { Changes } from '@reembed/evaluate'
 import type { Manifest } from '@reembed/protocol'
+import { createOffenders } from '@reembed/shard'
 import { mapConcurrent } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { type ExportedShard, exportedShards } from './delta.ts'
 import { metadataOf, type RowLimits } from './layout.ts'
 import { columnsUnder, type RowsOptions, rowsOf } from './read-run.ts'
-import { createOffenders, problemOf } from './row-limits.ts'
+import { problemOf } from './row-limits.ts'
 
 export interface CheckedRun {
   readonly source: Store

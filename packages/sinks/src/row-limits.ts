@@ -1,9 +1,6 @@
-// What a consumer refuses in a row: long ids, long values, characters. All rows are checked before
-// the first file is written, because a consumer that refuses a row in the middle of a load leaves
-// half a table, and because one offender after the other is no way to clean a corpus.
+// What a consumer refuses in a row: long ids, long values, characters.
 
 import type { ConsumedRow, FlatColumn } from '@reembed/shard'
-import { ReembedError } from '@reembed/shared'
 import { type RowLimits, toJson } from './layout.ts'
 
 /** Why the consumer refuses the row; undefined where it accepts it. */
@@ -32,35 +29,4 @@ export function problemOf(
     if (bytes > metadataBytes) return `${bytes} bytes of metadata, at most ${metadataBytes} are possible`
   }
   return undefined
-}
-
-/** Offenders that an error lists; it counts all. */
-const LISTED = 10
-const ID_CHARACTERS = 80
-
-/** Collects the rows that a consumer refuses. */
-export interface Offenders {
-  add(id: string, problem: string): void
-  /** @throws ReembedError USAGE with the number of all offenders and the first of them */
-  throwIfAny(): void
-}
-
-export function createOffenders(consumer: string): Offenders {
-  const listed: string[] = []
-  let count = 0
-  return {
-    add(id, problem) {
-      count += 1
-      if (listed.length < LISTED) listed.push(`${JSON.stringify(id.slice(0, ID_CHARACTERS))}: ${problem}`)
-    },
-    throwIfAny() {
-      if (count === 0) return
-      const others = count > listed.length ? `\n  and ${count - listed.length} more` : ''
-      throw new ReembedError(
-        'USAGE',
-        `${consumer} cannot store ${count} of the documents:\n  ${listed.join('\n  ')}${others}.\nChange them in the corpus, carry other columns, export to another layout, or leave them out`,
-        { option: 'skipRefused' },
-      )
-    },
-  }
 }

@@ -115,6 +115,7 @@ const followOptions = (log: Logger, signal: AbortSignal): FollowOptions => ({
   pause: () => wait(FOLLOW_MS * (0.5 + Math.random()), undefined, { signal }),
   onEvent: ({ kind, ...event }) => {
     if (kind === 'failed') log.warn(event, 'vector store not updated')
+    else if (kind === 'waiting') log.warn(event, 'load waits')
     else log.info(event, kind === 'loaded' ? 'vector store loaded' : 'searches switched')
   },
   by: actorOf({}).by,

@@ -3,10 +3,9 @@
 
 import { type LoadProof, type Manifest, readLoadedShards } from '@reembed/protocol'
 import { readShard, type ShardBatch } from '@reembed/shard'
-import { cosine, ReembedError } from '@reembed/shared'
+import { cosine, ReembedError, withRetries } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { shardsOf } from '../read-run.ts'
-import { withRetries } from './retries.ts'
 import type { VectorStore } from './vector-store.ts'
 
 const SAMPLED_SHARDS = 16

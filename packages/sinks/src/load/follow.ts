@@ -7,8 +7,12 @@ import { messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { LoadQueue } from './fleet.ts'
 import { loadRun } from './load.ts'
+import type { LoadProgress } from './options.ts'
 import { switchStore } from './switch.ts'
 import type { VectorStore } from './vector-store.ts'
+
+/** A shorter wait is not reported: the vector store may be overloaded for a moment. */
+const LONG_WAIT_MS = 2_000
 
 /** A vector store that follows the current version. */
 export interface FollowedStore {
@@ -23,13 +27,15 @@ export interface FollowedStore {
 }
 
 export interface FollowEvent {
-  readonly kind: 'loaded' | 'switched' | 'failed'
+  /** `waiting`: a load has written nothing for seconds. */
+  readonly kind: 'loaded' | 'switched' | 'waiting' | 'failed'
   /** The URL without credentials; the name for a store that cannot be opened. */
   readonly store: string
   readonly name: string
   readonly run?: string | undefined
   readonly rows?: number | undefined
   readonly error?: string | undefined
+  readonly waitingFor?: string | undefined
 }
 
 export interface FollowOptions {
@@ -70,8 +76,9 @@ async function followStore(
       const current = await readCurrent(source)
       if (current !== undefined && current.version !== followed) {
         await using vectors = await open(store.url)
-        await followOnce(source, vectors, { ...store, ...current }, { onEvent, queue, by, signal })
-        followed = current.version
+        const options = { onEvent, queue, by, signal }
+        const isDone = await followOnce(source, vectors, { ...store, ...current }, options)
+        followed = isDone ? current.version : undefined
       }
       failure = undefined
     } catch (error) {
@@ -87,30 +94,64 @@ async function followStore(
 
 /**
  * Loads a version unless it is loaded, and switches to it unless that was done for this version
- * before: an operator who switched back is not overruled.
+ * before: an operator who switched back is not overruled. False if another version became current
+ * while the load waited.
  */
 async function followOnce(
   source: Store,
   vectors: VectorStore,
   { name, update, switch: mode, version, run }: FollowedStore & Version,
   { onEvent, queue, by, signal }: Pick<FollowOptions, 'onEvent' | 'queue' | 'by' | 'signal'>,
-): Promise<void> {
+): Promise<boolean> {
   const { address: store } = vectors
   const records = await readLoadRecordsOf(source, vectors, name)
   if (loadOfRun(records, run) === undefined) {
-    const { proof } = await loadRun(source, await requireManifest(source, run), vectors, {
+    const replaced = new AbortController()
+    const isReplaced = async () => (await readCurrent(source))?.version !== version
+    const onWait = (waitingFor: string, isFirst: boolean): void => {
+      if (isFirst) onEvent({ kind: 'waiting', store, name, run, waitingFor })
+      // A store that does not answer now is asked again.
+      isReplaced().then(
+        is => is && replaced.abort(),
+        () => {},
+      )
+    }
+    const loaded = await loadRun(source, await requireManifest(source, run), vectors, {
       name,
       // An update changes what searches find.
       update: update && mode === 'auto',
       queue,
       by,
-      signal,
+      signal: AbortSignal.any([signal, replaced.signal]),
+      onProgress: watchWaits(onWait),
+    }).catch((error: unknown) => {
+      if (signal.aborted || !replaced.signal.aborted) throw error
     })
-    onEvent({ kind: 'loaded', store, name, run, rows: proof.rows })
+    if (loaded === undefined) return false
+    onEvent({ kind: 'loaded', store, name, run, rows: loaded.proof.rows })
   }
   const isFollowed = records.some(record => record.action === 'switch' && record.version === version)
   if (mode === 'auto' && !isFollowed) {
     await switchStore(source, vectors, { name, by, signal })
     onEvent({ kind: 'switched', store, name, run })
+  }
+  return true
+}
+
+/** Calls `onLong` every 2 s of a wait, with its reason and whether that is a new one. */
+function watchWaits(
+  onLong: (waitingFor: string, isFirst: boolean) => void,
+): (progress: LoadProgress) => void {
+  let sinceMs: number | undefined
+  let last: string | undefined
+  return ({ waitingFor }) => {
+    const nowMs = performance.now()
+    if (waitingFor === undefined) sinceMs = undefined
+    else if (sinceMs === undefined) sinceMs = nowMs
+    else if (nowMs - sinceMs >= LONG_WAIT_MS) {
+      sinceMs = nowMs
+      onLong(waitingFor, waitingFor !== last)
+      last = waitingFor
+    }
   }
 }

@@ -15,13 +15,12 @@ import {
   wholeTarget,
 } from '@reembed/protocol'
 import { loadersOf } from '@reembed/queue'
-import { mapConcurrent } from '@reembed/shared'
+import { mapConcurrent, withRetries } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { columnsOf, columnsUnder, type RunShard, shardsOf } from '../read-run.ts'
 import { writtenByFleet } from './fleet.ts'
 import { type LoadOptions, type LoadOutcome, type LoadProgress, SHOWN_REFUSED } from './options.ts'
 import { prove, recordLoad } from './prove.ts'
-import { withRetries } from './retries.ts'
 import { updatableTarget, updateTarget } from './update.ts'
 import type { Target, VectorStore } from './vector-store.ts'
 import { writeShard } from './write-shard.ts'
@@ -91,11 +90,18 @@ async function loadWhole(
     onProgress({ step, shards: total.shards, rows: total.rows, leftMs, waitingFor })
   }
   const onWait = (reason: string): void => report('write', reason)
-  const hasLoaders = queue && (await loadersOf(queue, source.url, vectors.address)).length > 0
+  const hasLoaders =
+    queue && !vectors.embedded && (await loadersOf(queue, source.url, vectors.address)).length > 0
   const fleet = total.shards < manifest.shards && hasLoaders ? queue : undefined
   await putLoadOrder(source, { ...at, load, by })
   const written = fleet
-    ? writtenByFleet(source, fleet, { manifest, load, address: vectors.address, done }, { signal, onWait })
+    ? writtenByFleet(
+        source,
+        fleet,
+        vectors,
+        { manifest, load, target: target.target, done },
+        { signal, onWait },
+      )
     : mapConcurrent(
         missingShards(source, manifest, done),
         (shard, signal) => writeShard(source, vectors, { target, load, shard, signal, onWait }),

@@ -12,11 +12,10 @@ import {
 } from '@reembed/protocol'
 import { type Job, storeKey } from '@reembed/queue'
 import { requireManifest } from '@reembed/shard'
-import { createMemo, ReembedError } from '@reembed/shared'
+import { createMemo, ReembedError, type RetryOptions } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { columnsOf, columnsUnder, shardsOf } from '../read-run.ts'
 import { credentialsHint, openVectorStore, storeAddress } from './open.ts'
-import type { RetryOptions } from './retries.ts'
 import type { Target, VectorStore } from './vector-store.ts'
 import { writeShard } from './write-shard.ts'
 

@@ -9,10 +9,9 @@ import {
   putLoadRecord,
   readLoadRecords,
 } from '@reembed/protocol'
-import { ReembedError } from '@reembed/shared'
+import { ReembedError, withRetries } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { compareSample } from './compare.ts'
-import { withRetries } from './retries.ts'
 import type { Target, VectorStore } from './vector-store.ts'
 
 export interface Written {

@@ -12,9 +12,8 @@ import {
   readManifest,
   type Version,
 } from '@reembed/protocol'
-import { ReembedError } from '@reembed/shared'
+import { ReembedError, withRetries } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { withRetries } from './retries.ts'
 import type { VectorStore } from './vector-store.ts'
 
 export interface SwitchOptions {

@@ -19,14 +19,13 @@ import {
   readManifest,
   sameRecipe,
 } from '@reembed/protocol'
-import { batched, canonical, ReembedError } from '@reembed/shared'
+import { batched, canonical, ReembedError, withRetries } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { exportedRows, exportedShards } from '../delta.ts'
 import type { RowsOptions } from '../read-run.ts'
 import { compareRows, sampleOfBatch } from './compare.ts'
 import { type LoadOptions, type LoadOutcome, SHOWN_REFUSED } from './options.ts'
 import { prove, recordLoad } from './prove.ts'
-import { withRetries } from './retries.ts'
 import type { RefusedByShard, Target, VectorStore } from './vector-store.ts'
 
 /** A target in use, and the runs that its rows are of. */

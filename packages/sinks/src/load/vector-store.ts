@@ -6,8 +6,7 @@
 
 import type { LoadProof, Manifest, RefusedRow } from '@reembed/protocol'
 import type { FlatColumn, ShardBatch } from '@reembed/shard'
-import { ReembedError } from '@reembed/shared'
-import type { RetryOptions } from './retries.ts'
+import { ReembedError, type RetryOptions } from '@reembed/shared'
 
 /** The target of one run, and what it must hold. */
 export interface Target {
@@ -47,6 +46,8 @@ export interface VectorStore extends AsyncDisposable {
   readonly kind: string
   /** The URL without credentials. */
   readonly address: string
+  /** It runs in the process, so concurrent processes must not write one target. */
+  readonly embedded?: true
   /** Whether column names must consist of letters, digits and _. */
   readonly identifiers: boolean
   /** How exactly `read` returns the vectors of a run that were written. */
@@ -86,9 +87,11 @@ export interface VectorStore extends AsyncDisposable {
   drop(target: string): Promise<void>
 }
 
-/** A target that another program replaced before an update. */
-export const notHeld = (target: string, load: string, address: string): ReembedError =>
-  new ReembedError(
-    'USAGE',
-    `'${target}' at ${address} does not hold the load ${load} any more: load the run as a whole`,
-  )
+/** A target that another program dropped or replaced. */
+export const notHeld = (
+  target: string,
+  load: string,
+  address: string,
+  fix = 'load the run as a whole',
+): ReembedError =>
+  new ReembedError('USAGE', `'${target}' at ${address} does not hold the load ${load} any more: ${fix}`)

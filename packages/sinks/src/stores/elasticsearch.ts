@@ -8,7 +8,7 @@
 import { randomUUID } from 'node:crypto'
 import type { RefusedRow } from '@reembed/protocol'
 import type { FlatColumn, ShardBatch } from '@reembed/shard'
-import { ReembedError } from '@reembed/shared'
+import { ReembedError, type RetryOptions, withRetries } from '@reembed/shared'
 import { metadataOf } from '../layout.ts'
 import {
   ELASTIC_DIMENSIONS,
@@ -17,7 +17,6 @@ import {
   floatArray,
   members,
 } from '../layouts/json.ts'
-import { type RetryOptions, withRetries } from '../load/retries.ts'
 import {
   notHeld,
   type RefusedByShard,

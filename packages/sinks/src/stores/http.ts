@@ -7,10 +7,11 @@ import {
   messageOf,
   openFilesReason,
   ReembedError,
+  type RetryOptions,
   readBounded,
   startWait,
+  withRetries,
 } from '@reembed/shared'
-import { type RetryOptions, withRetries } from '../load/retries.ts'
 
 export interface HttpReply {
   readonly status: number

@@ -11,7 +11,7 @@
 import { randomUUID } from 'node:crypto'
 import { resolve } from 'node:path'
 import { createArrowWriter, createShardBuffer, type ParquetColumn, type ShardBatch } from '@reembed/shard'
-import { messageOf, ReembedError } from '@reembed/shared'
+import { importClient, messageOf, ReembedError } from '@reembed/shared'
 import type { Table as ArrowTable } from 'apache-arrow'
 import {
   notHeld,
@@ -21,7 +21,6 @@ import {
   type TargetUpdate,
   type VectorStore,
 } from '../load/vector-store.ts'
-import { importClient } from './import-client.ts'
 
 /**
  * The part of the client that a load uses; the package is optional, so its types are not imported.
@@ -282,6 +281,8 @@ export async function openLance(url: string): Promise<VectorStore> {
   return {
     kind: 'lancedb',
     address,
+    // An append of another process is not seen before it is committed: rows would be doubled.
+    embedded: true,
     identifiers: true,
     compared: () => 'bits',
     prepare: target => guarded(() => prepare(target)),

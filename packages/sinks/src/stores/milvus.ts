@@ -11,10 +11,18 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CarriedValue, RefusedRow } from '@reembed/protocol'
 import type { FlatColumn, ShardBatch } from '@reembed/shard'
-import { deadlines, messageOf, ReembedError, startWait, unlessAborted } from '@reembed/shared'
+import {
+  deadlines,
+  importClient,
+  messageOf,
+  ReembedError,
+  type RetryOptions,
+  startWait,
+  unlessAborted,
+  withRetries,
+} from '@reembed/shared'
 import { metadataOf } from '../layout.ts'
 import { MILVUS_ID_BYTES, MILVUS_LIMITS, MILVUS_STRING_BYTES } from '../layouts/parquet.ts'
-import { type RetryOptions, withRetries } from '../load/retries.ts'
 import {
   notHeld,
   type RefusedByShard,
@@ -24,7 +32,6 @@ import {
   type VectorStore,
 } from '../load/vector-store.ts'
 import { problemOf } from '../row-limits.ts'
-import { importClient } from './import-client.ts'
 
 interface Status {
   readonly code?: number

@@ -7,7 +7,7 @@
 //   <name>                the view
 
 import type { RefusedRow } from '@reembed/protocol'
-import { deadlines, ReembedError, startWait } from '@reembed/shared'
+import { deadlines, importClient, ReembedError, startWait } from '@reembed/shared'
 import type { ClientConfig, Pool, PoolClient } from 'pg'
 import {
   notHeld,
@@ -26,7 +26,6 @@ import {
   quoted,
   requirePgDimensions,
 } from '../pg-copy.ts'
-import { importClient } from './import-client.ts'
 import { postgresError } from './postgres-error.ts'
 import { createSwitch, requireOwnView } from './postgres-switch.ts'
 import { watchStatement } from './postgres-watch.ts'

@@ -12,10 +12,9 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ShardBatch } from '@reembed/shard'
-import { ReembedError } from '@reembed/shared'
+import { ReembedError, type RetryOptions } from '@reembed/shared'
 import { metadataOf, toJson } from '../layout.ts'
 import { floatArray } from '../layouts/json.ts'
-import type { RetryOptions } from '../load/retries.ts'
 import {
   notHeld,
   type RefusedByShard,
@@ -33,6 +32,8 @@ const UPSERT_BYTES = 4 * 2 ** 20
 const HNSW_M = 16
 const MAX_DIMENSIONS = 65_535
 const POLL_MS = 200
+/** Polls for the record of a collection that another process has created. */
+const RECORD_POLLS = 10
 /** Any UUID that names this use (RFC 9562, UUID version 5). */
 const NAMESPACE = Buffer.from('5f0d6a4e0f2b4cf29a6b6f3f6b1f8a2d', 'hex')
 
@@ -82,7 +83,24 @@ export async function openQdrant(url: string): Promise<VectorStore> {
       json: { points: [{ id: pointId(payload.target), vector: [1], payload }] },
     })
 
-  async function prepare({ name, target, manifest }: Target): Promise<string> {
+  async function count(target: string): Promise<number | undefined> {
+    const { status, body } = await request('POST', `/collections/${target}/points/count`, {
+      json: { exact: true },
+      expect: [404],
+    })
+    return status === 404 ? undefined : body.result.count
+  }
+
+  /** What a collection holds. An empty one without a record has a creator that was stopped. */
+  async function recordedLoad(target: string, signal?: AbortSignal): Promise<Load | undefined> {
+    for (let polls = 1; ; polls += 1) {
+      const known = await readLoad(target)
+      if (known || polls === RECORD_POLLS || (await count(target))) return known
+      await sleep(POLL_MS, undefined, { signal })
+    }
+  }
+
+  async function prepare({ name, target, manifest }: Target, signal?: AbortSignal): Promise<string> {
     const { run, shardsSha256, model } = manifest
     if (model.dimensions > MAX_DIMENSIONS) {
       throw new ReembedError(
@@ -99,9 +117,14 @@ export async function openQdrant(url: string): Promise<VectorStore> {
       )
     }
     if (!existing.has(LOADS)) await create(LOADS, { vectors: { size: 1, distance: 'Dot' } })
-    const known = await readLoad(target)
-    if (existing.has(target)) {
-      if (known?.run === run && known.shardsSha256 === shardsSha256) return known.load
+    const params = { size: model.dimensions, distance: model.normalized ? 'Dot' : 'Cosine' }
+    const isNew =
+      !existing.has(target) &&
+      (await create(target, { vectors: params, hnsw_config: { m: 0 } })).status !== 409
+    // Concurrent loaders agree on one load: that of the creator.
+    const known = isNew ? undefined : await recordedLoad(target, signal)
+    if (known?.run === run && known.shardsSha256 === shardsSha256) return known.load
+    if (known || (!isNew && (await count(target)))) {
       throw new ReembedError(
         'USAGE',
         `'${target}' at ${address} holds ${known ? `other vectors, of run ${known.run}` : 'points that reembed did not load'}: drop it, or choose another name`,
@@ -109,12 +132,7 @@ export async function openQdrant(url: string): Promise<VectorStore> {
       )
     }
     const load = randomUUID()
-    // The record first: a collection without a record is not reembed's.
     await putLoad({ target, load, run, shardsSha256 })
-    await create(target, {
-      vectors: { size: model.dimensions, distance: model.normalized ? 'Dot' : 'Cosine' },
-      hnsw_config: { m: 0 },
-    })
     return (await readLoad(target))?.load ?? load
   }
 
@@ -180,13 +198,7 @@ export async function openQdrant(url: string): Promise<VectorStore> {
     update,
     finish,
     holds: async target => (await readLoad(target))?.load,
-    async count(target) {
-      const { status, body } = await request('POST', `/collections/${target}/points/count`, {
-        json: { exact: true },
-        expect: [404],
-      })
-      return status === 404 ? undefined : body.result.count
-    },
+    count,
     async read(target, ids) {
       const { body } = await request('POST', `/collections/${target}/points`, {
         json: { ids: ids.map(pointId), with_vector: true, with_payload: ['id'] },

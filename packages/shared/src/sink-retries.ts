@@ -2,7 +2,8 @@
 // or the connection broke.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { deadlines, messageOf, ReembedError } from '@reembed/shared'
+import { deadlines } from './deadlines.ts'
+import { messageOf, ReembedError } from './errors.ts'
 
 const FIRST_WAIT_MS = 200
 const LONGEST_WAIT_MS = 15_000

@@ -1,8 +1,7 @@
 // Retries within retries: a client repeats a request, and a load repeats a shard of many requests.
 
-import { ReembedError, withDeadlines } from '@reembed/shared'
+import { ReembedError, withDeadlines, withRetries } from '@reembed/shared'
 import { expect, test } from 'vitest'
-import { withRetries } from '../src/load/retries.ts'
 
 test('a call that fails is repeated until its time is over, and a call around it does not repeat it', async () => {
   let calls = 0

@@ -1,6 +1,6 @@
 // The clients of vector stores are optional packages: an installation holds those that it uses.
 
-import { codeOf, ReembedError } from '@reembed/shared'
+import { codeOf, ReembedError } from './errors.ts'
 
 /**
  * Imports the client of a vector store.

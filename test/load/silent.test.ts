@@ -102,12 +102,12 @@ testUnless(
     const ended = loadRun(output, manifest, vectors, { signal: stop.signal })
     const waiting = async (): Promise<number> =>
       (await other.query("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")).rowCount ?? 0
-    await expect.poll(waiting).toBe(1)
+    await expect.poll(waiting, { timeout: 10_000 }).toBe(1)
     link.fault = 'silent'
     stop.abort(new Error('interrupted'))
     await expect(ended).rejects.toThrow('interrupted')
   },
-  10_000,
+  30_000,
 )
 
 testUnless(

@@ -1,7 +1,15 @@
 // A connection to the database of a source: within its deadlines, in a transaction that reads one
 // snapshot, with errors that name the source.
 
-import { codeOf, deadlines, messageOf, openFilesReason, ReembedError, startWait } from '@reembed/shared'
+import {
+  codeOf,
+  deadlines,
+  importClient,
+  messageOf,
+  openFilesReason,
+  ReembedError,
+  startWait,
+} from '@reembed/shared'
 import type { Client, ClientConfig } from 'pg'
 
 const SQLSTATE = /^[0-9A-Z]{5}$/
@@ -109,19 +117,9 @@ export async function* inSnapshot<T>(
   }
 }
 
-/** Imports an optional package. @throws ReembedError USAGE that names what to install */
-export async function importPackage<T>(load: () => Promise<T>): Promise<T> {
-  try {
-    return await load()
-  } catch (cause) {
-    if (codeOf(cause) !== 'ERR_MODULE_NOT_FOUND') throw cause
-    throw new ReembedError(
-      'USAGE',
-      'the client of PostgreSQL is not installed: install it beside reembed (npm install pg pg-copy-streams)',
-      { option: 'source', cause },
-    )
-  }
-}
+/** Imports a package of the client. @throws ReembedError USAGE that names what to install */
+export const importPackage = <T>(load: () => Promise<T>): Promise<T> =>
+  importClient('pg pg-copy-streams', load, { of: 'PostgreSQL', option: 'source' })
 
 /** @throws ReembedError USAGE for a parameter of the URL that the client refuses */
 function clientOf(address: string, create: () => Client): Client {

@@ -33,7 +33,8 @@ test('a name counts only as a whole string of the source', () => {
   expect(isTestOf("test('a run ends', () => {})", 'a run ends')).toBe(true)
   expect(isTestOf('test("a run\'s end", () => {})', "a run's end")).toBe(true)
   expect(isTestOf("test('a run ends late', () => {})", 'a run ends')).toBe(false)
-  expect(isTestOf("test.skip('a run ends', () => {})", 'a run ends')).toBe(false)
+  for (const modifier of ['skip', 'todo'])
+    expect(isTestOf(`test.${modifier}('a run ends', () => {})`, 'a run ends')).toBe(false)
 })
 
 /** Whether the name is a string of the source, which neither `skip` nor `todo` precedes. */

@@ -2,8 +2,7 @@
 // beyond it, over real HTTP.
 
 import { once } from 'node:events'
-import { createServer, type RequestListener } from 'node:http'
-import { type AddressInfo, connect, type Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { serveConsole } from '@reembed/console'
@@ -11,6 +10,7 @@ import { openEndpoint } from '@reembed/endpoint'
 import { serveHooks } from '@reembed/producer'
 import { LIMITS, messageOf, withDeadlines } from '@reembed/shared'
 import { createHubClient } from '@reembed/store'
+import { type HttpStandIn, serveHttp } from '../parts/serve-http.ts'
 import type { CapTrial } from './caps.ts'
 import { computedStore } from './store.ts'
 
@@ -23,32 +23,15 @@ const orMessage = (read: Promise<unknown>): Promise<string> =>
     messageOf,
   )
 
-interface Served extends AsyncDisposable {
-  readonly url: string
-}
-
-async function serve(listener: RequestListener): Promise<Served> {
-  const server = createServer(listener)
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections()
-      server.close()
-    },
-  }
-}
-
 /** Serves a JSON value behind so many spaces that the body has `bytes`. */
-function padded(value: unknown, bytes: number, status = 200): Promise<Served> {
+function padded(value: unknown, bytes: number, status = 200): Promise<HttpStandIn> {
   const json = Buffer.from(JSON.stringify(value))
   function* body(): Generator<Buffer> {
     for (let left = bytes - json.length; left > 0; left -= PIECE.length)
       yield PIECE.subarray(0, Math.min(left, PIECE.length))
     yield json
   }
-  return serve((_, response) => {
+  return serveHttp((_, response) => {
     response.writeHead(status, { 'content-type': 'application/json' })
     // The client closes the connection when it has read enough.
     pipeline(Readable.from(body()), response).catch(() => {})
@@ -276,7 +259,7 @@ async function openStreams(
   const page = async () => {
     throw new Error(text)
   }
-  await using server = await serve((_, response) => streams.open(response, page, 'page'))
+  await using server = await serveHttp((_, response) => streams.open(response, page, 'page'))
   const { port, hostname } = new URL(server.url)
   const statuses: number[] = []
   const sockets: Socket[] = []

@@ -1,8 +1,5 @@
 // Vector stores that fall silent in the middle of a load, or send what no vector store sends.
 
-import { once } from 'node:events'
-import { createServer, type RequestListener } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { LIMITS, withDeadlines } from '@reembed/shared'
 import { loadRun, openIndex, openVectorStore, switchStore } from '@reembed/sinks'
 import { startFaultyLink } from '@reembed/testing'
@@ -12,6 +9,7 @@ import { testUnless } from '../parts/needs.ts'
 import { startPooler } from '../parts/pooler.ts'
 import { lackOfPostgres, startPostgres } from '../parts/postgres.ts'
 import { startQdrant } from '../parts/qdrant.ts'
+import { serveHttp } from '../parts/serve-http.ts'
 import { memoryStore } from '../shard/parts.ts'
 
 const KEY = 'a-key'
@@ -133,21 +131,8 @@ testUnless(
   30_000,
 )
 
-async function serve(listener: RequestListener): Promise<AsyncDisposable & { readonly url: string }> {
-  const server = createServer(listener).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections()
-      server.close()
-      await once(server, 'close')
-    },
-  }
-}
-
 test('a page of a proxy instead of JSON is refused with its beginning', async () => {
-  await using server = await serve((_, reply) => reply.end('<html>Sign in</html>'))
+  await using server = await serveHttp((_, reply) => reply.end('<html>Sign in</html>'))
   await using vectors = await openVectorStore(`qdrant+${server.url}`)
   await expect(switchStore(memoryStore(), vectors)).rejects.toMatchObject({
     code: 'USAGE',
@@ -158,7 +143,7 @@ test('a page of a proxy instead of JSON is refused with its beginning', async ()
 
 test('a reply of a vector store beyond its limit is not read', async () => {
   let sent = 0
-  await using server = await serve(async (_, reply) => {
+  await using server = await serveHttp(async (_, reply) => {
     const piece = Buffer.alloc(2 ** 20, ' ')
     while (!reply.destroyed) {
       sent += piece.length

@@ -8,12 +8,12 @@
 import {
   dot,
   exactNumbers,
-  type StandIn,
   type StandInReply,
   type StandInRequest,
   startStandIn,
   unknownMembers,
 } from './json-server.ts'
+import type { HttpStandIn } from './serve-http.ts'
 
 export interface StoredDocument {
   vector: readonly number[]
@@ -29,7 +29,7 @@ interface Index {
   searchable: Map<string, StoredDocument>
 }
 
-export interface ElasticStandIn extends StandIn {
+export interface ElasticStandIn extends HttpStandIn {
   readonly indices: Map<string, Index>
   /** Vectors as they were sent: base64, or numbers. */
   readonly sent: Set<string>

@@ -2,9 +2,8 @@
 // know, an unknown query parameter and an unknown member of a body are refused, so that a client
 // uses only what the documentation describes.
 
-import { once } from 'node:events'
-import { createServer, type IncomingMessage } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { IncomingMessage } from 'node:http'
+import { type HttpStandIn, serveHttp } from './serve-http.ts'
 
 export interface StandInRequest {
   readonly method: string
@@ -23,12 +22,8 @@ export interface StandInReply {
   readonly reset?: boolean
 }
 
-export interface StandIn extends AsyncDisposable {
-  readonly url: string
-}
-
-export async function startStandIn(answer: (request: StandInRequest) => StandInReply): Promise<StandIn> {
-  const server = createServer(async (incoming, outgoing) => {
+export async function startStandIn(answer: (request: StandInRequest) => StandInReply): Promise<HttpStandIn> {
+  return serveHttp(async (incoming, outgoing) => {
     const chunks: Buffer[] = []
     for await (const chunk of incoming) chunks.push(chunk)
     const bytes = Buffer.concat(chunks)
@@ -47,16 +42,7 @@ export async function startStandIn(answer: (request: StandInRequest) => StandInR
     }
     outgoing.writeHead(reply.status, { 'content-type': 'application/json', ...reply.headers })
     outgoing.end(JSON.stringify(reply.body))
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections()
-      server.close()
-      await once(server, 'close')
-    },
-  }
+  })
 }
 
 /** Returns the members of a value that are not among the known ones. */

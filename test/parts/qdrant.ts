@@ -6,12 +6,12 @@
 import {
   dot,
   exactNumbers,
-  type StandIn,
   type StandInReply,
   type StandInRequest,
   startStandIn,
   unknownMembers,
 } from './json-server.ts'
+import type { HttpStandIn } from './serve-http.ts'
 
 interface Point {
   readonly id: string
@@ -29,7 +29,7 @@ interface Collection {
   readonly points: Map<string, Point>
 }
 
-export interface QdrantStandIn extends StandIn {
+export interface QdrantStandIn extends HttpStandIn {
   readonly collections: Map<string, Collection>
   /** `m` of the collection at each upsert. */
   readonly upsertedWith: number[]

@@ -1,29 +1,18 @@
 // Files as their writers wrote them: read exactly, or refused by name. The files in cases/ were
 // made by pyarrow, polars, delta-rs and Python's json and csv modules.
 
-import { cp, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { cp, readFile, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { DuckDBInstance } from '@duckdb/node-api'
 import { openCorpus, planRun } from '@reembed/planner'
 import { tableFromArrays, tableToIPC } from 'apache-arrow'
 import { parquetMetadata } from 'hyparquet'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { CASES, carried, MODEL, read, texts } from './read-corpus.ts'
+import { temporaryFiles } from './temporary-files.ts'
 
-let folder: string
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'reembed-cases-'))
-})
-afterAll(() => rm(folder, { recursive: true }))
-
-/** Writes a file of the test and returns its path. */
-async function file(name: string, content: string | Uint8Array): Promise<string> {
-  const path = join(folder, name)
-  await mkdir(dirname(path), { recursive: true })
-  await writeFile(path, content)
-  return path
-}
+const files = temporaryFiles()
+const file = files.write
 
 describe('tab-separated files', () => {
   it('have no quoting', async () => {
@@ -428,7 +417,7 @@ describe('Parquet', () => {
     expect(await carried(`${CASES}hive/lang=de`, ['lang'])).toEqual([{ lang: 'de' }, { lang: 'de' }])
     await file('hive/year=2024/city=S%C3%A3o%20Paulo/a.jsonl', '{"id":1,"text":"a"}\n')
     await file('hive/year=__HIVE_DEFAULT_PARTITION__/city=x/b.jsonl', '{"id":2,"text":"b","city":"own"}\n')
-    expect(await carried(join(folder, 'hive'), ['year:int32', 'city'])).toEqual([
+    expect(await carried(files.path('hive'), ['year:int32', 'city'])).toEqual([
       { year: 2024, city: 'São Paulo' },
       { year: null, city: 'own' },
     ])
@@ -468,7 +457,7 @@ describe('tables of Delta Lake', () => {
     ['one of its files', '/part-00000-48d6fa77-f399-41e1-8fbf-f701f76612eb-c000.snappy.parquet'],
     ['the folder above it', '/..'],
   ])('are refused, with what to do: %s', async (_, rest) => {
-    const table = join(folder, 'above', 'delta')
+    const table = files.path('above', 'delta')
     await cp(`${CASES}delta-overwritten`, table, { recursive: true })
     await expect(texts(`${table}${rest}`)).rejects.toMatchObject({
       code: 'SOURCE_FORMAT',
@@ -478,7 +467,7 @@ describe('tables of Delta Lake', () => {
 
   it('are refused if a file of the current version is missing or was replaced', async () => {
     const name = 'part-00000-48d6fa77-f399-41e1-8fbf-f701f76612eb-c000.snappy.parquet'
-    const table = join(folder, 'damaged-delta')
+    const table = files.path('damaged-delta')
     await cp(`${CASES}delta-overwritten`, table, { recursive: true })
     await file(`damaged-delta/${name}`, 'PAR1')
     await expect(texts(table)).rejects.toThrow(`states 762 bytes for "${name}", which has 4`)
@@ -490,11 +479,11 @@ describe('tables of Delta Lake', () => {
     const log = 'masked-delta/_delta_log/0000000000000000000'
     await file(`${log}0.json`, '')
     const duckdb = await (await DuckDBInstance.create()).connect()
-    const at = (path: string): string => join(folder, 'masked-delta', path)
+    const at = (path: string): string => files.path('masked-delta', path)
     await duckdb.run(`COPY (SELECT '1' AS id, 'b' AS text) TO '${at('b.parquet')}' (FORMAT parquet)`)
     await duckdb.run(`COPY (SELECT {'path': 'a.parquet', 'size': 10::BIGINT, 'deletionVector': {
       'storageType': 'u', 'pathOrInlineDv': 'ab', 'offset': 1::INT, 'sizeInBytes': 36::INT, 'cardinality': 2::BIGINT,
-      'maxRowIndex': NULL::BIGINT }} AS add) TO '${join(folder, log)}1.checkpoint.parquet' (FORMAT parquet)`)
+      'maxRowIndex': NULL::BIGINT }} AS add) TO '${files.path(log)}1.checkpoint.parquet' (FORMAT parquet)`)
     await expect(texts(at(''))).rejects.toThrow('marks deleted rows of 1 of its 1 files')
     const { size } = await stat(at('b.parquet'))
     const actions = [
@@ -525,7 +514,7 @@ describe('folders of table formats', () => {
   ])('%s is refused by name at a folder of its data', async (name, log, data) => {
     await file(log, '{}')
     await file(`${data}/a.jsonl`, '{"id":1,"text":"a"}\n')
-    await expect(texts(join(folder, data))).rejects.toMatchObject({
+    await expect(texts(files.path(data))).rejects.toMatchObject({
       message: expect.stringContaining(`is a table of ${name}`),
     })
   })
@@ -538,7 +527,7 @@ describe('documents', () => {
       '<html><head><script>x()</script></head><body><h1>Heading</h1><p>See <a href="http://x">this</a> &amp; that</p></body></html>',
     )
     await file('docs/b.rst', 'Title\n=====\n')
-    expect(await texts(join(folder, 'docs'))).toEqual([
+    expect(await texts(files.path('docs'))).toEqual([
       ['a.html', 'Heading\n\nSee this & that'],
       ['b.rst', 'Title\n=====\n'],
     ])
@@ -547,7 +536,7 @@ describe('documents', () => {
   it('of PDF are their text layer; a damaged one is a reject', async () => {
     await file('pdf/a.pdf', pdfOf('(Hello from a PDF) Tj 0 -30 Td (second line) Tj'))
     await file('pdf/b.pdf', '%PDF-1.4 damaged')
-    expect(await texts(join(folder, 'pdf'))).toEqual([
+    expect(await texts(files.path('pdf'))).toEqual([
       ['a.pdf', 'Hello from a PDF\nsecond line'],
       expect.stringMatching(/^invalid_record: the PDF cannot be read/),
     ])
@@ -556,13 +545,13 @@ describe('documents', () => {
   it('are not a README or a dataset card beside data, but are in a folder of documents', async () => {
     await file('cards/README.md', 'card')
     await file('cards/a.md', 'note')
-    expect(await texts(join(folder, 'cards'))).toEqual([
+    expect(await texts(files.path('cards'))).toEqual([
       ['README.md', 'card'],
       ['a.md', 'note'],
     ])
     await file('cards/data/z.jsonl', '{"id":1,"text":"row"}\n')
     await file('cards/data/LICENSE.txt', 'licence')
-    expect(await texts(join(folder, 'cards'))).toEqual([
+    expect(await texts(files.path('cards'))).toEqual([
       ['a.md', 'note'],
       ['1', 'row'],
     ])

@@ -1,26 +1,13 @@
 // Siblings of the reported inputs of test/reported-inputs.ts: other writers, types, encodings and
 // places of the same kinds. Read exactly, or refused by name.
 
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { CASES, carried, read, texts } from './read-corpus.ts'
+import { temporaryFiles } from './temporary-files.ts'
 
-let folder: string
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'reembed-siblings-'))
-})
-afterAll(() => rm(folder, { recursive: true }))
-
-/** Writes a file of the test and returns its path. */
-async function file(name: string, content: string | Uint8Array): Promise<string> {
-  const path = join(folder, name)
-  await mkdir(dirname(path), { recursive: true })
-  await writeFile(path, content)
-  return path
-}
+const files = temporaryFiles()
+const file = files.write
 
 const refusal = (message: string) => ({ code: 'SOURCE_FORMAT', message: expect.stringContaining(message) })
 
@@ -183,7 +170,7 @@ describe('partitions', () => {
     const values = { 'a%2Fb%3Dc%25': 'a/b=c%', '': '', '100%': '100%', '%E4': '%E4', 'S%C3%A3o': 'São' }
     for (const [at, name] of Object.keys(values).entries())
       await file(`hive/lang=${name}/${at}.jsonl`, `{"id":${at},"text":"t"}\n`)
-    const rows = await carried(join(folder, 'hive'), ['lang'])
+    const rows = await carried(files.path('hive'), ['lang'])
     expect(new Set(rows.map(row => (typeof row === 'string' ? row : row.lang)))).toEqual(
       new Set(Object.values(values)),
     )
@@ -192,7 +179,7 @@ describe('partitions', () => {
   it('a partition is an id, and null for a file outside of it', async () => {
     await file('part/key=7/a.jsonl', '{"text":"one"}\n')
     await file('part/b.jsonl', '{"key":"own","text":"two"}\n')
-    const path = join(folder, 'part')
+    const path = files.path('part')
     expect(new Set(await texts(path, { fields: { id: 'key' } }))).toEqual(
       new Set([
         ['own', 'two'],
@@ -241,7 +228,7 @@ describe('HTML', () => {
   it('in an unknown encoding, or not valid in its own, is a reject', async () => {
     await file('odd/a.html', page('x-unknown', 'one'))
     await file('odd/b.html', page('shift_jis', Buffer.from('ffffa0', 'hex')))
-    expect(await texts(join(folder, 'odd'))).toEqual([
+    expect(await texts(files.path('odd'))).toEqual([
       'invalid_utf8: the page declares an unknown encoding',
       'invalid_utf8: the page is not valid in its encoding',
     ])

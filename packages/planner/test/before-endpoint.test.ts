@@ -111,8 +111,8 @@ describe('planning refuses without an endpoint', () => {
   it('refuses a maximum cost for an address without asking it for a price', async () => {
     await writeFile(join(folder, 'docs', 'a.jsonl'), RECORD)
     await using corpus = await openCorpus(join(folder, 'docs'))
-    const nobody = { url: 'http://127.0.0.1:1', options: {} }
-    await expect(planCorpus(corpus, nobody, { spending: { maxCost: 5 } })).rejects.toMatchObject({
+    const unreachable = { url: 'http://127.0.0.1:1', options: {} }
+    await expect(planCorpus(corpus, unreachable, { spending: { maxCost: 5 } })).rejects.toMatchObject({
       code: 'USAGE',
       option: 'spending.pricePerHour',
     })

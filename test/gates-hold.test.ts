@@ -202,3 +202,19 @@ test('a cancellation that is recorded while the version is put is refused, and t
   expect(await readRunState(store, plan.run)).toBe('running')
   expect(await readCurrent(store)).toMatchObject({ run: plan.run })
 })
+
+test('a run that is cancelled while its version is put is running again: record and version agree', async () => {
+  await serve('eight')
+  const { plan, manifest } = await made(COUNT, [])
+  const late: Store = {
+    ...store,
+    // The canceller records, and reads the versions, between the publisher's last read and its put.
+    async putIfAbsent(key, ...rest) {
+      if (key.startsWith('versions/')) await stopRun(store, plan.run, 'cancelled', { by: 'ada' })
+      return store.putIfAbsent(key, ...rest)
+    },
+  }
+  expect(await publish(late, manifest, plan)).toMatchObject({ status: 'published' })
+  expect(await readRunState(store, plan.run)).toBe('running')
+  expect(await readCurrent(store)).toMatchObject({ run: plan.run })
+})

@@ -16,6 +16,7 @@ import {
   readRunStateRecord,
   readVersions,
   refuseDeleted,
+  setRunState,
   takeSeq,
   type Version,
 } from '@reembed/protocol'
@@ -182,13 +183,21 @@ const isSuperseded = (seq: number, current: Version): boolean => current.seq >= 
 type Origin = Pick<Version, 'action' | 'overriddenReasons' | 'unjudgedGates' | 'by' | 'reason'>
 
 /** Publishes a run unless it was stopped, for example while its gates were evaluated. */
-const publishRunning = (store: Store, manifest: Manifest, origin: Origin): Promise<PublishOutcome> =>
-  publishAs(store, manifest, manifest.seq, origin, record => {
+async function publishRunning(store: Store, manifest: Manifest, origin: Origin): Promise<PublishOutcome> {
+  const { run, seq } = manifest
+  const outcome = await publishAs(store, manifest, seq, origin, record => {
     if (!isStopped(record)) return
-    const [run, why] = [manifest.run, stoppedBy(record)]
-    const message = `run ${run} in ${store.url} ${why}, so it is not published: resume it to have it published`
+    const message = `run ${run} in ${store.url} ${stoppedBy(record)}, so it is not published: resume it to have it published`
     throw new ReembedError('RUN_STOPPED', message, { reason: 'run_paused' })
   })
+  // A canceller that read the versions before the put reported success: the record states the
+  // version, so that both do not seem to hold.
+  if (outcome.status === 'published' && isStopped(await readRunStateRecord(store, run)))
+    await setRunState(store, run, 'running', {
+      reason: `published as version ${outcome.version.version} while it was being stopped`,
+    })
+  return outcome
+}
 
 const isStopped = ({ state }: RunStateRecord): boolean => state === 'cancelled' || state === 'paused'
 
@@ -211,8 +220,8 @@ async function publishAs(
     // Race with gc: gc records 'deleting' and then reads manifests and sequence numbers; a
     // publisher has written both by now and then reads the state. So at least one of them observes
     // the other.
-    // Race with a cancellation: only the put comes after this read, and the canceller reads the
-    // versions after its record.
+    // Race with a cancellation: only the put comes after this read. The canceller reads the
+    // versions after its record, and the publisher reads the record after its put.
     check(await refuseDeleted(store, run, 'RUN_NOT_FOUND'))
     const version: Version = {
       version: (current?.version ?? 0) + 1,

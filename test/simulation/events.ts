@@ -115,7 +115,8 @@ export function createEvents({
       const free = [...Array(3).keys()].map(shard => shardNameOf(output, run, shard))
       const key = free.find(name => name !== undefined && !output.map.has(name))
       if (key === undefined) return false
-      output.replace(key, foreignShardOf(output, key))
+      const isOtherModel = (other: string): boolean => runs.get(other)?.revision === NEW
+      output.replace(key, foreignShardOf(output, key, isOtherModel))
       return true
     },
   }

@@ -104,13 +104,18 @@ export function shardNameOf(output: Objects, run: string, shard: number): string
 }
 
 /**
- * The body of a shard of another number if one exists, so that it is at least a valid file. The
- * shard of the same number in another run may be the one to carry.
+ * The body of a shard that is not the one of this name: of another number of its run, or of a run
+ * of another model. A shard of another run of its model may be the very one to carry.
  */
-export function foreignShardOf(output: Objects, name: string): Uint8Array {
-  const isOther = (key: string): boolean =>
-    key.endsWith('.parquet') && key.slice(key.lastIndexOf('/')) !== name.slice(name.lastIndexOf('/'))
-  const shard = [...output.map].find(([key]) => isOther(key))
+export function foreignShardOf(
+  output: Objects,
+  name: string,
+  isOtherModel: (run: string) => boolean,
+): Uint8Array {
+  const runOf = (key: string): string => key.split('/')[1] ?? ''
+  const isForeign = (key: string): boolean =>
+    key.endsWith('.parquet') && key !== name && (runOf(key) === runOf(name) || isOtherModel(runOf(key)))
+  const shard = [...output.map].find(([key]) => isForeign(key))
   return shard ? shard[1].body : Buffer.from('not ours')
 }
 

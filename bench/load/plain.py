@@ -2,8 +2,13 @@
 
     python plain.py lancedb <folder of the database> <folder of the shards>
     python plain.py milvus <http://host:port> <folder of the shards>
+    python plain.py postgres <postgres://host:port/database> <folder of the shards>
 
-Prints the rows, and the seconds from opened files to the last acknowledged write. Builds no index.
+The loop for PostgreSQL is that of pgvector's example of bulk loading: psycopg, COPY in binary with
+`set_types` and `write_row` (pgvector-python, examples/loading).
+
+Prints the rows, and the seconds from the connection, with the new table, to the last acknowledged
+write. Builds no index.
 """
 
 import sys
@@ -31,8 +36,8 @@ def read(file):
 def lancedb():
     import lancedb as client
 
-    database = client.connect(url)
     started = time.perf_counter()
+    database = client.connect(url)
     target = None
     for file in files:
         table, _ = read(file)
@@ -46,6 +51,7 @@ def lancedb():
 def milvus():
     from pymilvus import DataType, MilvusClient
 
+    started = time.perf_counter()
     client = MilvusClient(uri=url)
     _, width = read(files[0])
     types = {pa.string(): DataType.VARCHAR, pa.int32(): DataType.INT32, pa.int64(): DataType.INT64, pa.float64(): DataType.DOUBLE, pa.bool_(): DataType.BOOL}
@@ -57,7 +63,6 @@ def milvus():
             size = {"max_length": 65535} if field.type == pa.string() else {}
             schema.add_field(field.name, types[field.type], is_primary=field.name == "id", nullable=field.name != "id", **size)
     client.create_collection("plain", schema=schema)
-    started = time.perf_counter()
     size = max(1, 8 * 2**20 // (4 * width + 1024))
     rows = 0
     for file in files:
@@ -74,5 +79,35 @@ def milvus():
     return seconds, rows
 
 
-seconds, rows = {"lancedb": lancedb, "milvus": milvus}[kind]()
+def postgres():
+    import psycopg
+    from pgvector import Vector
+    from pgvector.psycopg import register_vector
+
+    types = {pa.string(): "text", pa.int32(): "int4", pa.int64(): "int8", pa.float64(): "float8", pa.bool_(): "bool"}
+    started = time.perf_counter()
+    connection = psycopg.connect(url, autocommit=True)
+    connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+    register_vector(connection)
+    first, width = read(files[0])
+    names = [field.name for field in first.schema]
+    of = ["vector" if name == VECTOR else types[first.schema.field(name).type] for name in names]
+    columns = ", ".join(f"{name} {type}" + (f"({width})" if type == "vector" else "") for name, type in zip(names, of))
+    connection.execute("DROP TABLE IF EXISTS plain")
+    connection.execute(f"CREATE TABLE plain ({columns})")
+    for file in files:
+        table, _ = read(file)
+        vectors = table.column(VECTOR).combine_chunks().flatten().to_numpy().reshape(-1, width)
+        values = [map(Vector, vectors) if name == VECTOR else table.column(name).to_pylist() for name in names]
+        with connection.cursor().copy(f"COPY plain ({', '.join(names)}) FROM STDIN WITH (FORMAT BINARY)") as copy:
+            copy.set_types(of)
+            for row in zip(*values):
+                copy.write_row(row)
+    seconds = time.perf_counter() - started
+    rows = connection.execute("SELECT count(*) FROM plain").fetchone()[0]
+    connection.execute("DROP TABLE plain")
+    return seconds, rows
+
+
+seconds, rows = {"postgres": postgres, "lancedb": lancedb, "milvus": milvus}[kind]()
 print(rows, seconds)

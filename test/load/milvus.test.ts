@@ -101,7 +101,7 @@ proveLoads(
 describe.skipIf(client === undefined || lackOfMilvus !== undefined)(
   'Milvus Lite, beside another process',
   () => {
-    test('processes that prepare one target at a time agree on its load, and an aborted index is not waited for', async () => {
+    test('processes that prepare one target at a time agree on its load, an absent target is named, and an aborted index is not waited for', async () => {
       await using server = await startMilvus()
       const url = `milvus+http://${server.host}`
       const folder = await mkdtemp(join(tmpdir(), 'reembed-milvus-'))
@@ -114,6 +114,19 @@ describe.skipIf(client === undefined || lackOfMilvus !== undefined)(
       const loads = await Promise.all(stores.map(store => store.prepare(target)))
       expect(new Set(loads).size).toBe(1)
       expect(await stores[0]?.prepare(target)).toBe(loads[0])
+      async function* rows() {
+        yield {
+          ids: ['a'],
+          hashes: new Uint8Array(16),
+          vectors: new Float32Array(manifest.model.dimensions),
+          extra: new Map(),
+        }
+      }
+      const absent = { ...target, target: 'raced_absent' }
+      await expect(stores[0]?.write(absent, { load: '', shard: 0, rows })).rejects.toMatchObject({
+        code: 'USAGE',
+        message: expect.stringContaining("refuses a request: collection 'raced_absent' does not exist"),
+      })
       const aborted = AbortSignal.abort(new Error('stopped'))
       await expect(stores[0]?.finish(target, { signal: aborted })).rejects.toThrow('stopped')
       await rm(folder, { recursive: true })

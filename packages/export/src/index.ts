@@ -23,4 +23,4 @@ export {
   requirePgDimensions,
 } from './pg-copy.ts'
 export { columnsOf, columnsUnder, type RowsOptions, type RunShard, rowsOf, shardsOf } from './read-run.ts'
-export { problemOf } from './row-limits.ts'
+export { problemsOf } from './row-limits.ts'

@@ -9,8 +9,8 @@
 import type { CarriedValue, RefusedRow } from '@reembed/protocol'
 import type { FlatColumn, ShardBatch } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
-import { metadataOf, type RowLimits } from './layout.ts'
-import { problemOf } from './row-limits.ts'
+import type { RowLimits } from './layout.ts'
+import { problemsOf } from './row-limits.ts'
 
 /** First bytes of PostgreSQL's binary COPY: signature, flags, no extension. */
 export const COPY_HEADER: Buffer = Buffer.concat([
@@ -94,55 +94,78 @@ export function copyRows(
   dimensions: number,
 ): { readonly bytes: Buffer; readonly refused: readonly RefusedRow[] } {
   const { ids, vectors, extra } = batch
-  const records = metadataOf(batch)
-  const held = columns.map(column => ({ column, values: extra.get(column.name) ?? [] }))
-  const bigEndian = Buffer.from(
-    vectors.buffer.slice(vectors.byteOffset, vectors.byteOffset + vectors.byteLength),
-  ).swap32()
+  const problems = problemsOf(batch, columns, PG_LIMITS)
+  const fields = columns.map(({ name, type }): Field => ({ type, values: extra.get(name) ?? [] }))
   const vectorBytes = 4 * dimensions
-  const refused: RefusedRow[] = []
-  const kept: number[] = []
-  let size = 0
-  for (const [row, id] of ids.entries()) {
-    const problem = problemOf({ id, record: records.next().value ?? {} }, columns, PG_LIMITS)
-    if (problem === undefined) {
-      kept.push(row)
-      size += 2 + 8 + vectorBytes + 4 + Buffer.byteLength(id)
-      for (const { column, values } of held) size += 4 + sizeOf(column, values[row] ?? null)
-    } else refused.push({ id, reason: `PostgreSQL cannot store ${problem}` })
-  }
+  const littleEndian = Buffer.from(vectors.buffer, vectors.byteOffset, vectors.byteLength)
+  // The fixed part of a row: the number of fields, the length of each, and the vector.
+  let size = (ids.length - problems.size) * (2 + 4 * (2 + fields.length) + 4 + vectorBytes)
+  for (const [row, id] of ids.entries())
+    if (!problems.has(row)) size += Buffer.byteLength(id) + bytesOf(fields, row)
   const bytes = Buffer.allocUnsafe(size)
+  // A DataView writes a number in a third of the time of the methods of Buffer.
+  const view = new DataView(bytes.buffer, bytes.byteOffset, size)
   let at = 0
-  for (const row of kept) {
-    at = bytes.writeInt16BE(2 + held.length, at)
-    at = writeText(bytes, ids[row] ?? '', at)
-    at = bytes.writeInt32BE(4 + vectorBytes, at)
-    at = bytes.writeInt16BE(dimensions, at)
-    at = bytes.writeInt16BE(0, at)
-    at += bigEndian.copy(bytes, at, row * vectorBytes, (row + 1) * vectorBytes)
-    for (const { column, values } of held) at = writeField(bytes, column, values[row] ?? null, at)
+  for (const [row, id] of ids.entries()) {
+    if (problems.has(row)) continue
+    view.setInt16(at, 2 + fields.length)
+    at = writeText(bytes, view, id, at + 2)
+    view.setInt32(at, 4 + vectorBytes)
+    view.setInt16(at + 4, dimensions)
+    view.setInt16(at + 6, 0)
+    at += 8
+    littleEndian.copy(bytes, at, row * vectorBytes, (row + 1) * vectorBytes)
+    bytes.subarray(at, at + vectorBytes).swap32()
+    at += vectorBytes
+    for (const { type, values } of fields) at = writeField(bytes, view, type, values[row] ?? null, at)
   }
+  const refused = Array.from(problems, ([row, problem]) => ({
+    id: ids[row] ?? '',
+    reason: `PostgreSQL cannot store ${problem}`,
+  }))
   return { bytes, refused }
 }
 
-function sizeOf({ type }: FlatColumn, value: CarriedValue): number {
-  if (value === null) return 0
-  if (type === 'string') return Buffer.byteLength(String(value))
-  return type === 'boolean' ? 1 : type === 'int32' ? 4 : 8
+interface Field {
+  readonly type: FlatColumn['type']
+  readonly values: readonly CarriedValue[]
 }
 
-function writeText(bytes: Buffer, text: string, at: number): number {
+/** Bytes of the values of a row besides id and vector, without their lengths. */
+function bytesOf(fields: readonly Field[], row: number): number {
+  let size = 0
+  for (const { type, values } of fields) {
+    const value = values[row] ?? null
+    if (value !== null) size += type === 'string' ? Buffer.byteLength(String(value)) : BYTES[type]
+  }
+  return size
+}
+
+const BYTES = { boolean: 1, int32: 4, int64: 8, double: 8 } as const
+
+function writeText(bytes: Buffer, view: DataView, text: string, at: number): number {
   const length = bytes.write(text, at + 4)
-  bytes.writeInt32BE(length, at)
+  view.setInt32(at, length)
   return at + 4 + length
 }
 
-function writeField(bytes: Buffer, { type }: FlatColumn, value: CarriedValue, start: number): number {
-  if (value === null) return bytes.writeInt32BE(-1, start)
-  if (type === 'string') return writeText(bytes, String(value), start)
-  const at = bytes.writeInt32BE(type === 'boolean' ? 1 : type === 'int32' ? 4 : 8, start)
-  if (type === 'boolean') return bytes.writeInt8(value ? 1 : 0, at)
-  if (type === 'int32') return bytes.writeInt32BE(Number(value), at)
-  if (type === 'double') return bytes.writeDoubleBE(Number(value), at)
-  return bytes.writeBigInt64BE(BigInt(value), at)
+function writeField(
+  bytes: Buffer,
+  view: DataView,
+  type: FlatColumn['type'],
+  value: CarriedValue,
+  start: number,
+): number {
+  if (value === null) {
+    view.setInt32(start, -1)
+    return start + 4
+  }
+  if (type === 'string') return writeText(bytes, view, String(value), start)
+  const at = start + 4
+  view.setInt32(start, BYTES[type])
+  if (type === 'boolean') view.setInt8(at, value ? 1 : 0)
+  else if (type === 'int32') view.setInt32(at, Number(value))
+  else if (type === 'double') view.setFloat64(at, Number(value))
+  else view.setBigInt64(at, BigInt(value))
+  return at + BYTES[type]
 }

@@ -7,9 +7,9 @@ import { createOffenders } from '@reembed/shard'
 import { mapConcurrent } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { type ExportedShard, exportedShards } from './delta.ts'
-import { metadataOf, type RowLimits } from './layout.ts'
+import type { RowLimits } from './layout.ts'
 import { columnsUnder, type RowsOptions, rowsOf } from './read-run.ts'
-import { problemOf } from './row-limits.ts'
+import { problemsOf } from './row-limits.ts'
 
 export interface CheckedRun {
   readonly source: Store
@@ -70,12 +70,9 @@ function checkedShards({ source, manifest, limits, rows, changes, signal }: Chec
     const refused: RefusedRow[] = []
     let start = 0
     for await (const batch of rowsOf(source, shard.whole, rows)) {
-      for (const [at, record] of [...metadataOf(batch)].entries()) {
-        if (shard.marks?.[start + at] === 0) continue
-        const id = batch.ids[at] ?? ''
-        const problem = problemOf({ id, record }, columns, limits)
-        if (problem !== undefined) refused.push({ row: start + at, id, problem })
-      }
+      for (const [at, problem] of problemsOf(batch, columns, limits))
+        if (shard.marks?.[start + at] !== 0)
+          refused.push({ row: start + at, id: batch.ids[at] ?? '', problem })
       start += batch.ids.length
     }
     return { shard, refused }

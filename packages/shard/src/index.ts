@@ -11,9 +11,11 @@ export {
 } from './embeddings.ts'
 export { createOffenders } from './offenders.ts'
 export {
+  type ArrowBatch,
   type ArrowWriter,
   type ArrowWriterOptions,
   arrowSchemaOf,
+  arrowTableOf,
   createArrowWriter,
 } from './parquet/arrow.ts'
 export type {

@@ -28,6 +28,8 @@ export interface FolderOptions {
 }
 
 const PIECE_BYTES = 256 * 1024
+/** A `get` needs all bytes in one buffer; up to this size it reads them into it at once. */
+const GET_BYTES = 64 * 2 ** 20
 
 /** Temporary names in the root: an object is written under one, then linked to its own name. */
 const UNFINISHED = /^\.reembed-.*\.tmp$/
@@ -48,6 +50,7 @@ export async function openFolder(path: string, { create = false }: FolderOptions
   async function* stream(
     key: string,
     { start = 0, end = Number.POSITIVE_INFINITY, ifMatch, signal }: ReadOptions = {},
+    pieceBytes = PIECE_BYTES,
   ): AsyncGenerator<Uint8Array, void, undefined> {
     const path = pathOf(root, key)
     try {
@@ -62,7 +65,7 @@ export async function openFolder(path: string, { create = false }: FolderOptions
       const stop = Math.min(end, found.size)
       for (let at = start; at < stop; ) {
         signal?.throwIfAborted()
-        const piece = Buffer.allocUnsafe(Math.min(PIECE_BYTES, stop - at))
+        const piece = Buffer.allocUnsafe(Math.min(pieceBytes, stop - at))
         const { bytesRead } = await file.read(piece, 0, piece.length, at)
         if (bytesRead === 0) throw changed(path)
         at += bytesRead
@@ -106,8 +109,8 @@ export async function openFolder(path: string, { create = false }: FolderOptions
   return {
     url,
     list: (prefix, options) => listFolder(root, prefix, options),
-    stream,
-    get: (key, options) => collect(stream(key, options)),
+    stream: (key, options) => stream(key, options),
+    get: (key, options) => collect(stream(key, options, GET_BYTES)),
 
     async head(key, { signal } = {}) {
       const path = pathOf(root, key)

@@ -55,7 +55,7 @@ export interface Store extends AsyncDisposable {
   head(key: string, options?: { signal?: AbortSignal | undefined }): Promise<ObjectInfo | undefined>
 
   /**
-   * Reads an object or a range of it.
+   * Reads an object or a range of it. The bytes belong to the caller.
    * @throws ObjectNotFound if there is none; ReembedError SOURCE_CHANGED if `ifMatch` does not
    * match
    */

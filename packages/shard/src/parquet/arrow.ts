@@ -1,5 +1,5 @@
-// Writes Arrow IPC files of the same columns, with vectors as fixed-size lists, and the schema hint
-// for Parquet. The only module of the package that uses apache-arrow. It loads the library on use:
+// Arrow IPC files and Arrow tables of the same columns, with vectors as fixed-size lists, and the
+// schema hint for Parquet. The only module of the package that uses apache-arrow. It loads the library on use:
 // it is large, and most runs need none.
 
 import type { CarriedValue } from '@reembed/protocol'
@@ -10,6 +10,7 @@ import type { ColumnValues } from './writer.ts'
 
 type Arrow = typeof import('apache-arrow')
 type ArrowField = InstanceType<Arrow['Field']>
+type ArrowTable = InstanceType<Arrow['Table']>
 type ArrowData = InstanceType<Arrow['Data']>
 
 /** Writes an Arrow IPC file to a sink. */
@@ -36,7 +37,7 @@ export async function createArrowWriter({
   metadata,
 }: ArrowWriterOptions): Promise<ArrowWriter> {
   const arrow = await import('apache-arrow')
-  const { AsyncByteQueue, makeData, RecordBatch, RecordBatchFileWriter, Struct } = arrow
+  const { AsyncByteQueue, RecordBatchFileWriter } = arrow
   const schema = schemaOf(arrow, columns, metadata)
   // The queue of the library would hold the whole file, so its bytes are passed on at once.
   class Through extends AsyncByteQueue {
@@ -47,15 +48,47 @@ export async function createArrowWriter({
   const writer = new RecordBatchFileWriter()
   writer.reset(new Through(), schema)
   return {
-    append(length, values) {
-      const children = columns.map((column, index) => dataOf(arrow, column, length, values[index] ?? []))
-      const type = new Struct(schema.fields)
-      writer.write(new RecordBatch(schema, makeData({ type, length, nullCount: 0, children })))
+    append(rows, values) {
+      writer.write(recordBatchOf(arrow, schema, columns, { rows, values }))
     },
     finish() {
       writer.finish()
     },
   }
+}
+
+/** One record batch, with values in column order, as `ArrowWriter.append` takes them. */
+export interface ArrowBatch {
+  readonly rows: number
+  readonly values: readonly ColumnValues[]
+}
+
+/** Makes a table in memory, which holds the given vectors and hashes without a copy. */
+export async function arrowTableOf(
+  columns: readonly ParquetColumn[],
+  batches: readonly ArrowBatch[],
+  metadata?: ReadonlyMap<string, string>,
+): Promise<ArrowTable> {
+  const arrow = await import('apache-arrow')
+  const schema = schemaOf(arrow, columns, metadata)
+  return new arrow.Table(
+    schema,
+    batches.map(batch => recordBatchOf(arrow, schema, columns, batch)),
+  )
+}
+
+function recordBatchOf(
+  arrow: Arrow,
+  schema: ReturnType<typeof schemaOf>,
+  columns: readonly ParquetColumn[],
+  { rows: length, values }: ArrowBatch,
+) {
+  const { makeData, RecordBatch, Struct } = arrow
+  const children = columns.map((column, index) => dataOf(arrow, column, length, values[index] ?? []))
+  return new RecordBatch(
+    schema,
+    makeData({ type: new Struct(schema.fields), length, nullCount: 0, children }),
+  )
 }
 
 /**

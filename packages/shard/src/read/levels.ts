@@ -25,8 +25,13 @@ export function checkLevels(
     if (isPacked) {
       // The last group may be padded with levels that belong to no value.
       const last = Math.min(count, seen + length)
-      for (let bit = 0; seen < last; bit++, seen++) {
-        check(seen, 1, (bytes.readUInt8(offset + (bit >> 3)) >> (bit & 7)) & 1)
+      const first = seen
+      while (seen < last) {
+        const level = levelAt(bytes, offset, seen - first)
+        let next = seen + 1
+        while (next < last && levelAt(bytes, offset, next - first) === level) next += 1
+        check(seen, next - seen, level)
+        seen = next
       }
     } else {
       check(seen, length, bytes.readUInt8(offset))
@@ -35,4 +40,10 @@ export function checkLevels(
     at = end
   }
   if (seen !== count) throw new Error(`has ${seen} levels for ${count} values`)
+}
+
+function levelAt(bytes: Buffer, offset: number, nth: number): number {
+  const byte = bytes[offset + (nth >> 3)]
+  if (byte === undefined) throw new Error('has a run of levels that reaches beyond its page')
+  return (byte >> (nth & 7)) & 1
 }

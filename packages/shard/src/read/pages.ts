@@ -39,18 +39,20 @@ export function decodeFlat(
     if (!(values <= rows - decoded.length)) {
       throw new Error(`has a page that claims ${values} values of ${name} for ${rows} rows`)
     }
-    const present: boolean[] = Array(values).fill(true)
-    let at = 0
-    if (nullable) {
-      at = 4 + bytes.readUInt32LE(0)
-      checkLevels(bytes.subarray(4, at), values, (start, length, level) => {
-        if (level === 0) present.fill(false, start, start + length)
-        return true
-      })
-    }
+    const at = nullable ? 4 + bytes.readUInt32LE(0) : 0
     const next = valueReader(type, bytes.subarray(at))
     let nth = 0
-    for (const here of present) decoded.push(here ? next(nth++) : null)
+    const take = (count: number): void => {
+      for (let taken = 0; taken < count; taken++) decoded.push(next(nth++))
+    }
+    if (!nullable) take(values)
+    else
+      checkLevels(bytes.subarray(4, at), values, (start, length, level) => {
+        if (start + length > values) return false
+        if (level === 1) take(length)
+        else for (let skipped = 0; skipped < length; skipped++) decoded.push(null)
+        return true
+      })
   }
   if (decoded.length !== rows) throw new Error(`has ${decoded.length} values of ${name} for ${rows} rows`)
   return decoded
@@ -102,7 +104,8 @@ function decodeValues(chunk: Buffer, rows: number, dimensions: number, valueByte
   if (!(rows * dimensions * valueBytes <= chunk.length)) {
     throw new Error(`claims ${rows} vectors of ${dimensions} dimensions in ${chunk.length} bytes`)
   }
-  const target = new Uint8Array(rows * dimensions * valueBytes)
+  // Every byte is set below, so the memory is not zeroed first.
+  const target = Buffer.allocUnsafeSlow(rows * dimensions * valueBytes)
   let filled = 0
   for (const { values, body } of pages(chunk)) {
     const repetitionEnd = 4 + body.readUInt32LE(0)

@@ -3,7 +3,7 @@
 
 import { createHash } from 'node:crypto'
 import type { CarriedValue } from '@reembed/protocol'
-import { messageOf } from '@reembed/shared'
+import { messageOf, release } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import {
   asBuffer,
@@ -73,7 +73,8 @@ export async function readHashes(
 }
 
 /**
- * Yields the bytes of each row group. The rows are verified only when the generator has ended.
+ * Yields the bytes of each row group, which are valid until the next one is asked for. The rows are
+ * verified only when the generator has ended.
  * @throws ReembedError CORRUPT, at the end, if the body does not match the hash in the receipt
  */
 export async function* readRowGroups(
@@ -89,6 +90,7 @@ export async function* readRowGroups(
     const bytes = await readByteRange(store, key, footer, { start: at, end: group.end }, signal)
     body.update(bytes)
     yield { group, bytes: bytes.subarray(group.start - at) }
+    release(bytes)
     at = group.end
   }
   body.update(await readByteRange(store, key, footer, { start: at, end: footerStart }, signal))

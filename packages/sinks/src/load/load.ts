@@ -65,7 +65,7 @@ async function loadWhole(
   source: Store,
   vectors: VectorStore,
   target: Target,
-  { queue, concurrency = 2, by, signal, onProgress = () => {} }: LoadOptions,
+  { queue, concurrency = 4, by, signal, onProgress = () => {} }: LoadOptions,
 ): Promise<LoadOutcome> {
   const { name, manifest } = target
   const at = { address: vectors.address, name, target: target.target, run: manifest.run }

@@ -24,7 +24,7 @@ export interface ShardWrite {
   readonly shard: number
   /**
    * Reads the rows from the output. Each call starts again. Throws CORRUPT at the end of a changed
-   * shard.
+   * shard. The batches belong to the vector store.
    */
   readonly rows: () => AsyncGenerator<ShardBatch, void, undefined>
 }

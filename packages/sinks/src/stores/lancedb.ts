@@ -10,8 +10,8 @@
 
 import { randomUUID } from 'node:crypto'
 import { resolve } from 'node:path'
-import { createArrowWriter, createShardBuffer, type ParquetColumn, type ShardBatch } from '@reembed/shard'
-import { importClient, messageOf, ReembedError } from '@reembed/shared'
+import { arrowTableOf, type ParquetColumn, type ShardBatch } from '@reembed/shard'
+import { importClient, messageOf, ReembedError, release } from '@reembed/shared'
 import type { Table as ArrowTable } from 'apache-arrow'
 import {
   notHeld,
@@ -103,7 +103,7 @@ const PACKAGES = '@lancedb/lancedb apache-arrow@18'
 const HOLDS = 'reembed'
 const LIVE = 'live'
 /** Rows of one append, in bytes: each is a file and a commit. */
-const APPEND_BYTES = 64 * 2 ** 20
+const APPEND_BYTES = 32 * 2 ** 20
 /** Fewer rows are found by id without an index in milliseconds. */
 const INDEXED_ROWS = 10_000
 /**
@@ -130,6 +130,8 @@ export async function openLance(url: string): Promise<VectorStore> {
     () => import('@lancedb/lancedb' as string) as Promise<LanceClient>,
   )
   const database = await client.connect(uri)
+  /** Loads that this process has begun, each with the shards that it has tried to write. */
+  const triedShards = new Map<string, Set<number>>()
 
   const guarded = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
@@ -184,10 +186,11 @@ export async function openLance(url: string): Promise<VectorStore> {
     const holds: Holds = { load: randomUUID(), target, run, shardsSha256 }
     const { schema } = await arrowOf(columnsOf(model.dimensions, extra), [], holds)
     await database.createEmptyTable(name, schema, { mode: 'overwrite' })
+    triedShards.set(holds.load, new Set())
     return holds.load
   }
 
-  async function write({ name, target, manifest, extra }: Target, { load, rows }: ShardWrite) {
+  async function write({ name, target, manifest, extra }: Target, { load, shard, rows }: ShardWrite) {
     const table = await open(name)
     if (table === undefined || (await holdsOf(table))?.load !== load) {
       throw new ReembedError(
@@ -198,6 +201,9 @@ export async function openLance(url: string): Promise<VectorStore> {
     }
     const { dimensions } = manifest.model
     const columns = columnsOf(dimensions, extra)
+    const tried = triedShards.get(load)
+    const isFirstTry = tried !== undefined && !tried.has(shard)
+    tried?.add(shard)
     let batches: ShardBatch[] = []
     let bytes = 0
     const append = async (): Promise<void> => {
@@ -205,9 +211,11 @@ export async function openLance(url: string): Promise<VectorStore> {
       if (first === undefined) return
       const data = await arrowOf(columns, batches)
       // An append is one commit. So the first id is found if an earlier attempt has committed it.
-      const isKnown = (await table.countRows(`id = ${literal(first)}`)) > 0
+      // The search reads the ids of all rows.
+      const isKnown = !isFirstTry && (await table.countRows(`id = ${literal(first)}`)) > 0
       if (isKnown) await table.mergeInsert('id').whenNotMatchedInsertAll().execute(data)
       else await table.add(data)
+      for (const { vectors } of batches) release(vectors)
       batches = []
       bytes = 0
     }
@@ -369,16 +377,15 @@ async function arrowOf(
   batches: readonly ShardBatch[],
   holds?: Holds,
 ): Promise<ArrowTable> {
-  const { tableFromIPC } = await import('apache-arrow')
-  const { sink, bytes } = createShardBuffer()
   const metadata = new Map(holds ? [[HOLDS, JSON.stringify(holds)]] : [])
-  const writer = await createArrowWriter({ columns, sink, metadata })
-  for (const batch of batches) {
+  const made = batches.map(batch => {
     const { ids, vectors, extra } = padded(batch, columns)
-    writer.append(ids.length, [ids, vectors, ...columns.slice(2).map(({ name }) => extra.get(name) ?? [])])
-  }
-  writer.finish()
-  return tableFromIPC(bytes())
+    return {
+      rows: ids.length,
+      values: [ids, vectors, ...columns.slice(2).map(({ name }) => extra.get(name) ?? [])],
+    }
+  })
+  return arrowTableOf(columns, made, metadata)
 }
 
 /**

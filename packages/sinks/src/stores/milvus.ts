@@ -9,7 +9,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { MILVUS_ID_BYTES, MILVUS_LIMITS, MILVUS_STRING_BYTES, metadataOf, problemOf } from '@reembed/export'
+import { MILVUS_ID_BYTES, MILVUS_LIMITS, MILVUS_STRING_BYTES, problemsOf } from '@reembed/export'
 import type { CarriedValue, RefusedRow } from '@reembed/protocol'
 import type { FlatColumn, ShardBatch } from '@reembed/shard'
 import {
@@ -255,14 +255,15 @@ export async function openMilvus(url: string): Promise<VectorStore> {
     const refused: RefusedRow[] = []
     const size = Math.max(1, Math.floor(UPSERT_BYTES / (4 * manifest.model.dimensions + 1_024)))
     for await (const batch of rows()) {
-      const data: Row[] = []
-      for (const row of rowsOf(batch, extra, manifest.model.dimensions)) {
-        if (typeof row.problem === 'string') refused.push({ id: row.id, reason: row.problem })
-        else data.push(row.values)
-      }
+      const problems = problemsOf(batch, extra, MILVUS_LIMITS)
+      for (const [row, problem] of problems)
+        refused.push({ id: batch.ids[row] ?? '', reason: `Milvus cannot store ${problem}` })
+      const data = rowsOf(batch, extra, manifest.model.dimensions).filter((_, row) => !problems.has(row))
       for (let from = 0; from < data.length; from += size) {
         const part = data.slice(from, from + size)
-        const upsert = () => call(() => client.upsert({ collection_name: target, data: part }))
+        // The client writes each request as JSON, for a log of its own, also where nothing logs it.
+        const request = { collection_name: target, data: part, toJSON: () => target }
+        const upsert = () => call(() => client.upsert(request))
         await withRetries(upsert, options)
       }
     }
@@ -379,22 +380,20 @@ const fieldOf = ({ name, type, nullable }: FlatColumn): object => ({
   ...(type === 'string' && { max_length: MILVUS_STRING_BYTES }),
 })
 
-function* rowsOf(
-  batch: ShardBatch,
-  extra: readonly FlatColumn[],
+function rowsOf(
+  { ids, vectors, extra }: ShardBatch,
+  columns: readonly FlatColumn[],
   dimensions: number,
-): Generator<{ readonly id: string; readonly problem?: string; readonly values: Row }, void, undefined> {
-  for (const [row, record] of [...metadataOf(batch)].entries()) {
-    const id = batch.ids[row] ?? ''
-    const problem = problemOf({ id, record }, extra, MILVUS_LIMITS)
-    const values = Object.fromEntries(extra.map(({ name }) => [name, exactly(record[name] ?? null)]))
-    const embedding = Array.from(batch.vectors.subarray(row * dimensions, (row + 1) * dimensions))
-    yield {
+): Row[] {
+  const fields = columns.map(({ name }) => [name, extra.get(name) ?? []] as const)
+  return ids.map((id, row) => {
+    const values: Record<string, unknown> = {
       id,
-      values: { id, embedding, ...values },
-      ...(problem && { problem: `Milvus cannot store ${problem}` }),
+      embedding: vectors.subarray(row * dimensions, (row + 1) * dimensions),
     }
-  }
+    for (const [name, column] of fields) values[name] = exactly(column[row] ?? null)
+    return values
+  })
 }
 
 /** An int64 is sent as its digits, so that the client does not round it. */
@@ -405,8 +404,10 @@ const codeOfStatus = (error: unknown): number | undefined => (error as Status | 
 const isNotFound = (error: unknown): boolean =>
   error instanceof ReembedError && NOT_FOUND.has(codeOfStatus(error.cause) ?? -1)
 
-function milvusError(cause: unknown, address: string): unknown {
-  if (cause instanceof ReembedError) return cause
+function milvusError(error: unknown, address: string): unknown {
+  if (error instanceof ReembedError) return error
+  // The client rejects with a status, with a reply that has one, or with an error.
+  const { status: cause = error } = error as { readonly status?: unknown }
   const { reason } = cause as Partial<Status>
   const message = reason ?? messageOf(cause)
   const code = codeOfStatus(cause) ?? -1

@@ -13,6 +13,10 @@ const SQLSTATE = /^[0-9A-Z]{5}$/
 
 type Connected = { readonly processID: number; readonly connection: { readonly stream: Socket } }
 
+/** What the types of the client leave out. */
+export const connectionOf = (client: ClientBase): Connected['connection'] =>
+  (client as unknown as Connected).connection
+
 export interface StatementWatch {
   /** Why the connection was closed; undefined if it was not. */
   readonly failure: Error | undefined

@@ -16,7 +16,7 @@ import {
   requirePgDimensions,
 } from '@reembed/export'
 import type { RefusedRow } from '@reembed/protocol'
-import { deadlines, importClient, ReembedError, startWait } from '@reembed/shared'
+import { deadlines, importClient, ReembedError, release, startWait } from '@reembed/shared'
 import type { ClientConfig, Pool, PoolClient } from 'pg'
 import {
   notHeld,
@@ -28,7 +28,7 @@ import {
 } from '../load/vector-store.ts'
 import { postgresError } from './postgres-error.ts'
 import { createSwitch, requireOwnView } from './postgres-switch.ts'
-import { watchStatement } from './postgres-watch.ts'
+import { connectionOf, watchStatement } from './postgres-watch.ts'
 
 const PACKAGES = 'pg pg-copy-streams'
 /** Serializes `prepare` and `finish` of all processes; any constant that others do not use. */
@@ -146,15 +146,19 @@ export async function openPostgres(url: string): Promise<VectorStore> {
     })
     // Reported where it is awaited.
     ended.catch(() => {})
+    const { stream: socket } = connectionOf(client)
     const write = async (bytes: Buffer): Promise<void> => {
-      if (copy.write(bytes)) return
-      await Promise.race([new Promise<void>(resolve => copy.once('drain', resolve)), ended])
+      if (!copy.write(bytes))
+        await Promise.race([new Promise<void>(resolve => copy.once('drain', resolve)), ended])
+      // Otherwise the system may still read the bytes.
+      if (socket.writableLength === 0) release(bytes)
     }
     try {
       await write(COPY_HEADER)
       for await (const batch of rows()) {
         const encoded = copyRows(batch, extra, manifest.model.dimensions)
         refused.push(...encoded.refused)
+        release(batch.vectors)
         await write(encoded.bytes)
       }
     } catch (error) {

@@ -32,6 +32,7 @@ import {
   type VectorStore,
 } from '../load/vector-store.ts'
 import { problemOf } from '../row-limits.ts'
+import { requireEncrypted } from './http.ts'
 
 interface Status {
   readonly code?: number
@@ -109,6 +110,7 @@ export async function openMilvus(url: string): Promise<VectorStore> {
   )
   const { protocol, host, username, password, pathname } = serverOf(url)
   const { MILVUS_TOKEN: token } = process.env
+  if (username !== '' || token) requireEncrypted(url)
   const address = milvusAddress(url)
   const { replyMs } = deadlines().sink
   const client = new MilvusClient({

@@ -21,7 +21,7 @@ const FLOORS = [
   ['formats', 'shard', 'endpoint'],
   ['corpus'],
   ['evaluate'],
-  ['planner'],
+  ['planner', 'export'],
   ['producer', 'worker', 'sinks'],
   ['local', 'sdk', 'render'],
   ['console'],

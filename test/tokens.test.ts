@@ -189,7 +189,7 @@ test.each(['http://tei.example:8080', 'http://[::ffff:10.0.0.5]:8080', 'http://l
     const hub = await inProcess(['plan', '--source', 'hf://datasets/a/b'], { ...SECRETS, HF_ENDPOINT: at })
     expect(hub.stderr).toMatch(/token would be sent to http:\/\/.* unencrypted/)
     const store = await inProcess(['doctor', '--store', `qdrant+${at}?collection=docs`], SECRETS)
-    expect(store.stderr).toContain('key of the vector store would be sent to http://')
+    expect(`${store.stdout}${store.stderr}`).toContain('key of the vector store would be sent to http://')
     for (const kind of ['elasticsearch', 'opensearch', 'milvus', 'qdrant'])
       await expect(openVectorStore(`${kind}+${at.replace('//', '//user:key@')}`)).rejects.toThrow(
         /key of the vector store would be sent to http:\/\/.* unencrypted/,

@@ -102,13 +102,13 @@ export function milvusAddress(url: string): string {
  * password in the URL, has the key.
  */
 export async function openMilvus(url: string): Promise<VectorStore> {
+  const { protocol, host, username, password, pathname } = serverOf(url)
+  const { MILVUS_TOKEN: token } = process.env
+  if (username !== '' || token) requireEncrypted(url)
   const { MilvusClient } = await importClient<MilvusPackage>(
     PACKAGES,
     () => import('@zilliz/milvus2-sdk-node' as string) as Promise<MilvusPackage>,
   )
-  const { protocol, host, username, password, pathname } = serverOf(url)
-  const { MILVUS_TOKEN: token } = process.env
-  if (username !== '' || token) requireEncrypted(url)
   const address = milvusAddress(url)
   const { replyMs } = deadlines().sink
   const client = new MilvusClient({

@@ -24,7 +24,7 @@ export async function getFollowing(url: string, { headers, signal }: RedirectedR
   let at = new URL(url)
   let sent = headers
   for (let hops = 0; ; hops += 1) {
-    const response = await fetch(at, { headers: sent, signal, redirect: 'manual' })
+    const response = await fetch(at.href, { headers: sent, signal, redirect: 'manual' })
     const location = response.headers.get('location')
     if (!REDIRECTS.has(response.status) || location === null) return response
     await response.body?.cancel()

@@ -103,7 +103,7 @@ test.for([
   ['file:///etc/passwd', 'no HTTP URL'],
   ['http://[', 'no HTTP URL'],
   ['/', 'for the 11th time'],
-])('P-NO-METADATA: a redirect of the Hub to %s is not followed', async ([location, why]) => {
+])('P-NO-METADATA: a redirect of the Hub to %s is not followed', async ([location = '', why = '']) => {
   let requests = 0
   const endpoint = await listen((_, response) => {
     requests += 1

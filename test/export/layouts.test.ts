@@ -3,8 +3,8 @@
 
 import { PGlite } from '@electric-sql/pglite'
 import { vector } from '@electric-sql/pglite-pgvector'
+import { type ExportLayoutName, exportRun } from '@reembed/export'
 import { type Quantization, toInt8, toUbinary } from '@reembed/shard'
-import { type ExportLayoutName, exportRun } from '@reembed/sinks'
 import { tableFromIPC } from 'apache-arrow'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type DuckDb, openDuckDb } from '../shard/duckdb.ts'

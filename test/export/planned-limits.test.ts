@@ -2,9 +2,9 @@
 
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { consumerOf } from '@reembed/export'
 import { createHashEngine, serveTei } from '@reembed/local'
 import { openCorpus, planRun } from '@reembed/planner'
-import { consumerOf } from '@reembed/sinks'
 import { expect, test } from 'vitest'
 import { temporaryFolder } from '../parts/cli.ts'
 import { inProcess } from '../parts/in-process.ts'

@@ -3,7 +3,7 @@
 
 import { PGlite } from '@electric-sql/pglite'
 import { vector } from '@electric-sql/pglite-pgvector'
-import { exportRun } from '@reembed/sinks'
+import { exportRun } from '@reembed/export'
 import { expect, test } from 'vitest'
 import { memoryStore } from '../shard/parts.ts'
 import { makeRun } from './run.ts'

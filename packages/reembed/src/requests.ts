@@ -1,10 +1,10 @@
 // Converts flags to the options of the library.
 
 import { hostname } from 'node:os'
+import { consumerOf } from '@reembed/export'
 import type { PlanOptions, SpendingOptions } from '@reembed/planner'
 import type { Actor } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
-import { consumerOf } from '@reembed/sinks'
 import { s3OptionsOf } from './open-resources.ts'
 import type { CorpusFlags, SpendingFlags } from './options.ts'
 

@@ -1,12 +1,5 @@
 // The public surface of @reembed/sinks; every other file is private to the package.
 
-export { consumerOf } from './consumer.ts'
-export {
-  type ExportRequest,
-  type ExportResult,
-  exportRun,
-} from './export.ts'
-export { EXPORT_LAYOUT_NAMES, type ExportLayoutName } from './layouts/registry.ts'
 export { dropTarget } from './load/drop.ts'
 export { type FollowEvent, type FollowedStore, type FollowOptions, followVersions } from './load/follow.ts'
 export { loadRun } from './load/load.ts'

@@ -1,8 +1,8 @@
 // Exports of a damaged run: each layout is written whole or the run is refused, and what is there
 // is not touched.
 
+import { EXPORT_LAYOUT_NAMES, exportRun } from '@reembed/export'
 import { readManifest } from '@reembed/protocol'
-import { EXPORT_LAYOUT_NAMES, exportRun } from '@reembed/sinks'
 import { damaged, makeRun, resignedAll } from '../run.ts'
 import { choicesOf, memoryStore, must, refusing, type Target } from '../target.ts'
 

@@ -1,11 +1,11 @@
 // Compares a sample of a target with the run: rows of shards spread evenly over the run are read
 // from the output, and their vectors by id from the vector store.
 
+import { shardsOf } from '@reembed/export'
 import { type LoadProof, type Manifest, readLoadedShards } from '@reembed/protocol'
 import { readShard, type ShardBatch } from '@reembed/shard'
 import { cosine, ReembedError, withRetries } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { shardsOf } from '../read-run.ts'
 import type { VectorStore } from './vector-store.ts'
 
 const SAMPLED_SHARDS = 16

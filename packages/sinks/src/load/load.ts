@@ -4,6 +4,7 @@
 //
 //   prepare the target -> write the missing shards -> build the index -> count and compare -> record
 
+import { columnsOf, columnsUnder, type RunShard, shardsOf } from '@reembed/export'
 import {
   DEFAULT_TARGET_NAME,
   type LoadedShard,
@@ -17,7 +18,6 @@ import {
 import { loadersOf } from '@reembed/queue'
 import { mapConcurrent, withRetries } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { columnsOf, columnsUnder, type RunShard, shardsOf } from '../read-run.ts'
 import { writtenByFleet } from './fleet.ts'
 import { type LoadOptions, type LoadOutcome, type LoadProgress, SHOWN_REFUSED } from './options.ts'
 import { prove, recordLoad } from './prove.ts'

@@ -3,6 +3,7 @@
 // order, so a worker connects only to the vector stores that it was started with, and takes their
 // credentials from its own URLs and environment.
 
+import { columnsOf, columnsUnder, shardsOf } from '@reembed/export'
 import {
   type LoadedShard,
   readLoadedShard,
@@ -14,7 +15,6 @@ import { type Job, storeKey } from '@reembed/queue'
 import { requireManifest } from '@reembed/shard'
 import { createMemo, ReembedError, type RetryOptions } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { columnsOf, columnsUnder, shardsOf } from '../read-run.ts'
 import { credentialsHint, openVectorStore, storeAddress } from './open.ts'
 import type { Target, VectorStore } from './vector-store.ts'
 import { writeShard } from './write-shard.ts'

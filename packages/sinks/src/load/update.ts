@@ -9,6 +9,7 @@
 // of them, so it completes the interrupted one, undoes it, or continues to a third run.
 
 import { type Changes, findChanges } from '@reembed/evaluate'
+import { exportedRows, exportedShards, type RowsOptions } from '@reembed/export'
 import {
   type LoadRecord,
   type Manifest,
@@ -21,8 +22,6 @@ import {
 } from '@reembed/protocol'
 import { batched, canonical, ReembedError, withRetries } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { exportedRows, exportedShards } from '../delta.ts'
-import type { RowsOptions } from '../read-run.ts'
 import { compareRows, sampleOfBatch } from './compare.ts'
 import { type LoadOptions, type LoadOutcome, SHOWN_REFUSED } from './options.ts'
 import { prove, recordLoad } from './prove.ts'

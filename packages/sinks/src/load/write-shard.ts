@@ -1,9 +1,9 @@
 // Writes one shard of a run into a target, and records that the vector store has taken it.
 
+import { columnsOf, type RunShard, rowsOf } from '@reembed/export'
 import { type LoadedShard, putLoadedShard } from '@reembed/protocol'
 import { type RetryOptions, withRetries } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { columnsOf, type RunShard, rowsOf } from '../read-run.ts'
 import type { Target, VectorStore } from './vector-store.ts'
 
 /**

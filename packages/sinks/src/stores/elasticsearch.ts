@@ -6,17 +6,17 @@
 //   <name>         an alias
 
 import { randomUUID } from 'node:crypto'
-import type { RefusedRow } from '@reembed/protocol'
-import type { FlatColumn, ShardBatch } from '@reembed/shard'
-import { ReembedError, type RetryOptions, withRetries } from '@reembed/shared'
-import { metadataOf } from '../layout.ts'
 import {
   ELASTIC_DIMENSIONS,
   ELASTIC_ID_BYTES,
   elasticProperties,
   floatArray,
   members,
-} from '../layouts/json.ts'
+  metadataOf,
+} from '@reembed/export'
+import type { RefusedRow } from '@reembed/protocol'
+import type { FlatColumn, ShardBatch } from '@reembed/shard'
+import { ReembedError, type RetryOptions, withRetries } from '@reembed/shared'
 import {
   notHeld,
   type RefusedByShard,

@@ -9,6 +9,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { MILVUS_ID_BYTES, MILVUS_LIMITS, MILVUS_STRING_BYTES, metadataOf, problemOf } from '@reembed/export'
 import type { CarriedValue, RefusedRow } from '@reembed/protocol'
 import type { FlatColumn, ShardBatch } from '@reembed/shard'
 import {
@@ -21,8 +22,6 @@ import {
   unlessAborted,
   withRetries,
 } from '@reembed/shared'
-import { metadataOf } from '../layout.ts'
-import { MILVUS_ID_BYTES, MILVUS_LIMITS, MILVUS_STRING_BYTES } from '../layouts/parquet.ts'
 import {
   notHeld,
   type RefusedByShard,
@@ -31,7 +30,6 @@ import {
   type TargetUpdate,
   type VectorStore,
 } from '../load/vector-store.ts'
-import { problemOf } from '../row-limits.ts'
 
 interface Status {
   readonly code?: number

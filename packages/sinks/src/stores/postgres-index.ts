@@ -2,9 +2,9 @@
 // read the same rows.
 
 import type { IndexReader, IndexRow, IndexSelection } from '@reembed/evaluate'
+import { quoted } from '@reembed/export'
 import { deadlines, importClient, ReembedError, startWait } from '@reembed/shared'
 import type { Client } from 'pg'
-import { quoted } from '../pg-copy.ts'
 import { postgresAddress, postgresOptions, receivedVector } from './postgres.ts'
 import { postgresError } from './postgres-error.ts'
 import { watchStatement } from './postgres-watch.ts'

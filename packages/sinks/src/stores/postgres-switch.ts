@@ -2,10 +2,10 @@
 // after the transaction, and never none.
 
 import { setTimeout as sleep } from 'node:timers/promises'
+import { quoted } from '@reembed/export'
 import { codeOf, ReembedError } from '@reembed/shared'
 import type { PoolClient } from 'pg'
 import type { VectorStore } from '../load/vector-store.ts'
-import { quoted } from '../pg-copy.ts'
 
 /** SQLSTATE `lock_not_available`. */
 const LOCK_NOT_AVAILABLE = '55P03'

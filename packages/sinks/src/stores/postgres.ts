@@ -6,6 +6,15 @@
 //   <name>_<run>          the target
 //   <name>                the view
 
+import {
+  COPY_HEADER,
+  COPY_TRAILER,
+  copyRows,
+  pgColumns,
+  pgIndexOf,
+  quoted,
+  requirePgDimensions,
+} from '@reembed/export'
 import type { RefusedRow } from '@reembed/protocol'
 import { deadlines, importClient, ReembedError, startWait } from '@reembed/shared'
 import type { ClientConfig, Pool, PoolClient } from 'pg'
@@ -17,15 +26,6 @@ import {
   type TargetUpdate,
   type VectorStore,
 } from '../load/vector-store.ts'
-import {
-  COPY_HEADER,
-  COPY_TRAILER,
-  copyRows,
-  pgColumns,
-  pgIndexOf,
-  quoted,
-  requirePgDimensions,
-} from '../pg-copy.ts'
 import { postgresError } from './postgres-error.ts'
 import { createSwitch, requireOwnView } from './postgres-switch.ts'
 import { watchStatement } from './postgres-watch.ts'

@@ -11,10 +11,9 @@
 
 import { createHash, randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { floatArray, metadataOf, toJson } from '@reembed/export'
 import type { ShardBatch } from '@reembed/shard'
 import { ReembedError, type RetryOptions } from '@reembed/shared'
-import { metadataOf, toJson } from '../layout.ts'
-import { floatArray } from '../layouts/json.ts'
 import {
   notHeld,
   type RefusedByShard,

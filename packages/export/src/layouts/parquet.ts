@@ -165,7 +165,9 @@ export const pinecone: CreateExportLayout = run => {
 
 /** Most bytes of a VARCHAR; the id gets a shorter one. */
 export const MILVUS_STRING_BYTES = 65_535
+/** Most bytes of an id in Milvus. */
 export const MILVUS_ID_BYTES = 1_024
+/** What Milvus refuses in a row. */
 export const MILVUS_LIMITS: RowLimits = {
   consumer: 'Milvus',
   idBytes: MILVUS_ID_BYTES,

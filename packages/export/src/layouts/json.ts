@@ -16,6 +16,7 @@ import {
 
 /** The bulk request size that Elasticsearch recommends. It refuses requests above 100 MiB. */
 const BULK_BYTES = 10 * 2 ** 20
+/** Most dimensions of a dense_vector of Elasticsearch. */
 export const ELASTIC_DIMENSIONS = 4_096
 /** Most bytes of `_id`, and of a term of Lucene, which a keyword is. */
 export const ELASTIC_ID_BYTES = 512

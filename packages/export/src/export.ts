@@ -79,7 +79,7 @@ const CALIBRATION_ROWS = 100_000
  * @example
  * ```ts
  * import { readCurrentManifest } from '@reembed/shard'
- * import { exportRun } from '@reembed/sinks'
+ * import { exportRun } from '@reembed/export'
  * import { openStore } from '@reembed/store'
  *
  * await using source = await openStore('s3://vectors/wiki')

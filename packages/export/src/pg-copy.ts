@@ -12,10 +12,12 @@ import { ReembedError } from '@reembed/shared'
 import { metadataOf, type RowLimits } from './layout.ts'
 import { problemOf } from './row-limits.ts'
 
+/** First bytes of PostgreSQL's binary COPY: signature, flags, no extension. */
 export const COPY_HEADER: Buffer = Buffer.concat([
   Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1'),
   Buffer.alloc(8),
 ])
+/** Last bytes of a binary COPY. */
 export const COPY_TRAILER: Buffer = Buffer.of(0xff, 0xff)
 
 export const SQL_TYPE: Record<FlatColumn['type'], string> = {
@@ -41,6 +43,7 @@ export function requirePgDimensions(dimensions: number): void {
   )
 }
 
+/** An identifier of SQL, quoted. */
 export const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
 /** The columns of a table without an index, as `CREATE TABLE` takes them. */

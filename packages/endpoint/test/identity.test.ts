@@ -112,7 +112,8 @@ test('I6: vectors that are kept for a model are its own, also when an update is 
     const updated: Endpoint = {
       ...endpoint,
       restate() {
-        // Asked for its name it is what it will be; the vectors are those of what it was, and stays.
+        // Asked for its name it is what it will be; the vectors are those of what it was, and
+        // stays.
         if (++restated === 2) server.info = { ...INFO, served_model_name: 'test/model@r0' }
         return endpoint.restate()
       },

@@ -190,14 +190,14 @@ const ID = 12
 const ZSTD_MAGIC = Buffer.of(0x28, 0xb5, 0x2f, 0xfd)
 /** Bytes of the header of a frame that states its size in four bytes, and of a block. */
 const FRAME_HEAD = 9 + 3
-/** Readers of zstd skip it: RFC 8878, section 3.1.2. */
+/** Readers of zstd skip a frame with this magic number (RFC 8878). */
 const SKIPPABLE_MAGIC = 0x184d2a50
 const FOOTER_HASH = 'reembed.footer_sha256'
 
 /** A frame of one raw block of ids, then a frame that is skipped. */
 function writeIdPage(file: Buffer, { start, end }: { start: number; end: number }, rows: number): void {
   const size = rows * (4 + ID)
-  // One segment, with its size in four bytes: RFC 8878, section 3.1.1.
+  // Frame header of RFC 8878: a single segment, its size in four bytes.
   file[start + 4] = 0xa0
   file.writeUInt32LE(size, start + 5)
   // The last block, raw.
@@ -208,7 +208,7 @@ function writeIdPage(file: Buffer, { start, end }: { start: number; end: number 
   file.writeUInt32LE(end - skipped - 8, skipped + 4)
 }
 
-/** The last shard as the writer writes it. Its ids are so long that the others fit in their pages. */
+/** The last shard, written by the writer, with ids so long that all others fit in their pages. */
 function templateShard(plan: Plan, part: SlicePart): Buffer {
   const pieces: Buffer[] = []
   const writer = createShardWriter({

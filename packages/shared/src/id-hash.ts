@@ -23,14 +23,14 @@ export function createIdHash(key: string): IdHash {
 /** HalfSipHash-2-4 with 64 bits of output; `k0` and `k1` are the halves of its key. */
 export function createHalfSipHash(k0: number, k1: number): IdHash {
   // One loop for all rounds, with the state in local variables: in a closure or an array each hash
-  // takes three times as long.
+  // takes four times as long.
   function write(bytes: Uint8Array, start: number, end: number, target: Uint32Array, index: number): void {
     let v0 = k0
     let v1 = k1 ^ 0xee
     let v2 = 0x6c796765 ^ k0
     let v3 = 0x74656462 ^ k1
     const last = start + ((end - start) & ~3)
-    // Words of the message, the last one with its length; then twice four rounds without a word.
+    // 32 bits of the message at a time, the last ones with its length; then twice four rounds.
     for (let at = start; at <= last + 8; at += 4) {
       let word = 0
       if (at < last) {

@@ -1,7 +1,7 @@
 // A part of a verification: part k of n reads every nth shard whole, and compares the ids of an nth
-// of all hashes. Each part checks all receipts and the manifest as well, so the run is verified when
-// every part is, in any order, by any process, and a part that failed is repeated alone. No part
-// writes anything.
+// of all hashes. Each part checks all receipts and the manifest as well, so the run is verified
+// when every part is, in any order, by any process, and a part that failed is repeated alone. No
+// part writes anything.
 
 import { ReembedError } from '@reembed/shared'
 import { wordsOf } from './buckets.ts'

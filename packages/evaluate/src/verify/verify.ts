@@ -29,7 +29,7 @@ import { requireUniqueIds } from './unique-ids.ts'
 export interface Verification {
   readonly run: string
   readonly shards: number
-  /** Set for a part: the number of shards that were read whole, of whose vectors the figures are. */
+  /** Set for a part: the number of shards read whole. Norms and repeated vectors are of these. */
   readonly shardsRead?: number | undefined
   readonly model: Plan['recipe']['model']
   readonly totals: Totals
@@ -141,7 +141,10 @@ export async function verify(
   }
 }
 
-/** Vectors that many texts share tell nothing about them: the endpoint returned nonsense. @param rows of the shards that were read whole */
+/**
+ * Vectors that many texts share tell nothing about them: the endpoint returned nonsense.
+ * @param rows of the shards that were read whole
+ */
 function requireFewRepeated(store: Store, { run }: Plan, repeated: number, rows: number): void {
   if (repeated < MIN_REPEATED || repeated <= MAX_REPEATED * rows) return
   throw new ReembedError(

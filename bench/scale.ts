@@ -1,5 +1,5 @@
-// What a run costs at 10^5, 10^6 and 10^7 documents in a folder, and at 10^9 documents that are made
-// as they are read: each phase in a process of its own.
+// What a run costs at 10^5, 10^6 and 10^7 documents in a folder, and at 10^9 documents that are
+// made as they are read: each phase in a process of its own.
 //
 //   node --conditions=@reembed/source bench/scale.ts [documents ... = 100000 1000000] [synthetic=1000000000]
 //

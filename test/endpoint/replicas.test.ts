@@ -73,7 +73,7 @@ async function planWith(tei: FakeTei): Promise<void> {
   const source = await writeJsonl(join(folder, 'corpus.jsonl'), texts)
   await using corpus = await openCorpus(source, {})
   await using endpoint = await openEndpoint(tei.url)
-  await ensureReference(store, endpoint, () => openEndpoint(tei.url))
+  await ensureReference(store, endpoint)
   const planned = await planRun(corpus, { model: modelOf(endpoint), documentsPerShard: PER_SHARD })
   ;({ plan } = await recordPlan(store, planned))
 }

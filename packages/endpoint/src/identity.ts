@@ -51,7 +51,11 @@ const MIN_REFERENCE_COSINE = 0.999
 
 /** A larger distance is not noise: two models answer at one address. */
 const MAX_RADIUS = 1e-3
+/** Where the noise was not measured. */
+export const UNKNOWN_RADIUS = 2.5e-4
 const ROUNDS = 3
+/** An endpoint that takes longer for all reference texts embeds them once. */
+const SLOW_MS = 300
 /** Vectors above this cosine are equal. */
 const SAME_COSINE = 1 - 1e-7
 /** Fills the requests of reference texts up to the size of a request of documents. */
@@ -64,8 +68,9 @@ export function modelOf({ info }: Pick<Endpoint, 'info'>): ModelIdentity {
 }
 
 /**
- * Embeds the reference texts alone and in full requests, several times, which measures the noise of
- * the server and detects a second model at the same address.
+ * Embeds the reference texts in one request, and then alone and in full requests, several times,
+ * which measures the noise of the server and detects a second model at the same address. A slow
+ * endpoint embeds them once: its noise is not measured, so that a plan waits for few requests.
  * @throws ReembedError MODEL_MISMATCH when the vectors of one text differ by more than noise,
  *   ENDPOINT_UNSUPPORTED when different texts have the same vector
  */
@@ -80,17 +85,21 @@ export async function computeReference(
     const vectors = await endpoint.embed(sent, { signal })
     for (let i = 0; i < count; i++) seen[from + i]?.push(vectors.slice(i * dimensions, (i + 1) * dimensions))
   }
-  const requests = texts.map((text, i) => () => embedded([text], i, 1))
   const together = Math.max(1, Math.min(texts.length, maxClientBatchSize))
-  const filler = Array.from({ length: Math.min(maxClientBatchSize, FULL_REQUEST) - together }, () => FILLER)
-  for (let round = 0; round < rounds; round++) {
+  const allWith = async (filler: readonly string[]): Promise<void> => {
     for (let from = 0; from < texts.length; from += together) {
       const some = texts.slice(from, from + together)
-      requests.push(() => embedded([...some, ...filler], from, some.length))
+      await embedded([...some, ...filler], from, some.length)
     }
   }
-  if (endpoint.info.maxConcurrentRequests >= MIN_PERMITS) await sendUntilSlow(requests)
-  else for (const send of requests) await send()
+  const sentMs = performance.now()
+  await allWith([])
+  const isMeasured = rounds > 0 && performance.now() - sentMs < SLOW_MS
+  if (isMeasured) {
+    for (const [i, text] of texts.entries()) await embedded([text], i, 1)
+    const filler = Array<string>(Math.max(0, Math.min(maxClientBatchSize, FULL_REQUEST) - together))
+    for (let round = 0; round < rounds; round++) await allWith(filler.fill(FILLER))
+  }
   const means = seen.map(meanOf)
   let radius = 0
   for (const [i, mean] of means.entries()) {
@@ -113,6 +122,7 @@ export async function computeReference(
         `(${JSON.stringify(alike[0])} and ${JSON.stringify(alike[1])}): its model is broken, restart the endpoint`,
     )
   }
+  if (!isMeasured) radius = UNKNOWN_RADIUS
   return { format: 1, model, texts, vectors: means.map(mean => [...mean]), radius }
 }
 
@@ -144,25 +154,6 @@ async function acceptedTexts(
   for (const times of LONG_TEXT_TIMES)
     if (await isAccepted(longText(times))) return [...SHORT_TEXTS, longText(times)]
   return SHORT_TEXTS
-}
-
-/** A slower request shows an endpoint for which the requests are sent at once. */
-const SLOW_MS = 300
-/** All requests together have some 100 inputs: a server with fewer permits would refuse them. */
-const MIN_PERMITS = 256
-
-/**
- * Sends requests one after another, so that a text is alone in a batch of the server. After a slow
- * one, sends all others at once: a plan must not wait for twenty slow requests.
- */
-async function sendUntilSlow(requests: readonly (() => Promise<void>)[]): Promise<void> {
-  for (const [i, send] of requests.entries()) {
-    const sentMs = performance.now()
-    await send()
-    if (performance.now() - sentMs < SLOW_MS) continue
-    await Promise.all(requests.slice(i + 1).map(one => one()))
-    return
-  }
 }
 
 /**
@@ -208,21 +199,22 @@ function meanOf(vectors: readonly Float32Array[]): Float32Array {
  *
  * A stored reference is never overwritten, so a race with a rolling update must not corrupt it: the
  * endpoint may be updated between its name and its vectors. Before the reference is stored, the
- * endpoint is opened again and must return the same name and vectors, and its name is read a third
+ * endpoint must state the same name and return the same vectors again, and its name is read a third
  * time.
  * @throws ReembedError MODEL_MISMATCH
  */
 export async function ensureReference(
   store: Store,
   endpoint: Endpoint,
-  reopen: () => Promise<Endpoint>,
+  onProgress: (done: number, of: number) => void = () => {},
 ): Promise<ModelReference> {
   const { id, revision } = modelOf(endpoint)
   const key = modelKey(id, revision)
   const known = await readModelReference(store, modelOf(endpoint))
   const measured = await computeReference(endpoint, { texts: known?.texts })
   if (known === undefined) {
-    await confirm(measured, endpoint.url, reopen)
+    onProgress(1, 2)
+    await confirm(measured, endpoint)
     await putModelReference(store, measured)
   }
   const stored = await readModelReference(store, measured.model)
@@ -234,20 +226,22 @@ export async function ensureReference(
 }
 
 /**
- * @throws ReembedError MODEL_MISMATCH unless the endpoint returns the same model and vectors again
+ * Other weights change the vector of each text, so the short ones suffice. Each is sent alone: one
+ * address may have replicas with different weights. @throws ReembedError MODEL_MISMATCH unless the
+ * endpoint states the same model and returns the same vectors again
  */
-async function confirm(
-  measured: ModelReference,
-  url: string,
-  openAgain: () => Promise<Endpoint>,
-): Promise<void> {
-  await using second = await openAgain()
-  assertSameModel(measured.model, second)
-  checkReference(await computeReference(second, { texts: measured.texts }), measured, url)
-  // Both times a rollback may have come between the name and the vectors; then the name differs
-  // now.
-  await using third = await openAgain()
-  assertSameModel(measured.model, third)
+async function confirm(measured: ModelReference, endpoint: Endpoint): Promise<void> {
+  const [{ model }, { url }] = [measured, endpoint]
+  const restated = async (): Promise<void> => {
+    const { revision, ...info } = await endpoint.restate()
+    assertSameModel(model, { url, info: { ...info, revision: revision ?? model.revision } })
+  }
+  await restated()
+  const texts = measured.texts.filter(text => text.length <= MAX_SHORT_CHARACTERS)
+  const sent = texts.map(async text => [...(await endpoint.embed([text]))])
+  checkReference({ ...measured, texts, vectors: await Promise.all(sent) }, measured, url)
+  // A rollback may have come between name and vectors both times; then the name differs now.
+  await restated()
 }
 
 /**

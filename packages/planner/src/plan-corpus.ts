@@ -6,7 +6,6 @@ import {
   type EndpointResolver,
   ensureReference,
   modelOf,
-  openEndpoint,
   openProber,
   type ResolvedEndpoint,
   resolveGiven,
@@ -151,7 +150,9 @@ async function planQuietly(
   if (output) {
     if (model.revision === null) onNotice({ kind: 'revision_unstated', url: endpoint.url })
     step('reference')
-    await ensureReference(output, endpoint, () => openEndpoint(url, { ...endpointOptions, truncate }))
+    await ensureReference(output, endpoint, (done, of) =>
+      onNotice({ kind: 'progress', step: 'reference', done, of }),
+    )
   }
   const tokenizers = openTokenizerSource(options, resolved, model, {
     outputs: [output, previousOutput],

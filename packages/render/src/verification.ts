@@ -8,10 +8,14 @@ import { documentsText, nulledRow, reuseRow, unreadRow } from './totals.ts'
 
 /** What `verify` recomputed from the shards of a run. */
 export function describeVerification(receipt: Verification): Row[] {
-  const { run, totals, model, shards, norms, repeatedVectors, collapsedDimensions } = receipt
+  const { run, totals, model, shards, shardsRead, norms, repeatedVectors, collapsedDimensions } = receipt
+  const isPart = shardsRead !== undefined
   return [
-    ['run', `${run}  verified`],
-    ['documents', `${documentsText(totals)}; ids unique; no byte of the corpus skipped or read twice`],
+    ['run', isPart ? `${run}  part verified; the run is when each of its parts is` : `${run}  verified`],
+    [
+      'documents',
+      `${documentsText(totals)}; ids ${isPart ? 'of this part ' : ''}unique; no byte of the corpus skipped or read twice`,
+    ],
     ...unreadRow(totals),
     ...nulledRow(totals),
     ...reuseRow(receipt),
@@ -21,7 +25,10 @@ export function describeVerification(receipt: Verification): Row[] {
     ],
     ...collapsedRow(collapsedDimensions, model.dimensions),
     ['model', `${modelText(receipt)}, in every shard`],
-    ['shards', `${count(shards)}, ${bytes(totals.bytes)}`],
+    [
+      'shards',
+      `${count(shards)}, ${bytes(totals.bytes)}${isPart ? `; ${count(shardsRead)} read whole` : ''}`,
+    ],
   ]
 }
 

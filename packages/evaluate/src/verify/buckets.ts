@@ -15,46 +15,73 @@ const FLUSH_HASHES = 16 * 1024
 const HELD_HASHES = 4 * 1024 * 1024
 
 export interface Buckets {
-  add(hash: bigint): Promise<void>
+  /** Adds hashes. The caller may change the array afterwards. */
+  add(hashes: BigUint64Array): Promise<void>
   /** The sorted hashes of each bucket in turn. */
   sorted(): AsyncGenerator<BigUint64Array, void, undefined>
   close(): Promise<void>
 }
 
-/** Opens buckets for at most `maxHashes` hashes. The caller must close them. */
-export async function openBuckets(maxHashes: number): Promise<Buckets> {
-  const count = Math.max(1, Math.ceil(maxHashes / BUCKET_HASHES))
-  if (count === 1) {
-    const hashes = new BigUint64Array(maxHashes)
-    let used = 0
-    return {
-      async add(hash) {
-        hashes[used++] = hash
-      },
-      async *sorted() {
-        yield hashes.subarray(0, used).sort()
-      },
-      async close() {},
-    }
+/**
+ * The 32-bit words of hashes, the lower one first. Reading an entry of a BigUint64Array allocates a
+ * bigint.
+ */
+export const wordsOf = ({ buffer, byteOffset, length }: BigUint64Array): Uint32Array =>
+  new Uint32Array(buffer, byteOffset, 2 * length)
+
+/** Opens buckets for about `expected` hashes. The caller must close them. */
+export async function openBuckets(expected: number): Promise<Buckets> {
+  const count = Math.max(1, Math.ceil(expected / BUCKET_HASHES))
+  return count === 1 ? bucketInMemory() : bucketsInFiles(count)
+}
+
+function bucketInMemory(): Buckets {
+  let parts: BigUint64Array[] = []
+  return {
+    async add(hashes) {
+      parts.push(hashes.slice())
+    },
+    async *sorted() {
+      const all = new BigUint64Array(parts.reduce((sum, { length }) => sum + length, 0))
+      let used = 0
+      for (const part of parts) {
+        all.set(part, used)
+        used += part.length
+      }
+      parts = []
+      yield all.sort()
+    },
+    async close() {
+      parts = []
+    },
   }
+}
+
+async function bucketsInFiles(count: number): Promise<Buckets> {
   const folder = await mkdtemp(join(tmpdir(), 'reembed-ids-'))
   const file = (bucket: number): string => join(folder, `${bucket}`)
-  const kept = Math.min(FLUSH_HASHES, Math.floor(HELD_HASHES / count))
-  const held = Array.from({ length: count }, () => ({ hashes: new BigUint64Array(kept), used: 0 }))
+  const full = 2 * Math.min(FLUSH_HASHES, Math.floor(HELD_HASHES / count))
+  const held = Array.from({ length: count }, () => ({ words: new Uint32Array(full), used: 0 }))
   const flush = async (bucket: number): Promise<void> => {
     const pending = held[bucket]
     if (!pending) return
     // appendFile, unlike a single write, retries a short write: a lost hash would hide a duplicate.
-    await appendFile(file(bucket), Buffer.from(pending.hashes.buffer, 0, 8 * pending.used))
+    await appendFile(file(bucket), Buffer.from(pending.words.buffer, 0, 4 * pending.used))
     pending.used = 0
   }
   return {
-    async add(hash) {
-      const bucket = Number((hash >> 1n) % BigInt(count))
-      const pending = held[bucket]
-      if (!pending) return
-      pending.hashes[pending.used++] = hash
-      if (pending.used === kept) await flush(bucket)
+    async add(hashes) {
+      const words = wordsOf(hashes)
+      for (let i = 0; i < words.length; i += 2) {
+        const low = words[i] ?? 0
+        const bucket = (low >>> 1) % count
+        const pending = held[bucket]
+        if (!pending) return
+        pending.words[pending.used] = low
+        pending.words[pending.used + 1] = words[i + 1] ?? 0
+        pending.used += 2
+        if (pending.used === full) await flush(bucket)
+      }
     },
     async *sorted() {
       for (let bucket = 0; bucket < count; bucket += 1) {

@@ -511,7 +511,7 @@ export const FINDINGS: readonly Finding[] = [
   },
   {
     point: 'hooks',
-    seen: 'Hooks that never cease postpone the check without end.',
+    seen: 'Hooks that never cease delay the check without end.',
     test: hooks('hooks that never cease trigger a call all the same'),
     without: {
       file: 'packages/producer/src/hooks.ts',
@@ -584,8 +584,8 @@ export const FINDINGS: readonly Finding[] = [
   },
   {
     point: 'output',
-    seen: 'Names that differ in a character without width look the same (sibling).',
-    test: printable('shows characters that have no width, so that two names do not look the same'),
+    seen: 'Names that differ in a character without width are shown alike (sibling).',
+    test: printable('shows characters that have no width, so that two names are not shown alike'),
     without: {
       file: 'packages/shared/src/printable.ts',
       find: '\\u180e\\u200b\\u200e',

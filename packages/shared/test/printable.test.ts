@@ -59,7 +59,7 @@ describe('printable', () => {
     for (const text of ['größer, 日本語 😀', '\\n', "it's"]) expect(printable(text)).toBe(text)
   })
 
-  test('shows characters that have no width, so that two names do not look the same', () => {
+  test('shows characters that have no width, so that two names are not shown alike', () => {
     for (const hidden of ['\u200b', '\u2060', '\u180e', '\u206f', '\ufeff', '\ufffa'])
       expect(printable(`bge${hidden}small`)).toMatch(/^bge\\u[\da-f]{4}small$/)
     expect(printable('a\u{e0041}b')).toBe('a\\udb40\\udc41b')

@@ -34,7 +34,7 @@ export interface Comparison extends RowComparison {
 }
 
 const SHARDS_AT_ONCE = 8
-/** The hash decides which documents are compared: a constant key, so that they are always the same. */
+/** The hash decides which documents are compared: with this key they are always the same. */
 const SAMPLE_KEY = 'sample'
 
 /**

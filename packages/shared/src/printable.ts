@@ -4,7 +4,7 @@
 
 /**
  * C0 and C1 controls, DEL, line and paragraph separators, marks of direction, and characters that
- * no font shows: two names that differ in them alone are shown alike. Joiners stay, because Persian,
+ * no font shows: names that differ in them alone are shown alike. Joiners stay, because Persian,
  * Indic scripts and emoji need them.
  */
 const UNPRINTABLE =

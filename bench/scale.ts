@@ -1,7 +1,8 @@
 // What a run costs at 10^5, 10^6 and 10^7 documents in a folder, and at 10^9 documents that are
 // made as they are read: each phase in a process of its own.
 //
-//   node --conditions=@reembed/source bench/scale.ts [documents ... = 100000 1000000] [synthetic=1000000000 [phases=finalize,verify]]
+//   node --conditions=@reembed/source bench/scale.ts 100000 1000000 10000000
+//   node --conditions=@reembed/source bench/scale.ts synthetic=1000000000 [phases=finalize,verify]
 //
 // Documents are lines of about 60 bytes in 20 files, their vectors have 24 dimensions, and the
 // server of ready bytes and the worker share the machine. The phases are checked by what comes of

@@ -21,7 +21,7 @@ const GROWTH = 1.02
 export interface Buckets {
   /** Adds hashes. The caller may change the array afterwards. */
   add(hashes: BigUint64Array): Promise<void>
-  /** The sorted hashes of each bucket in turn. An array is valid until the next one is requested. */
+  /** The sorted hashes of each bucket in turn. An array is valid until the next is requested. */
   sorted(): AsyncGenerator<BigUint64Array, void, undefined>
   close(): Promise<void>
 }
@@ -88,7 +88,7 @@ async function bucketsInFiles(count: number): Promise<Buckets> {
       }
     },
     async *sorted() {
-      // One array for all buckets: those of the buckets before would wait for the garbage collector.
+      // One array for all buckets: those of earlier buckets would wait for the garbage collector.
       let hashes = new BigUint64Array(0)
       for (let bucket = 0; bucket < count; bucket += 1) {
         await flush(bucket)

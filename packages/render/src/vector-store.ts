@@ -44,7 +44,10 @@ export function loadRows({ record, proof, written, refused, notUpdated }: LoadOu
     ['proof', proofText(proof)],
     updated
       ? ['searches', `${name} finds them now`]
-      : ['next', `switch the name ${name} to it, when its run is the current version`],
+      : [
+          'next',
+          `\`reembed switch --name ${name}\` with the same --output and --to: searches for ${name} then use it`,
+        ],
   ]
 }
 

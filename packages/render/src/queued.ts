@@ -3,7 +3,7 @@
 import { counted } from './numbers.ts'
 import type { Row } from './rows.ts'
 
-/** The jobs that a run got on the queue, and the next step. */
+/** The jobs that a run got on the queue. */
 export function queuedRows({
   enqueued,
   shardsDone,
@@ -20,11 +20,5 @@ export function queuedRows({
     enqueued === 0 && shardsDone < shards ? 'no more jobs: they are on the queue' : counted(enqueued, 'job')
   const exist =
     shardsDone > 0 ? `; ${counted(shardsDone, 'shard')} already ${shardsDone === 1 ? 'exists' : 'exist'}` : ''
-  return [
-    ['queued', `${jobs}${exist}`],
-    [
-      'next',
-      '`reembed worker` with the same --output, --endpoint and --redis, on any machine; `reembed status --watch` follows',
-    ],
-  ]
+  return [['queued', `${jobs}${exist}`]]
 }

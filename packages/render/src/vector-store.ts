@@ -42,12 +42,7 @@ export function loadRows({ record, proof, written, refused, notUpdated }: LoadOu
     ...(notUpdated === undefined ? [] : ([['whole', `loaded as a whole: ${notUpdated}`]] satisfies Row[])),
     ...refusedRows(proof.refused, refused),
     ['proof', proofText(proof)],
-    updated
-      ? ['searches', `${name} finds them now`]
-      : [
-          'next',
-          `\`reembed switch --name ${name}\` with the same --output and --to: searches for ${name} then use it`,
-        ],
+    updated ? ['searches', `${name} finds them now`] : ['searches', `${name} uses it after a switch`],
   ]
 }
 

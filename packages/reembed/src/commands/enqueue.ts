@@ -41,10 +41,13 @@ export async function enqueue(flags: CorpusFlags & OutputFlags & RedisFlags & Js
       ...describePlan(planned),
       ...(created && plan.quote ? describeQuote(plan.quote) : []),
       ...queuedRows({ enqueued, shardsDone, shards: plan.shards, finished }),
+      ...(finished ? [] : [NEXT]),
       ...(newer ? [supersededRow(newer, finished)] : []),
     ]),
   )
 }
+
+const NEXT = ['next', '`reembed worker` with the same --output, --endpoint and --redis embeds it'] as const
 
 /** Workers do not publish a run that is older than the current version. */
 const supersededRow = ({ version, run }: Version, finished: boolean): readonly [string, string] => [

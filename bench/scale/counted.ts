@@ -48,6 +48,7 @@ export function countedStore(
     },
     async *stream(key, options) {
       requests.get += 1
+      if (isHidden(key)) throw new ObjectNotFound(key)
       yield* store.stream(key, options)
     },
     async putIfAbsent(key, body, options) {

@@ -188,7 +188,7 @@ async function measure(question: Question): Promise<Spent> {
   const watch = setInterval(() => {
     temporaryBytes = Math.max(temporaryBytes, bytesBelow(temporary))
   }, 1_000)
-  const [cpu, startedMs, madeBefore] = [process.cpuUsage(), performance.now(), synthetic?.madeSeconds ?? 0]
+  const [cpu, startedMs, madeBefore] = [process.cpuUsage(), performance.now(), synthetic?.madeSeconds() ?? 0]
   try {
     const run = synthetic?.plan.run ?? question.run ?? ''
     const { outcome, ...made } =
@@ -198,7 +198,7 @@ async function measure(question: Question): Promise<Spent> {
     const { user, system } = process.cpuUsage(cpu)
     return {
       seconds: (performance.now() - startedMs) / 1000,
-      madeSeconds: (synthetic?.madeSeconds ?? 0) - madeBefore,
+      madeSeconds: (synthetic?.madeSeconds() ?? 0) - madeBefore,
       cpuSeconds: (user + system) / 1e6,
       requests,
       peakMiB: Math.round(process.resourceUsage().maxRSS / 1024),

@@ -3,7 +3,7 @@
 // and vectors of eight, the same in each shard. The id pages are zstd frames that are not
 // compressed, so that the sizes in the footers stay the same.
 
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { gzipSync } from 'node:zlib'
 import type { Corpus } from '@reembed/planner'
 import {
@@ -15,14 +15,12 @@ import {
   spaceIdOf,
 } from '@reembed/protocol'
 import { createShardWriter, readFooter } from '@reembed/shard'
-import { planKey, seqKey, shardKey, shardOfKey, shardPrefix } from '@reembed/shared'
+import { planKey, seqKey, sha256, shardKey, shardOfKey, shardPrefix } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { computedStore, repeated } from '../../test/bounds/store.ts'
+import { type Computed, computedStore, repeated } from '../../test/bounds/store.ts'
 
 const ROWS = Math.floor((64 * 2 ** 20) / (384 * 4))
 const ROW_GROUP_ROWS = 4 * Math.floor(2 ** 20 / (384 * 4))
-/** 64 jobs may read shards at the same time. */
-const MADE = 64
 /** Bytes of a line of the corpus. */
 const LINE = 1_000
 const KEY = 'corpus.jsonl'
@@ -42,7 +40,7 @@ export interface SyntheticRun {
   readonly plan: Plan
   readonly store: Store
   /** Seconds that this process has spent making shards. */
-  readonly madeSeconds: number
+  madeSeconds(): number
 }
 
 /** A corpus of one object with so many lines. */
@@ -98,20 +96,11 @@ export async function syntheticRun(documents: number): Promise<SyntheticRun> {
     start: shard * ROWS * LINE,
     end: (shard + 1) * ROWS * LINE,
   })
-  const shardAt = await shardMaker(plan, partOf)
-  const shardBytes = shardAt(0).length
-  /** The shards that were asked for last: each is read by several requests. */
-  const made = new Map<number, Buffer>()
-  let madeMs = 0
+  const { shardAt, size: shardBytes, madeSeconds } = await shardMaker(plan, partOf)
   const objectAt = (key: string) => {
     const shard = shardOfKey(key, run, shards)
     if (shard !== undefined) {
-      const startedMs = performance.now()
-      const bytes = made.get(shard) ?? shardAt(shard)
-      made.set(shard, bytes)
-      if (made.size > MADE) made.delete(made.keys().next().value ?? 0)
-      madeMs += performance.now() - startedMs
-      return repeated(bytes, bytes.length)
+      return shardAt(shard)
     }
     const json = otherObject(key)
     return json && repeated(json, json.length)
@@ -131,29 +120,25 @@ export async function syntheticRun(documents: number): Promise<SyntheticRun> {
     for (let shard = 0; shard < shards; shard += 1)
       yield { key: shardKey(run, shard, shards), size: shardBytes, etag: 'e' }
   })
-  return {
-    plan,
-    store,
-    get madeSeconds() {
-      return madeMs / 1000
-    },
-  }
+  return { plan, store, madeSeconds }
 }
 
-/** Returns a function that makes a shard: it writes its numbers into the bytes of one template. */
-async function shardMaker(
-  plan: Plan,
-  partOf: (shard: number) => SlicePart,
-): Promise<(shard: number) => Buffer> {
+/** Makes shards of one template: writes the number of the shard into the bytes that are read. */
+async function shardMaker(plan: Plan, partOf: (shard: number) => SlicePart) {
   const last = plan.shards - 1
   const template = templateShard(plan, partOf(last))
   const store = computedStore(() => repeated(template, template.length))
   const { rowGroups, footerStart, receipt } = await readFooter(store, shardKey(plan.run, last, plan.shards))
-  const ids: number[] = []
-  for (const { id, rows } of rowGroups) {
+  /** Where the first id of each row group is. */
+  const groups = rowGroups.map(({ id, rows }) => {
     const body = template.indexOf(ZSTD_MAGIC, id.start)
-    for (let row = 0; row < rows; row += 1) ids.push(body + FRAME_HEAD + row * (4 + ID) + 4)
     writeIdPage(template, { start: body, end: id.end }, rows)
+    return { start: id.start, end: id.end, ids: body + FRAME_HEAD + 4, rows }
+  })
+  let row = 0
+  for (const { ids, rows } of groups) {
+    for (let at = ids; at < ids + rows * (4 + ID); at += 4 + ID)
+      template.write(String(row++).padStart(ID, '0'), at, 'latin1')
   }
   const numbers = (
     [
@@ -162,31 +147,53 @@ async function shardMaker(
       ['"end":', shard => partOf(shard).end],
     ] as [string, (shard: number) => number][]
   ).map(([name, of]) => {
-    const at = template.indexOf(name, footerStart) + name.length
+    const at = template.indexOf(name, footerStart) + name.length - footerStart
     return { at, width: String(of(last)).length, of }
   })
-  const bodyAt = template.indexOf(receipt.bodySha256, footerStart)
-  const hashAt = template.indexOf(FOOTER_HASH, footerStart) + FOOTER_HASH.length + 2
+  const bodyAt = template.indexOf(receipt.bodySha256, footerStart) - footerStart
+  const hashAt = template.indexOf(FOOTER_HASH, footerStart) + FOOTER_HASH.length + 2 - footerStart
 
-  return shard => {
-    const bytes = Buffer.from(template)
-    const digits = Buffer.from(String(shard).padStart(6, '0'))
-    for (const [row, at] of ids.entries()) {
-      bytes.set(digits, at)
-      if (shard === 0) bytes.write(String(row).padStart(6, '0'), at + 6, 'latin1')
+  function footerOf(shard: number): Buffer {
+    const footer = Buffer.from(template.subarray(footerStart))
+    for (const { at, width, of } of numbers) footer.write(String(of(shard)).padStart(width), at, 'latin1')
+    if (shard % PARTS === 0) footer.write(sha256(bodyOf(shard, 0, footerStart)), bodyAt, 'latin1')
+    footer.fill('0', hashAt, hashAt + 64)
+    footer.write(sha256(footer.subarray(0, -8)), hashAt, 'latin1')
+    return footer
+  }
+
+  function bodyOf(shard: number, start: number, end: number): Buffer {
+    const bytes = Buffer.from(template.subarray(start, end))
+    const digits = Buffer.from(String(shard).padStart(SHARD_DIGITS, '0'))
+    for (const { start: first, end: after, ids, rows } of groups) {
+      if (after <= start || first >= end) continue
+      for (let at = ids - start; at < ids - start + rows * (4 + ID); at += 4 + ID)
+        for (let digit = 0; digit < SHARD_DIGITS; digit += 1) bytes[at + digit] = digits[digit] ?? 0
     }
-    for (const { at, width, of } of numbers) bytes.write(String(of(shard)).padStart(width), at, 'latin1')
-    if (shard % PARTS === 0)
-      bytes.write(createHash('sha256').update(bytes.subarray(0, footerStart)).digest('hex'), bodyAt, 'latin1')
-    bytes.fill('0', hashAt, hashAt + 64)
-    bytes.write(createHash('sha256').update(bytes.subarray(footerStart, -8)).digest('hex'), hashAt, 'latin1')
-    if (shard === 0) for (const at of ids) bytes.copy(template, at + 6, at + 6, at + 12)
     return bytes
   }
+
+  let madeMs = 0
+  const shardAt = (shard: number): Computed => ({
+    size: template.length,
+    *read(start, end) {
+      const startedMs = performance.now()
+      const pieces = [
+        bodyOf(shard, start, Math.min(end, footerStart)),
+        end > footerStart
+          ? footerOf(shard).subarray(Math.max(0, start - footerStart), end - footerStart)
+          : Buffer.of(),
+      ]
+      madeMs += performance.now() - startedMs
+      yield* pieces
+    },
+  })
+  return { shardAt, size: template.length, madeSeconds: () => madeMs / 1000 }
 }
 
-/** Bytes of an id: the shard and the row, six digits each. */
+/** Bytes of an id: the digits of the shard, then those of the row. */
 const ID = 12
+const SHARD_DIGITS = 6
 const ZSTD_MAGIC = Buffer.of(0x28, 0xb5, 0x2f, 0xfd)
 /** Bytes of the header of a frame that states its size in four bytes, and of a block. */
 const FRAME_HEAD = 9 + 3

@@ -80,6 +80,7 @@ export { readHybridRun } from './parquet-runs.ts'
 export { printable, printableLines, shellWord } from './printable.ts'
 export { type ProxyEnv, proxyEnv } from './proxy.ts'
 export { readFileWithin } from './read-file.ts'
+export { resolveHost } from './resolve-host.ts'
 export {
   amount,
   bool,

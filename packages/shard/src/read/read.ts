@@ -139,6 +139,8 @@ export async function* readRowGroups(
 export interface ReadRowsOptions extends ReadShardOptions {
   /** Whether to read the columns after id, vector and content hash as well. Default: false. */
   readonly extra?: boolean | undefined
+  /** Only the row groups that have one of these rows, in ascending order. */
+  readonly rows?: readonly number[] | undefined
   /**
    * The hash of the body in the manifest. With it every byte is read and compared; the rows are
    * verified only when the generator has ended.
@@ -153,7 +155,7 @@ export interface ReadRowsOptions extends ReadShardOptions {
 export async function* readShard(
   store: Store,
   key: string,
-  { extra = false, bodySha256, ...options }: ReadRowsOptions = {},
+  { extra = false, rows, bodySha256, ...options }: ReadRowsOptions = {},
 ): AsyncGenerator<ShardBatch, void, undefined> {
   const footer = await readFooter(store, key, options)
   if (bodySha256 !== undefined) {
@@ -166,7 +168,13 @@ export async function* readShard(
     }
     return
   }
+  let [end, next] = [0, 0]
   for (const [index, group] of footer.rowGroups.entries()) {
+    end += group.rows
+    if (rows) {
+      if ((rows[next] ?? end) >= end) continue
+      while ((rows[next] ?? end) < end) next += 1
+    }
     const span = { start: group.start, end: extra ? group.end : group.contentHash.end }
     const bytes = await readByteRange(store, key, footer, span, options.signal)
     yield decode(footer, index, () => decodeRowGroup(bytes, footer, group, extra))

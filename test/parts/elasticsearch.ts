@@ -1,7 +1,8 @@
 // A stand-in of the REST API that Elasticsearch and OpenSearch share: the routes that a load uses,
 // with their checks. Sources: elastic.co/docs/api/doc/elasticsearch (bulk, create index, update
 // aliases, count, search), elastic.co "Dense vector field type", elastic/elasticsearch#137072
-// (base64 from 9.3), docs.opensearch.org "k-NN vector", "Update aliases". Each tenth bulk is
+// (base64 from 9.3), docs.opensearch.org "k-NN vector", "Update aliases". A bulk request to a name
+// that does not exist creates an index by dynamic mapping unless it requires an alias. Each tenth bulk is
 // refused with 429 (es_rejected_execution_exception), as a whole or in one item, and each seventh
 // is done without a reply.
 
@@ -94,7 +95,7 @@ export async function startElasticsearch(
       throw new Refusal(400, 'validation_exception', `this cluster currently has [${MAX_SHARDS}] shards open`)
     if (!/^[a-z][a-z0-9_-]*$/.test(name))
       throw new Refusal(400, 'invalid_index_name_exception', `Invalid index name [${name}]`)
-    const { settings, mappings } = strict(body, ['settings', 'mappings'])
+    const { settings, mappings, aliases: named = {} } = strict(body, ['settings', 'mappings', 'aliases'])
     const known = ['refresh_interval', 'number_of_replicas', ...(product === 'opensearch' ? ['knn'] : [])]
     const index = strict(strict(settings, ['index']).index, known)
     const { _meta: meta, properties } = strict(mappings, ['_meta', 'properties'])
@@ -122,6 +123,13 @@ export async function startElasticsearch(
       documents: new Map(),
       searchable: new Map(),
     })
+    for (const alias of Object.keys(named as object)) aliases.set(alias, new Set([name]))
+  }
+
+  /** action.auto_create_index, by default on. */
+  function createByDocument(name: string): void {
+    const empty = { documents: new Map(), searchable: new Map() }
+    indices.set(name, { meta: undefined, dims: Number.NaN, keywords: [], refresh: '1s', ...empty })
   }
 
   /** The vector of a document; a refusal is that of the document alone. */
@@ -137,7 +145,7 @@ export async function startElasticsearch(
       vector = [...new Float32Array(new Uint8Array(Buffer.from(value, 'base64').swap32()).buffer)]
     }
     sent.add(typeof value === 'string' ? 'base64' : 'numbers')
-    if (vector.length !== dims)
+    if (!Number.isNaN(dims) && vector.length !== dims)
       throw new Refusal(
         400,
         'document_parsing_exception',
@@ -173,10 +181,21 @@ export async function startElasticsearch(
         'es_rejected_execution_exception',
         'rejected execution of coordinating operation',
       )
-    const index = resolve(name)
-    refreshedWith.add(index.refresh)
     const lines = request.text.trimEnd().split('\n')
     const items: object[] = []
+    if (request.query.require_alias === 'true' && !aliases.has(name)) {
+      const error = {
+        type: 'index_not_found_exception',
+        reason: `no such index [${name}] and [require_alias] request flag is [true] and [${name}] is not an alias`,
+      }
+      for (const line of lines)
+        for (const [action, { _id = '' }] of Object.entries<{ _id?: string }>(JSON.parse(line)))
+          if (/^(index|delete)$/.test(action)) items.push({ [action]: { _id, status: 404, error } })
+      return { body: { errors: true, items }, reset: false }
+    }
+    if (!aliases.has(name) && !indices.has(name)) createByDocument(name)
+    const index = resolve(name)
+    refreshedWith.add(index.refresh)
     for (let at = 0; at < lines.length; at += 1) {
       const action = strict(JSON.parse(lines[at] ?? ''), ['index', 'delete'])
       const { _id } = strict(action.index ?? action.delete, ['_id']) as { _id: string }
@@ -265,8 +284,8 @@ export async function startElasticsearch(
     const { method, path, text } = request
     const [, first = '', second, third] = path.split('/')
     const body = second === '_bulk' || text === '' ? undefined : JSON.parse(text)
-    if (Object.keys(request.query).length > 0)
-      throw invalid(`unrecognized parameter [${Object.keys(request.query)}]`)
+    const unknown = unknownMembers(request.query, second === '_bulk' ? ['require_alias'] : [])
+    if (unknown.length > 0) throw invalid(`unrecognized parameter [${unknown}]`)
     switch (
       `${method} ${first.startsWith('_') ? first : ':index'}${second ? `/${first === '_alias' ? ':name' : second}` : ''}${third ? '/…' : ''}`
     ) {
@@ -291,6 +310,11 @@ export async function startElasticsearch(
         const { meta } = resolve(first)
         const [name = first] = aliases.get(first) ?? []
         return { body: { [name]: { mappings: { _meta: meta } } } }
+      }
+      case 'GET :index/_alias': {
+        resolve(first)
+        const held = Array.from(aliases).filter(([, indexes]) => indexes.has(first))
+        return { body: { [first]: { aliases: Object.fromEntries(held.map(([alias]) => [alias, {}])) } } }
       }
       case 'PUT :index/_mapping':
         resolve(first).meta = strict(body, ['_meta'])._meta

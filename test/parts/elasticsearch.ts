@@ -2,9 +2,9 @@
 // with their checks. Sources: elastic.co/docs/api/doc/elasticsearch (bulk, create index, update
 // aliases, count, search), elastic.co "Dense vector field type", elastic/elasticsearch#137072
 // (base64 from 9.3), docs.opensearch.org "k-NN vector", "Update aliases". A bulk request to a name
-// that does not exist creates an index by dynamic mapping unless it requires an alias. Each tenth bulk is
-// refused with 429 (es_rejected_execution_exception), as a whole or in one item, and each seventh
-// is done without a reply.
+// that does not exist creates an index by dynamic mapping unless it requires an alias. Each tenth
+// bulk is refused with 429 (es_rejected_execution_exception), as a whole or in one item, and each
+// seventh is done without a reply.
 
 import {
   dot,
@@ -23,6 +23,8 @@ export interface StoredDocument {
 interface Index {
   meta: unknown
   readonly dims: number
+  readonly similarity: string
+  readonly properties: object
   readonly keywords: readonly string[]
   refresh: string | null
   readonly documents: Map<string, StoredDocument>
@@ -71,6 +73,7 @@ export async function startElasticsearch(
   const aliases = new Map<string, Set<string>>()
   const sent = new Set<string>()
   const refreshedWith = new Set<string | null>()
+  const scrolls = new Map<string, { readonly size: number; readonly hits: object[] }>()
   let bulks = 0
 
   const strict = (value: unknown, known: readonly string[]): Record<string, unknown> => {
@@ -118,6 +121,8 @@ export async function startElasticsearch(
     indices.set(name, {
       meta,
       dims,
+      similarity: String(vector.similarity ?? vector.space_type),
+      properties: fields,
       keywords,
       refresh: String(index.refresh_interval ?? '1s'),
       documents: new Map(),
@@ -129,11 +134,12 @@ export async function startElasticsearch(
   /** action.auto_create_index, by default on. */
   function createByDocument(name: string): void {
     const empty = { documents: new Map(), searchable: new Map() }
-    indices.set(name, { meta: undefined, dims: Number.NaN, keywords: [], refresh: '1s', ...empty })
+    const dynamic = { meta: undefined, dims: Number.NaN, similarity: '', properties: {}, keywords: [] }
+    indices.set(name, { ...dynamic, refresh: '1s', ...empty })
   }
 
   /** The vector of a document; a refusal is that of the document alone. */
-  function parseVector(value: unknown, dims: number): number[] {
+  function parseVector(value: unknown, { dims, similarity }: Index): number[] {
     let vector = value as number[]
     if (typeof value === 'string') {
       if (version < BASE64_FROM)
@@ -151,7 +157,7 @@ export async function startElasticsearch(
         'document_parsing_exception',
         `The [dense_vector] field [embedding] has a different number of dimensions [${vector.length}] than defined in the mapping [${dims}]`,
       )
-    if (dot(vector, vector) === 0)
+    if (similarity.startsWith('cosine') && dot(vector, vector) === 0)
       throw new Refusal(
         400,
         'document_parsing_exception',
@@ -167,7 +173,7 @@ export async function startElasticsearch(
       if (typeof value === 'string' && Buffer.byteLength(value) > MAX_TERM_BYTES)
         throw invalid(`Document contains at least one immense term in field="${field}"`)
     }
-    index.documents.set(id, { vector: parseVector(embedding, index.dims), source })
+    index.documents.set(id, { vector: parseVector(embedding, index), source })
   }
 
   function bulk(name: string, request: StandInRequest): { body: unknown; reset: boolean } {
@@ -254,8 +260,8 @@ export async function startElasticsearch(
     for (const [alias, held] of next) aliases.set(alias, held)
   }
 
-  function search(index: Index, body: unknown): unknown {
-    const known = ['size', 'query', '_source', 'knn']
+  function search(index: Index, body: unknown, isScroll: boolean): unknown {
+    const known = ['size', 'query', '_source', 'knn', ...(isScroll ? ['sort'] : [])]
     const { size = 10, query, _source = {}, knn } = strict(body, known) as Record<string, unknown>
     const source = strict(_source, ['includes', ...(version >= EXCLUDED_FROM ? ['exclude_vectors'] : [])])
     const showsVectors = version < EXCLUDED_FROM || source.exclude_vectors === false
@@ -264,27 +270,42 @@ export async function startElasticsearch(
       throw invalid(
         `the query vector has a different dimension [${wanted.length}] than the index vectors [${index.dims}]`,
       )
-    const hits: [string, StoredDocument][] = knn
-      ? [...index.searchable].sort(([, a], [, b]) => dot(b.vector, wanted) - dot(a.vector, wanted))
-      : (strict(strict(query, ['ids']).ids, ['values']).values as string[]).flatMap(id => {
-          const found = index.searchable.get(id)
-          return found ? [[id, found] as [string, StoredDocument]] : []
-        })
-    return {
-      hits: {
-        hits: hits.slice(0, Number(size)).map(([_id, { vector }]) => ({
-          _id,
-          _source: showsVectors ? { embedding: exactNumbers(vector) } : {},
-        })),
+    const hits: [string, StoredDocument][] = isScroll
+      ? [...index.searchable]
+      : knn
+        ? [...index.searchable].sort(([, a], [, b]) => dot(b.vector, wanted) - dot(a.vector, wanted))
+        : (strict(strict(query, ['ids']).ids, ['values']).values as string[]).flatMap(id => {
+            const found = index.searchable.get(id)
+            return found ? [[id, found] as [string, StoredDocument]] : []
+          })
+    const includes = (source.includes ?? []) as string[]
+    const shown = hits.slice(0, isScroll ? undefined : Number(size)).map(([_id, { vector, source }]) => ({
+      _id,
+      _source: {
+        ...(showsVectors && { embedding: exactNumbers(vector) }),
+        ...Object.fromEntries(Object.entries(source).filter(([name]) => includes.includes(name))),
       },
-    }
+    }))
+    if (!isScroll) return { hits: { hits: shown } }
+    const id = `scroll-${scrolls.size}`
+    scrolls.set(id, { size: Number(size), hits: shown })
+    return nextOf(id)
+  }
+
+  function nextOf(id: string): unknown {
+    const found = scrolls.get(id)
+    if (!found) throw new Refusal(404, 'search_context_missing_exception', `No search context found [${id}]`)
+    return { _scroll_id: id, hits: { hits: found.hits.splice(0, found.size) } }
   }
 
   function route(request: StandInRequest): { body: unknown; reset?: boolean } {
     const { method, path, text } = request
     const [, first = '', second, third] = path.split('/')
     const body = second === '_bulk' || text === '' ? undefined : JSON.parse(text)
-    const unknown = unknownMembers(request.query, second === '_bulk' ? ['require_alias'] : [])
+    const unknown = unknownMembers(
+      request.query,
+      second === '_bulk' ? ['require_alias'] : second === '_search' ? ['scroll'] : [],
+    )
     if (unknown.length > 0) throw invalid(`unrecognized parameter [${unknown}]`)
     switch (
       `${method} ${first.startsWith('_') ? first : ':index'}${second ? `/${first === '_alias' ? ':name' : second}` : ''}${third ? '/…' : ''}`
@@ -307,9 +328,9 @@ export async function startElasticsearch(
         for (const [alias, held] of aliases) if (held.delete(first) && held.size === 0) aliases.delete(alias)
         return { body: { acknowledged: true } }
       case 'GET :index/_mapping': {
-        const { meta } = resolve(first)
+        const { meta, properties } = resolve(first)
         const [name = first] = aliases.get(first) ?? []
-        return { body: { [name]: { mappings: { _meta: meta } } } }
+        return { body: { [name]: { mappings: { _meta: meta, properties } } } }
       }
       case 'GET :index/_alias': {
         resolve(first)
@@ -334,7 +355,12 @@ export async function startElasticsearch(
       case 'POST :index/_bulk':
         return bulk(first, request)
       case 'POST :index/_search':
-        return { body: search(resolve(first), body) }
+        return { body: search(resolve(first), body, request.query.scroll !== undefined) }
+      case 'POST _search/scroll':
+        return { body: nextOf(String(strict(body, ['scroll', 'scroll_id']).scroll_id)) }
+      case 'DELETE _search/scroll':
+        scrolls.delete(String(strict(body, ['scroll_id']).scroll_id))
+        return { body: { succeeded: true } }
       default:
         if (method === 'GET' && path === '/') {
           const distribution = product === 'opensearch' ? { distribution: product } : {}

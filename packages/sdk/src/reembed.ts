@@ -384,7 +384,8 @@ export interface Reembed extends AsyncDisposable {
    * import { createReembed } from 'reembed'
    *
    * await using reembed = createReembed({ output: './vectors' })
-   * const { record, proof } = await reembed.load('postgres://app@127.0.0.1/search', { name: 'wiki' })
+   * const search = 'postgres://app@127.0.0.1/search'
+   * const { record, proof } = await reembed.load(search, { name: 'wiki' })
    * console.log(`${record.target} holds ${proof.rows} rows`)
    * ```
    */
@@ -402,7 +403,8 @@ export interface Reembed extends AsyncDisposable {
    * import { createReembed } from 'reembed'
    *
    * await using reembed = createReembed({ output: './vectors' })
-   * const { target, manifest } = await reembed.switchTo('postgres://app@127.0.0.1/search', { name: 'wiki' })
+   * const search = 'postgres://app@127.0.0.1/search'
+   * const { target, manifest } = await reembed.switchTo(search, { name: 'wiki' })
    * console.log(`searches use ${target}, queries need ${manifest.model.id}`)
    * ```
    */
@@ -420,7 +422,8 @@ export interface Reembed extends AsyncDisposable {
    *
    * await using reembed = createReembed({ output: './vectors' })
    * const [, earlier] = await reembed.versions()
-   * if (earlier) await reembed.drop('postgres://app@127.0.0.1/search', earlier.run, { name: 'wiki' })
+   * const search = 'postgres://app@127.0.0.1/search'
+   * if (earlier) await reembed.drop(search, earlier.run, { name: 'wiki' })
    * ```
    */
   drop(to: string, run: string, options?: DropOptions): Promise<LoadRecord>

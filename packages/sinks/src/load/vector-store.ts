@@ -63,8 +63,8 @@ export interface VectorStore extends AsyncDisposable {
   /**
    * Writes the rows of a shard and resolves when they are durable. Idempotent, also beside another
    * process that writes the same shard. Returns the rows that the vector store cannot hold.
-   * @throws ReembedError USAGE, see `isNotHeld`, if the target was dropped, finished or updated: the
-   *   writer may be a process that was suspended
+   * @throws ReembedError USAGE, see `isNotHeld`, if the target was dropped, finished or updated:
+   *   the writer may be a process that was suspended
    */
   write(target: Target, write: ShardWrite, options?: RetryOptions): Promise<readonly RefusedRow[]>
   /**

@@ -43,12 +43,21 @@ interface Server {
   readonly version: number
 }
 
-/** Opens a server: `elasticsearch+https://host:9200`. ELASTIC_API_KEY, or the URL, has the key. */
-export async function openElasticsearch(url: string): Promise<VectorStore> {
+/** Connects to a server. ELASTIC_API_KEY, or the URL, has the key. */
+export async function openElasticClient(url: string): Promise<HttpClient & Server> {
   const { ELASTIC_API_KEY: key } = process.env
   const client = createHttpClient(url, key ? { authorization: `ApiKey ${key}` } : {})
-  const { address, request } = client
-  const server = await serverOf(client)
+  return { ...client, ...(await serverOf(client)) }
+}
+
+/** From 9.2 on, vectors are not part of the source unless a request asks for them. */
+export const hidesVectors = ({ product, version }: Server): boolean =>
+  product === 'elasticsearch' && version >= 902
+
+/** Opens a server: `elasticsearch+https://host:9200`. */
+export async function openElasticsearch(url: string): Promise<VectorStore> {
+  const server = await openElasticClient(url)
+  const { address, request } = server
   const hasBase64 = server.product === 'elasticsearch' && server.version >= 903
 
   const metaOf = async (index: string) => {
@@ -242,8 +251,7 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     async read(target, ids) {
       const source = {
         includes: ['embedding'],
-        // From 9.2 on, vectors are not part of the source unless a request asks for them.
-        ...(server.product === 'elasticsearch' && server.version >= 902 && { exclude_vectors: false }),
+        ...(hidesVectors(server) && { exclude_vectors: false }),
       }
       const { body } = await request('POST', `/${target}/_search`, {
         json: { size: ids.length, query: { ids: { values: ids } }, _source: source },
@@ -339,7 +347,8 @@ function* linesOf(
 const bigEndian = (vector: Float32Array): string =>
   Buffer.from(vector.slice().buffer).swap32().toString('base64')
 
-function vectorOf(value: readonly number[] | string): Float32Array {
+/** A vector as it was sent: numbers, or base64. */
+export function vectorOf(value: readonly number[] | string): Float32Array {
   if (typeof value !== 'string') return Float32Array.from(value)
   return new Float32Array(new Uint8Array(Buffer.from(value, 'base64').swap32()).buffer)
 }

@@ -98,9 +98,9 @@ interface Holds {
 }
 
 /** LanceDB 0.39 fails with a newer Arrow than its peer dependency. */
-const PACKAGES = '@lancedb/lancedb apache-arrow@18'
+export const LANCE_PACKAGES = '@lancedb/lancedb apache-arrow@18'
 const HOLDS = 'reembed'
-const LIVE = 'live'
+export const LIVE = 'live'
 /** Rows of one append, in bytes: each is a file and a commit. */
 const APPEND_BYTES = 64 * 2 ** 20
 /** Fewer rows are found by id without an index in milliseconds. */
@@ -125,7 +125,7 @@ export async function openLance(url: string): Promise<VectorStore> {
   const address = lanceAddress(url)
   const uri = address.slice('lancedb:'.length)
   const client = await importClient<LanceClient>(
-    PACKAGES,
+    LANCE_PACKAGES,
     () => import('@lancedb/lancedb' as string) as Promise<LanceClient>,
   )
   const database = await client.connect(uri)
@@ -285,8 +285,9 @@ export async function openLance(url: string): Promise<VectorStore> {
     write: (target, shard) =>
       guarded(() => write(target, shard)).catch(async (error: unknown) => {
         // A drop deletes files that an append in progress needs.
-        const held = await openTarget(target.name, target.target)
-        throw held ? error : notHeld(target.target, shard.load, address)
+        const table = await openTarget(target.name, target.target)
+        const isHeld = table && (await holdsOf(table))?.load === shard.load
+        throw isHeld ? error : notHeld(target.target, shard.load, address)
       }),
     update: (target, update) => guarded(() => updateTarget(target, update)),
     holds: target =>

@@ -61,12 +61,29 @@ interface MilvusClient {
   get(data: object): Promise<{ readonly data: readonly Row[] }>
   query(data: object): Promise<{ readonly data: readonly Row[] }>
   describeAlias(data: object): Promise<{ readonly collection: string }>
+  describeCollection(data: object): Promise<{
+    readonly schema: {
+      readonly fields: readonly {
+        readonly name: string
+        readonly data_type: string
+        readonly is_primary_key: boolean
+      }[]
+    }
+  }>
   createAlias(data: object): Promise<Status>
   dropAlias(data: object): Promise<Status>
   listAliases(data: object): Promise<{ readonly aliases: readonly string[] }>
   getCollectionStatistics(data: object): Promise<{ readonly data: { readonly row_count: string | number } }>
   alterAlias(data: object): Promise<Status>
   closeConnection(): Promise<unknown>
+}
+
+export interface MilvusConnection {
+  readonly client: MilvusClient
+  /** The URL without user and password. */
+  readonly address: string
+  /** The reply of a call; an error of reembed for one that fails. */
+  call<T>(work: () => Promise<T>): Promise<T>
 }
 
 interface MilvusPackage {
@@ -104,10 +121,10 @@ export function milvusAddress(url: string): string {
 }
 
 /**
- * Opens a server: `milvus+https://host:19530/database`. The variable MILVUS_TOKEN, or user and
- * password in the URL, has the key.
+ * Connects to a server: `milvus+https://host:19530/database`. The variable MILVUS_TOKEN, or user
+ * and password in the URL, has the key.
  */
-export async function openMilvus(url: string): Promise<VectorStore> {
+export async function connectMilvus(url: string): Promise<MilvusConnection> {
   const { MilvusClient } = await importClient<MilvusPackage>(
     PACKAGES,
     () => import('@zilliz/milvus2-sdk-node' as string) as Promise<MilvusPackage>,
@@ -129,7 +146,6 @@ export async function openMilvus(url: string): Promise<VectorStore> {
   // Reported by the first call.
   client.connectPromise.catch(() => {})
 
-  /** The reply of a call; an error of reembed for one that fails. */
   async function call<T>(work: () => Promise<T>): Promise<T> {
     using wait = startWait(`the vector store at ${address}`)
     try {
@@ -143,6 +159,13 @@ export async function openMilvus(url: string): Promise<VectorStore> {
       throw milvusError(error, address)
     }
   }
+
+  return { client, call, address }
+}
+
+/** Opens a server, see `connectMilvus`. */
+export async function openMilvus(url: string): Promise<VectorStore> {
+  const { client, call, address } = await connectMilvus(url)
 
   const has = async (collection_name: string): Promise<boolean> =>
     (await call(() => client.listCollections())).data.some(({ name }) => name === collection_name)
@@ -369,7 +392,7 @@ export async function openMilvus(url: string): Promise<VectorStore> {
       // The client checks for a collection name that the request does not have.
       return (await call(() => client.describeAlias({ alias: name, collection_name: name }))).collection
     } catch (error) {
-      if (isNotFound(error)) return undefined
+      if (isMissing(error)) return undefined
       throw error
     }
   }
@@ -472,7 +495,8 @@ const exactly = (value: CarriedValue): unknown => (typeof value === 'bigint' ? S
 
 const codeOfStatus = (error: unknown): number | undefined => (error as Status | undefined)?.code
 
-const isNotFound = (error: unknown): boolean =>
+/** Whether a call failed because a collection or an alias does not exist. */
+export const isMissing = (error: unknown): boolean =>
   error instanceof ReembedError && NOT_FOUND.has(codeOfStatus(error.cause) ?? -1)
 
 function milvusError(cause: unknown, address: string): unknown {

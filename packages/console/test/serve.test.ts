@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
 import { setTimeout as wait } from 'node:timers/promises'
 import { putGateReport, putSliceSegment, putVersion, setRunState } from '@reembed/protocol'
-import { gatesKey, ReembedError, shardKey } from '@reembed/shared'
+import { gatesKey, LIMITS, ReembedError, shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createSearchReader } from '../src/data/searches.ts'
@@ -38,6 +38,20 @@ async function statusOf(url: string, headers: Record<string, string>): Promise<n
   response.resume()
   return response.statusCode
 }
+
+test('more pages that are kept up to date than other connections are open leave room for a request', async () => {
+  const url = await serve()
+  const pages = await Promise.all(
+    Array.from({ length: LIMITS.connections + 16 }, async () => {
+      const page = get(`${url}/events?page=/`, { agent: false })
+      const [response] = (await once(page, 'response')) as [IncomingMessage]
+      return { page, status: response.statusCode }
+    }),
+  )
+  expect(new Set(pages.map(({ status }) => status))).toEqual(new Set([200]))
+  expect((await fetch(url, { headers: { connection: 'close' } })).status).toBe(200)
+  for (const { page } of pages) page.destroy()
+})
 
 test('the page of a run shows its state, its shards and its history', async () => {
   await plannedRun(made.store)

@@ -2,7 +2,7 @@
 // everything comes in by options and out by results, errors, callbacks and the logger.
 
 import type { EndpointResolver } from '@reembed/endpoint'
-import { type ScoredRun, scoreRun, type Verification, verify } from '@reembed/evaluate'
+import { type ScoredRun, scoreRun, type Verification, type VerifyOptions, verify } from '@reembed/evaluate'
 import { findRun, openCorpus, planCorpus, plannedRuns } from '@reembed/planner'
 import {
   createSweeper,
@@ -202,7 +202,8 @@ export interface Reembed extends AsyncDisposable {
 
   /**
    * Reads every shard of a run whole and checks that receipts tile the corpus, ids are unique,
-   * vectors are finite and hashes match. Default: the run of the current version.
+   * vectors are finite and hashes match. Default: the run of the current version. With `part`,
+   * '3/16' for example, it does a 16th of that: the run is verified when each part is.
    *
    * @throws ReembedError `RUN_NOT_FOUND`; `UNBALANCED`, `CORRUPT`, `DUPLICATE_ID` with the first
    * object that fails
@@ -215,7 +216,7 @@ export interface Reembed extends AsyncDisposable {
    * console.log(`${totals.documents} documents = ${totals.rows} rows + ${totals.rejects} rejects`)
    * ```
    */
-  verify(run?: string, options?: CallOptions): Promise<Verification>
+  verify(run?: string, options?: CallOptions & Pick<VerifyOptions, 'part'>): Promise<Verification>
 
   /**
    * Scores a finished run, of the current version by default, with judged queries: embeds the
@@ -602,10 +603,10 @@ function runCalls(
       return readPlanningStatus(store, redis ? await resources.queue(signal) : undefined)
     },
 
-    async verify(name, { signal } = {}) {
+    async verify(name, { part, signal } = {}) {
       const store = await resources.store(signal)
       const run = await findRun(store, name, name === undefined ? 'current' : 'newest')
-      return orReason(signal, verify(store, run, { signal }))
+      return orReason(signal, verify(store, run, { part, signal }))
     },
 
     async publish(name, { maxRejects, maxTruncated, force = false, by, reason, signal } = {}) {

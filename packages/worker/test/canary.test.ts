@@ -1,7 +1,8 @@
 // One model per reply, over real HTTP: a server that hides other weights behind the same name is
 // found out.
 
-import { computeReference, createLimiter, type Endpoint, openEndpoint } from '@reembed/endpoint'
+import { computeReference, type Endpoint, openEndpoint } from '@reembed/endpoint'
+import { createLimiter } from '@reembed/limiter'
 import type { Document, ModelReference } from '@reembed/protocol'
 import {
   INFO,

@@ -34,6 +34,7 @@ import {
   type VectorStore,
   writeAlias,
 } from '../load/vector-store.ts'
+import { requireEncrypted } from './http.ts'
 
 interface Status {
   readonly code?: number
@@ -125,12 +126,13 @@ export function milvusAddress(url: string): string {
  * and password in the URL, has the key.
  */
 export async function connectMilvus(url: string): Promise<MilvusConnection> {
+  const { protocol, host, username, password, pathname } = serverOf(url)
+  const { MILVUS_TOKEN: token } = process.env
+  if (username !== '' || token) requireEncrypted(url)
   const { MilvusClient } = await importClient<MilvusPackage>(
     PACKAGES,
     () => import('@zilliz/milvus2-sdk-node' as string) as Promise<MilvusPackage>,
   )
-  const { protocol, host, username, password, pathname } = serverOf(url)
-  const { MILVUS_TOKEN: token } = process.env
   const address = milvusAddress(url)
   const { replyMs } = deadlines().sink
   const client = new MilvusClient({

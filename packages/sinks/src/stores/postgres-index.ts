@@ -7,7 +7,7 @@ import { deadlines, importClient, ReembedError, startWait } from '@reembed/share
 import type { Client } from 'pg'
 import { chooseColumns, ID_NAMES } from './index-columns.ts'
 import { postgresAddress, postgresOptions, receivedVector } from './postgres.ts'
-import { postgresError } from './postgres-error.ts'
+import { createClient, postgresError } from './postgres-error.ts'
 import { watchStatement } from './postgres-watch.ts'
 
 const ROWS_AT_ONCE = 1_000
@@ -23,7 +23,7 @@ export async function openPostgresIndex({ server, of }: IndexSelection): Promise
   const address = postgresAddress(server)
   const { answerMs } = deadlines().sink
   const options = postgresOptions(server)
-  const client: Client = new pg.Client(options)
+  const client = createClient((): Client => new pg.Client(options), address)
   client.on('error', () => {})
   /** A statement may take any time while the server works, for example over a slow view. */
   const guarded = async <T>(work: () => Promise<T>): Promise<T> => {

@@ -304,69 +304,73 @@ export function proveLoads(
       TIMEOUT_MS,
     )
 
-    test('an interrupted update is undone, continued to a third run, or replaced by a whole load', async () => {
-      await using vectors = await openVectorStore(store.url)
-      const rows = Array.from({ length: 300 }, (_, row) => row)
-      const old = await makeRun(output, { run: RUNS.old })
-      const edited = (run: string, from: string, kept: readonly number[], changed: readonly number[]) =>
-        makeRun(output, { run, later: { from, rows: kept, changed: new Set(changed) } })
-      // Row 3 is deleted and row 7 changed; then row 3 is added again, and row 9 changed.
-      const next = await edited(RUNS.next, RUNS.old, [...rows.filter(row => row !== 3), 300], [7])
-      const other = await edited(RUNS.other, RUNS.next, [...rows.filter(row => row !== 5), 301], [9])
-      let version = 0
-      const load = (run: MadeRun, options: object) =>
-        loadRun(output, run.manifest, vectors, { ...options, update: true })
-      /** Updates the target to the second run, and fails before the first deletion. */
-      async function interrupt(name: string): Promise<string> {
-        await publish(old.manifest, ++version)
-        const { record } = await loadRun(output, old.manifest, vectors, { name })
-        await switchStore(output, vectors, { name })
-        await publish(next.manifest, ++version)
-        const broken = Object.assign(Object.create(vectors), {
-          update: (...[target, update]: Parameters<typeof vectors.update>) =>
-            vectors.update(target, { ...update, removed: () => fail() }),
-        })
-        // biome-ignore lint/correctness/useYield: it fails before the first
-        async function* fail(): AsyncGenerator<readonly string[], void, undefined> {
-          throw new Error('stopped')
+    test(
+      'an interrupted update is undone, continued to a third run, or replaced by a whole load',
+      async () => {
+        await using vectors = await openVectorStore(store.url)
+        const rows = Array.from({ length: 300 }, (_, row) => row)
+        const old = await makeRun(output, { run: RUNS.old })
+        const edited = (run: string, from: string, kept: readonly number[], changed: readonly number[]) =>
+          makeRun(output, { run, later: { from, rows: kept, changed: new Set(changed) } })
+        // Row 3 is deleted and row 7 changed; then row 3 is added again, and row 9 changed.
+        const next = await edited(RUNS.next, RUNS.old, [...rows.filter(row => row !== 3), 300], [7])
+        const other = await edited(RUNS.other, RUNS.next, [...rows.filter(row => row !== 5), 301], [9])
+        let version = 0
+        const load = (run: MadeRun, options: object) =>
+          loadRun(output, run.manifest, vectors, { ...options, update: true })
+        /** Updates the target to the second run, and fails before the first deletion. */
+        async function interrupt(name: string): Promise<string> {
+          await publish(old.manifest, ++version)
+          const { record } = await loadRun(output, old.manifest, vectors, { name })
+          await switchStore(output, vectors, { name })
+          await publish(next.manifest, ++version)
+          const broken = Object.assign(Object.create(vectors), {
+            update: (...[target, update]: Parameters<typeof vectors.update>) =>
+              vectors.update(target, { ...update, removed: () => fail() }),
+          })
+          // biome-ignore lint/correctness/useYield: it fails before the first
+          async function* fail(): AsyncGenerator<readonly string[], void, undefined> {
+            throw new Error('stopped')
+          }
+          await expect(loadRun(output, next.manifest, broken, { name, update: true })).rejects.toThrow(
+            'stopped',
+          )
+          return record.target
         }
-        await expect(loadRun(output, next.manifest, broken, { name, update: true })).rejects.toThrow(
-          'stopped',
-        )
-        return record.target
-      }
 
-      const undone = await interrupt('undone')
-      await publish(old.manifest, ++version)
-      const back = await load(old, { name: 'undone' })
-      expect(back).not.toHaveProperty('notUpdated', expect.anything())
-      expect(back.record.target).toBe(undone)
-      expect(back.proof.updated).toEqual({ from: RUNS.next, written: 2, deleted: 1 })
-      expectEqualRows(await store.rows(undone), old, { bits, lossyColumns })
-      expect(await switchStore(output, vectors, { name: 'undone' })).toMatchObject({ changed: false })
+        const undone = await interrupt('undone')
+        await publish(old.manifest, ++version)
+        const back = await load(old, { name: 'undone' })
+        expect(back).not.toHaveProperty('notUpdated', expect.anything())
+        expect(back.record.target).toBe(undone)
+        expect(back.proof.updated).toEqual({ from: RUNS.next, written: 2, deleted: 1 })
+        expectEqualRows(await store.rows(undone), old, { bits, lossyColumns })
+        expect(await switchStore(output, vectors, { name: 'undone' })).toMatchObject({ changed: false })
 
-      const continued = await interrupt('continued')
-      await publish(other.manifest, ++version)
-      const on = await load(other, { name: 'continued' })
-      expect(on).not.toHaveProperty('notUpdated', expect.anything())
-      expect(on.record.target).toBe(continued)
-      expectEqualRows(await store.rows(continued), other, { bits, lossyColumns })
+        const continued = await interrupt('continued')
+        await publish(other.manifest, ++version)
+        const on = await load(other, { name: 'continued' })
+        expect(on).not.toHaveProperty('notUpdated', expect.anything())
+        expect(on.record.target).toBe(continued)
+        expectEqualRows(await store.rows(continued), other, { bits, lossyColumns })
 
-      const replaced = await interrupt('replaced')
-      await publish(old.manifest, ++version)
-      await expect(switchStore(output, vectors, { name: 'replaced' })).rejects.toThrow('is not loaded')
-      await expect(dropTarget(output, vectors, RUNS.old, { name: 'replaced' })).rejects.toThrow('switch to')
-      const { record } = await loadRun(output, old.manifest, vectors, { name: 'replaced' })
-      expect(record.target).not.toBe(replaced)
-      expectEqualRows(await store.rows(record.target), old, { bits, lossyColumns })
-      expect(await switchStore(output, vectors, { name: 'replaced' })).toMatchObject({
-        from: replaced,
-        target: record.target,
-      })
-      await dropTarget(output, vectors, RUNS.next, { name: 'replaced' })
-      expect(await vectors.count(replaced)).toBeUndefined()
-      expect(await vectors.count(record.target)).toBe(300)
-    }, TIMEOUT_MS)
+        const replaced = await interrupt('replaced')
+        await publish(old.manifest, ++version)
+        await expect(switchStore(output, vectors, { name: 'replaced' })).rejects.toThrow('is not loaded')
+        await expect(dropTarget(output, vectors, RUNS.old, { name: 'replaced' })).rejects.toThrow('switch to')
+        const { record } = await loadRun(output, old.manifest, vectors, { name: 'replaced' })
+        expect(record.target).not.toBe(replaced)
+        expectEqualRows(await store.rows(record.target), old, { bits, lossyColumns })
+        expect(await switchStore(output, vectors, { name: 'replaced' })).toMatchObject({
+          from: replaced,
+          target: record.target,
+        })
+        await dropTarget(output, vectors, RUNS.next, { name: 'replaced' })
+        expect(await vectors.count(replaced)).toBeUndefined()
+        expect(await vectors.count(record.target)).toBe(300)
+      },
+      TIMEOUT_MS,
+    )
 
     test('a row that another program removed or changed fails load and switch until the target is dropped and loaded', async () => {
       await using vectors = await openVectorStore(store.url)

@@ -152,7 +152,7 @@ testUnless(
     }
     const doctor = (table: string) => reembed(['doctor', '--store', `${server.url}?table=${table}`])
     const clean = await doctor('clean')
-    expect(clean.stdout, clean.stderr).toMatch(/ok +store .*no fault found/)
+    expect(clean.stdout, clean.stderr).toMatch(/ok +store .* length 1; no fault found/)
     expect(clean.code).toBe(0)
     const { stdout, code } = await doctor('planted')
     expect(stdout).toMatch(/FAIL +store/)

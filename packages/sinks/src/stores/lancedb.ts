@@ -124,6 +124,8 @@ export function lanceAddress(url: string): string {
 export async function openLance(url: string): Promise<VectorStore> {
   const address = lanceAddress(url)
   const uri = address.slice('lancedb:'.length)
+  // At its default level the client warns that a new table does not exist.
+  process.env.LANCEDB_LOG ??= 'error'
   const client = await importClient<LanceClient>(
     LANCE_PACKAGES,
     () => import('@lancedb/lancedb' as string) as Promise<LanceClient>,

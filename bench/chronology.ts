@@ -53,7 +53,7 @@ const SCENARIOS: Readonly<Record<string, MakeScenario>> = {
   '20,000 records': async folder => ({ args: ['--source', await records(folder, 20_000)] }),
   '2 GB of JSONL': async (folder, stack) => {
     const tei = stack.use(await startFakeTei({ dimensions: 8 }))
-    return { args: ['--source', await records(folder, 17_000_000), '--endpoint', tei.url] }
+    return { args: ['--source', await records(folder, 18_500_000), '--endpoint', tei.url] }
   },
   async 'slow endpoint'(folder, stack) {
     const tei = stack.use(await startFakeTei({ dimensions: 8, baseMs: 2_000, msPerToken: 5 }))
@@ -136,10 +136,14 @@ async function show(name: string, make: MakeScenario, columns: number): Promise<
   )
   console.log(`\n### ${name}, ${columns} columns`)
   const startMs = performance.now()
+  let before: readonly string[] = []
   for (const second of SECONDS) {
     await Promise.race([over, wait(1000 * second - (performance.now() - startMs))])
     const screen = screenOf(output, columns).map(line => `    ${line}`.trimEnd())
-    console.log(`\n${isOver ? 'at the end' : `after ${second} s`}:\n\n${screen.join('\n').trimEnd()}`)
+    const changed = screen.findIndex((line, i) => line !== before[i])
+    const shown = changed > 1 ? [`    (${changed} lines as before)`, ...screen.slice(changed)] : screen
+    before = screen
+    console.log(`\n${isOver ? 'at the end' : `after ${second} s`}:\n\n${shown.join('\n').trimEnd()}`)
     if (isOver) return
   }
   // As Ctrl-C does it: a signal to `script` would add a line of its own.

@@ -1,7 +1,8 @@
 // What a run costs at 10^5, 10^6 and 10^7 documents in a folder, and at 10^9 documents that are
 // made as they are read: each phase in a process of its own.
 //
-//   node --conditions=@reembed/source bench/scale.ts [documents ... = 100000 1000000] [synthetic=1000000000]
+//   node --conditions=@reembed/source bench/scale.ts 100000 1000000 10000000
+//   node --conditions=@reembed/source bench/scale.ts synthetic=1000000000 [phases=finalize,verify]
 //
 // Documents are lines of about 60 bytes in 20 files, their vectors have 24 dimensions, and the
 // server of ready bytes and the worker share the machine. The phases are checked by what comes of
@@ -25,6 +26,7 @@ const SYNTHETIC: readonly Phase[] = ['plan', 'resume', 'finalize', 'ids', 'verif
 
 const args = process.argv.slice(2)
 const sizes = args.filter(arg => /^\d+$/.test(arg)).map(Number)
+const only = args.find(arg => arg.startsWith('phases='))?.slice('phases='.length)
 const synthetic = Number(args.find(arg => arg.startsWith('synthetic='))?.slice('synthetic='.length) ?? 0)
 
 async function writeCorpus(folder: string, documents: number): Promise<void> {
@@ -94,5 +96,5 @@ for (const documents of sizes) {
     await rm(folder, { recursive: true, force: true })
   }
 }
-for (const phase of synthetic > 0 ? SYNTHETIC : [])
+for (const phase of synthetic > 0 ? SYNTHETIC.filter(phase => only?.includes(phase) ?? true) : [])
   await measure({ phase, documents: synthetic, dimensions: DIMENSIONS, folders: undefined, run: undefined })

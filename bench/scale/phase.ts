@@ -87,16 +87,28 @@ async function worked({ question, store }: Opened, plan: Plan): Promise<Measured
   await using redis = await startRedis()
   await using queue = await openQueue(redis.url)
   const failed = Promise.withResolvers<never>()
+  let idle = Promise.withResolvers<void>()
   await using _worker = await startWorker({
     redis: redis.url,
     endpoint: question.folders?.endpoint ?? '',
     outputs: [question.folders?.output ?? ''],
     log: openLog({ level: 'warn' }),
+    onIdle: () => idle.resolve(),
     onJobError: error => failed.reject(error),
   })
   await enqueueMissing(queue, store, plan, await shardsPresent(store, plan))
-  while (countPresent(await shardsPresent(store, plan)) < plan.shards)
-    await Promise.race([wait(500), failed.promise])
+  const left = async (): Promise<number> => {
+    const { waiting, active, delayed } = await queue.counts({ output: store.url, run: plan.run })
+    return waiting + active + delayed
+  }
+  // A worker may fetch its last job just after it found the queue empty, and then does not report
+  // that it is idle.
+  while ((await left()) > 0) {
+    await Promise.race([idle.promise, wait(200), failed.promise])
+    idle = Promise.withResolvers()
+  }
+  const present = countPresent(await shardsPresent(store, plan))
+  if (present < plan.shards) throw new Error(`${plan.shards - present} shards are missing`)
   return { run: plan.run, outcome: `${plan.shards} shards` }
 }
 

@@ -4,11 +4,15 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { openVectorStore } from '@reembed/sinks'
+import { columnsOf, columnsUnder } from '@reembed/export'
+import { wholeTarget } from '@reembed/protocol'
+import { withDeadlines } from '@reembed/shared'
+import { loadRun, openVectorStore } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
 import { describe, expect, test } from 'vitest'
 import { makeRun } from '../export/run.ts'
 import { lackOfMilvus, startMilvus } from '../parts/milvus.ts'
+import { memoryStore } from '../shard/parts.ts'
 import { proveLoads } from './conformance.ts'
 
 type Row = Record<string, unknown> & { readonly id: string; readonly embedding: readonly number[] }
@@ -117,6 +121,33 @@ describe.skipIf(client === undefined || lackOfMilvus !== undefined)(
       const aborted = AbortSignal.abort(new Error('stopped'))
       await expect(stores[0]?.finish(target, { signal: aborted })).rejects.toThrow('stopped')
       await rm(folder, { recursive: true })
+    })
+
+    test('a collection whose creator was stopped before the record is taken over, and one with rows is refused', async () => {
+      await using server = await startMilvus()
+      if (client === undefined) throw new Error('no client')
+      const milvus = new client.MilvusClient({ address: server.host, logLevel: 'error' })
+      await using vectors = await openVectorStore(`milvus+http://${server.host}`)
+      const output = memoryStore()
+      const { manifest } = await makeRun(output)
+      // A collection as `prepare` creates it, without a record.
+      const target = wholeTarget([], 'stopped', manifest.run)
+      const columns = columnsOf(manifest, { identifiers: true })
+      const at = { name: 'stopped', target, manifest, extra: columnsUnder(columns) }
+      const forget = () => milvus.delete({ collection_name: 'reembed_loads', ids: [target] })
+      const soon = <T>(work: () => Promise<T>): Promise<T> => withDeadlines({ timeoutMs: 2_000 }, work)
+      await vectors.prepare(at)
+      await forget()
+      const load = await soon(() => vectors.prepare(at))
+      expect(await vectors.holds(target)).toBe(load)
+      const { proof } = await loadRun(output, manifest, vectors, { name: 'stopped' })
+      expect(proof).toMatchObject({ load, rows: 300 })
+      await forget()
+      await expect(soon(() => vectors.prepare(at))).rejects.toMatchObject({
+        code: 'USAGE',
+        message: expect.stringContaining('holds rows that reembed did not load'),
+      })
+      await milvus.closeConnection()
     })
   },
 )

@@ -8,11 +8,12 @@ import {
   putModelReference,
   readModelReference,
 } from '@reembed/protocol'
-import { cosine, modelKey, ReembedError } from '@reembed/shared'
+import { cosine, mapConcurrent, modelKey, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { Endpoint } from './client/endpoint.ts'
 import { isRefusal } from './client/failure-kinds.ts'
 import { failureBehind, MODEL_RECHECK_MS } from './client/outcome.ts'
+import { requestLimits } from './pack.ts'
 
 /**
  * Short, non-Latin, code, numbers: a changed tokenizer or pooling changes the vector of at least
@@ -79,13 +80,14 @@ export async function computeReference(
   { rounds = ROUNDS, texts: stored, signal }: ReferenceOptions = {},
 ): Promise<ModelReference> {
   const texts = await acceptedTexts(endpoint, stored, signal)
-  const { dimensions, maxClientBatchSize } = endpoint.info
+  const { dimensions } = endpoint.info
+  const { inputs } = requestLimits(endpoint.info)
   const seen = texts.map((): Float32Array[] => [])
   const embedded = async (sent: readonly string[], from: number, count: number): Promise<void> => {
     const vectors = await endpoint.embed(sent, { signal })
     for (let i = 0; i < count; i++) seen[from + i]?.push(vectors.slice(i * dimensions, (i + 1) * dimensions))
   }
-  const together = Math.max(1, Math.min(texts.length, maxClientBatchSize))
+  const together = Math.min(texts.length, inputs)
   const allWith = async (filler: readonly string[]): Promise<void> => {
     for (let from = 0; from < texts.length; from += together) {
       const some = texts.slice(from, from + together)
@@ -97,7 +99,7 @@ export async function computeReference(
   const isMeasured = rounds > 0 && performance.now() - sentMs < SLOW_MS
   if (isMeasured) {
     for (const [i, text] of texts.entries()) await embedded([text], i, 1)
-    const filler = Array<string>(Math.max(0, Math.min(maxClientBatchSize, FULL_REQUEST) - together))
+    const filler = Array<string>(inputs - together)
     for (let round = 0; round < rounds; round++) await allWith(filler.fill(FILLER))
   }
   const means = seen.map(meanOf)
@@ -181,9 +183,6 @@ export interface ReferenceOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Inputs of the largest request of documents. */
-const FULL_REQUEST = 32
-
 function meanOf(vectors: readonly Float32Array[]): Float32Array {
   const mean = new Float32Array(vectors[0]?.length ?? 0)
   for (const vector of vectors) {
@@ -238,8 +237,10 @@ async function confirm(measured: ModelReference, endpoint: Endpoint): Promise<vo
   }
   await restated()
   const texts = measured.texts.filter(text => text.length <= MAX_SHORT_CHARACTERS)
-  const sent = texts.map(async text => [...(await endpoint.embed([text]))])
-  checkReference({ ...measured, texts, vectors: await Promise.all(sent) }, measured, url)
+  // A server refuses requests beyond its permits.
+  const concurrency = Math.max(1, endpoint.info.maxConcurrentRequests)
+  const sent = mapConcurrent(texts, async text => [...(await endpoint.embed([text]))], { concurrency })
+  checkReference({ ...measured, texts, vectors: await Array.fromAsync(sent) }, measured, url)
   // A rollback may have come between name and vectors both times; then the name differs now.
   await restated()
 }

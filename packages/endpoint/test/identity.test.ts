@@ -4,7 +4,13 @@ import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { ModelReference } from '@reembed/protocol'
 import { openStore } from '@reembed/store'
-import { DIMENSIONS, INFO, type ScriptedEndpoint, startScriptedEndpoint } from '@reembed/testing'
+import {
+  DIMENSIONS,
+  INFO,
+  type ScriptedEndpoint,
+  startFakeTei,
+  startScriptedEndpoint,
+} from '@reembed/testing'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Endpoint } from '../src/client/endpoint.ts'
 import { openEndpoint } from '../src/client/open.ts'
@@ -102,6 +108,18 @@ describe('checkReference', () => {
     const stored = await computeReference(endpoint)
     expect(() => checkReference({ ...stored, vectors: [] }, stored, server.url)).toThrow('cosine 0.0000')
   })
+})
+
+test('a server of few permits is proved within them', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'reembed-'))
+  try {
+    await using store = await openStore(folder)
+    await using tei = await startFakeTei({ dimensions: 8, maxConcurrentRequests: 4, baseMs: 5 })
+    await using small = await openEndpoint(tei.url)
+    expect((await ensureReference(store, small)).vectors).toHaveLength(referenceTexts.length)
+  } finally {
+    await rm(folder, { recursive: true })
+  }
 })
 
 test('I6: vectors that are kept for a model are its own, also when an update is begun and taken back twice meanwhile', async () => {

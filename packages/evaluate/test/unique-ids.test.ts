@@ -52,7 +52,7 @@ test('P-BOUNDED: buckets in files return all hashes, sorted within each bucket',
   const [spilled = ''] = await readdir(folder)
   expect((await readdir(join(folder, spilled))).sort()).toEqual(['0', '1', '2'])
   const back: BigUint64Array[] = []
-  for await (const sorted of buckets.sorted()) back.push(sorted)
+  for await (const sorted of buckets.sorted()) back.push(sorted.slice())
   await buckets.close()
   expect(back).toHaveLength(3)
   const where = new Map(back.flatMap((bucket, place) => Array.from(bucket, hash => [hash, place] as const)))

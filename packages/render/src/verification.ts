@@ -4,7 +4,7 @@ import type { Verification } from '@reembed/evaluate'
 import { modelText } from './model.ts'
 import { bytes, count } from './numbers.ts'
 import type { Row } from './rows.ts'
-import { documentsText, nulledRow, reuseRow, unreadRow } from './totals.ts'
+import { alteredRows, documentsText, reuseRow, unreadRow } from './totals.ts'
 
 /** What `verify` recomputed from the shards of a run. */
 export function describeVerification(receipt: Verification): Row[] {
@@ -17,7 +17,7 @@ export function describeVerification(receipt: Verification): Row[] {
       `${documentsText(totals)}; ids ${isPart ? 'of this part ' : ''}unique; no byte of the corpus skipped or read twice`,
     ],
     ...unreadRow(totals),
-    ...nulledRow(totals),
+    ...alteredRows(totals),
     ...reuseRow(receipt),
     [
       'vectors',

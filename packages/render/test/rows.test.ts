@@ -2,6 +2,7 @@
 
 import { expect, test } from 'vitest'
 import { alignRows, wrapped } from '../src/rows.ts'
+import { alteredRows } from '../src/totals.ts'
 
 test('lines break at spaces, and a long word stays whole', () => {
   expect(wrapped('name   one two three four five six', 30, 7)).toBe(
@@ -28,5 +29,14 @@ test('a word that is longer than its column but not than the line is not broken 
     'documents   those of',
     `      ${model}`,
     '            and others',
+  ])
+})
+
+test('texts of which an unpaired surrogate was replaced are counted, as are values that became null', () => {
+  const totals = { documents: 2, rows: 2, rejects: 0, tokens: null, bytes: 1, truncated: 0 }
+  expect(alteredRows({ ...totals, repaired: 0 })).toEqual([])
+  expect(alteredRows({ ...totals, repaired: 1, nulled: { size: 3 } })).toEqual([
+    ['null values', 'size 3: not exact in their column'],
+    ['repaired', '1 text with an unpaired surrogate, which UTF-8 cannot hold: U+FFFD in its place'],
   ])
 })

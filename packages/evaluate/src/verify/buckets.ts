@@ -2,7 +2,7 @@
 // buckets by their lowest bits (all but the last one, so that its two values share a bucket), and
 // each bucket is sorted on its own. With several buckets, each is a file in a temporary folder.
 
-import { appendFile, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { appendFile, mkdtemp, open, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -14,10 +14,14 @@ const BUCKET_HASHES = 8 * 1024 * 1024
 const FLUSH_HASHES = 16 * 1024
 const HELD_HASHES = 4 * 1024 * 1024
 
+const HASH_BYTES = 8
+/** Buckets differ a little in size. */
+const GROWTH = 1.02
+
 export interface Buckets {
   /** Adds hashes. The caller may change the array afterwards. */
   add(hashes: BigUint64Array): Promise<void>
-  /** The sorted hashes of each bucket in turn. */
+  /** The sorted hashes of each bucket in turn. An array is valid until the next is requested. */
   sorted(): AsyncGenerator<BigUint64Array, void, undefined>
   close(): Promise<void>
 }
@@ -84,15 +88,30 @@ async function bucketsInFiles(count: number): Promise<Buckets> {
       }
     },
     async *sorted() {
+      // One array for all buckets: those of earlier buckets would wait for the garbage collector.
+      let hashes = new BigUint64Array(0)
       for (let bucket = 0; bucket < count; bucket += 1) {
         await flush(bucket)
-        const bytes = await readFile(file(bucket))
-        yield new BigUint64Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 8).slice().sort()
+        const length = (await stat(file(bucket))).size / HASH_BYTES
+        if (length > hashes.length) hashes = new BigUint64Array(Math.ceil(length * GROWTH))
+        const found = hashes.subarray(0, length)
+        await readInto(file(bucket), found)
+        yield found.sort()
         await rm(file(bucket))
       }
     },
     async close() {
       await rm(folder, { recursive: true, force: true })
     },
+  }
+}
+
+/** Fills an array with the bytes of a file. @throws Error if the file is shorter */
+async function readInto(path: string, { buffer, byteOffset, byteLength }: BigUint64Array): Promise<void> {
+  await using file = await open(path)
+  for (let at = 0; at < byteLength; ) {
+    const { bytesRead } = await file.read(new Uint8Array(buffer, byteOffset + at, byteLength - at))
+    if (bytesRead === 0) throw new Error(`${path} ended while it was read`)
+    at += bytesRead
   }
 }

@@ -17,7 +17,7 @@ import {
   spaceIdOf,
   type Totals,
 } from '@reembed/protocol'
-import { checkShard, REPEATED_CAUSES, readReceipt } from '@reembed/shard'
+import { checkShard, REPEATED_CAUSES, type ReadShardOptions, readReceipt } from '@reembed/shard'
 import { canonical, mapConcurrent, ReembedError, sha256, shardOfKey, shardPrefix } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { createDimensionRanges } from '../collapsed-dimensions.ts'
@@ -84,17 +84,21 @@ export async function verify(
   const plan = await requirePlan(store, run)
   const manifest = await readManifest(store, run)
   requireOwnIds(store, plan)
-  await refuseForeign(store, plan)
+  const present = await listShards(store, plan)
   if (manifest) requireOfPlan(store, manifest, plan)
   const listed = manifest && readManifestShards(store, manifest)
 
   const audit = createAudit(plan)
   const files = createHash('sha256')
   const bodies = createHash('sha256')
-  const checked = mapConcurrent(plannedShards(store, plan), at => check(store, plan, at, part), {
-    concurrency: part.of === 1 ? SHARDS_AT_ONCE : RECEIPTS_AT_ONCE,
-    signal,
-  })
+  const checked = mapConcurrent(
+    plannedShards(store, plan),
+    (at, stop) => check(store, plan, at, { part, size: present[at.shard], signal: stop }),
+    {
+      concurrency: part.of === 1 ? SHARDS_AT_ONCE : RECEIPTS_AT_ONCE,
+      signal,
+    },
+  )
   let [min, max, repeatedVectors, done] = [Number.POSITIVE_INFINITY, 0, 0, 0]
   let [rowsRead, shardsRead] = [0, 0]
   const ranges = createDimensionRanges(plan.recipe.model.dimensions)
@@ -121,7 +125,7 @@ export async function verify(
   }
   const { totals, rejectReasons } = audit.end()
   requireFewRepeated(store, plan, repeatedVectors, rowsRead)
-  await requireUniqueIds(store, plan, totals.rows, { part, signal })
+  await requireUniqueIds(store, plan, totals.rows, { present, part, signal })
   if (manifest) {
     requireSame(manifest, totals, [files.digest('hex'), bodies.digest('hex')], store)
     await requireChain(store, manifest)
@@ -154,24 +158,34 @@ function requireFewRepeated(store: Store, { run }: Plan, repeated: number, rows:
 }
 
 /**
- * Objects under the run's data prefix that are not shards of the run were written by another
- * program.
+ * The size of each shard in bytes, 0 where it is missing. Objects under the run's data prefix that
+ * are not shards of the run were written by another program.
  */
-async function refuseForeign(store: Store, plan: Plan): Promise<void> {
-  for await (const { key } of store.list(shardPrefix(plan.run))) {
-    if (shardOfKey(key, plan.run, plan.shards) !== undefined) continue
-    throw new ReembedError(
-      'CORRUPT',
-      `${key} in ${store.url} is not a shard of run ${plan.run} by its plan: check what wrote it, then remove it`,
-    )
+async function listShards(store: Store, plan: Plan): Promise<Uint32Array> {
+  const present = new Uint32Array(plan.shards)
+  for await (const { key, size } of store.list(shardPrefix(plan.run))) {
+    const shard = shardOfKey(key, plan.run, plan.shards)
+    if (shard === undefined) {
+      throw new ReembedError(
+        'CORRUPT',
+        `${key} in ${store.url} is not a shard of run ${plan.run} by its plan: check what wrote it, then remove it`,
+      )
+    }
+    present[shard] = size
   }
+  return present
 }
 
 /** Checks a shard whole if the part has it, else its footer alone. */
-async function check(store: Store, plan: Plan, { slice, key, shard }: PlannedShard, part: Part) {
-  await requireShardExists(store, key)
-  const measured = isShardOfPart(shard, part) ? await checkShard(store, key) : undefined
-  const { receipt, size, sha256 } = measured ?? (await readReceipt(store, key))
+async function check(
+  store: Store,
+  plan: Plan,
+  { slice, key, shard }: PlannedShard,
+  { part, ...options }: ReadShardOptions & { readonly part: Part },
+) {
+  if (!options.size) await requireShardExists(store, key)
+  const measured = isShardOfPart(shard, part) ? await checkShard(store, key, {}, options) : undefined
+  const { receipt, size, sha256 } = measured ?? (await readReceipt(store, key, options))
   if (!isShardOf(receipt, plan, shard, slice)) {
     const field = isCarried(receipt, plan) ? 'run' : 'shard'
     throw new ReembedError(

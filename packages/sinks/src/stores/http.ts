@@ -2,6 +2,7 @@
 // overloaded or does not answer. Proxies are those of Node's fetch.
 
 import {
+  codeOf,
   deadlines,
   isLoopback,
   LIMITS,
@@ -118,7 +119,7 @@ export function createHttpClient(url: string, headers: Readonly<Record<string, s
       wait.gaveUp()
       const seconds = (hasAnswered ? replyMs : answerMs) / 1_000
       const reason = limit.aborted ? `no complete reply within ${seconds} s` : causeOf(cause)
-      throw failed(`does not answer: ${reason}; start it, or correct its address`, cause)
+      throw failed(`does not answer (${reason}): start it, or correct its address`, cause)
     }
     wait.answered()
     const { status } = response
@@ -149,7 +150,10 @@ export function createHttpClient(url: string, headers: Readonly<Record<string, s
 }
 
 /** What broke the connection; fetch names it as the cause of its own error. */
-const causeOf = (error: unknown): string => messageOf((error instanceof Error && error.cause) || error)
+function causeOf(error: unknown): string {
+  const cause = (error instanceof Error && error.cause) || error
+  return codeOf(cause) ?? messageOf(cause)
+}
 
 const SHOWN_CHARS = 300
 const shortened = (reply: string): string =>

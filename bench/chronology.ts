@@ -1,7 +1,7 @@
 // What is on the screen 0.2, 1, 2, 5 and 10 s after `reembed run` begins, on a terminal of 80 and
 // of 120 columns, for corpora and endpoints that make it wait.
 //
-//   node --conditions=@reembed/source bench/chronology.ts [name ...]     all without a name
+//   node --conditions=@reembed/source bench/chronology.ts [name ...] [columns ...]     all without a name
 //
 // Not measured: anything; other work on the machine shifts what is on the screen. Needs `script` of
 // util-linux, which gives the command a terminal.
@@ -19,7 +19,14 @@ import { startFakeHf, startFakeTei, startS3Server } from '@reembed/testing'
 const COMMAND = fileURLToPath(new URL('../reembed', import.meta.url))
 const SECONDS = [0.2, 1, 2, 5, 10]
 const WIDTHS = [80, 120]
-const SENTENCE = 'Owls hunt at night, quietly, over fields and along the edges of woods.'
+
+/** Texts that differ, and are equally long on the average. */
+function sentence(n: number): string {
+  const [a, b, c] = [31, 17, 7].map(step => WORDS[(n * step + Math.floor(n / step)) % WORDS.length])
+  return `${n}: ${a} hunt at night, quietly, over ${b} and along the edges of ${c}. `
+}
+const WORDS =
+  'owls fields woods rivers hedges barns bats meadows foxes hills ponds lanes orchards moors'.split(' ')
 
 interface Scenario {
   readonly args: readonly string[]
@@ -36,7 +43,8 @@ const SCENARIOS: Readonly<Record<string, MakeScenario>> = {
     for (let page = 0; page < 196; page += 1) {
       const sections = Array.from(
         { length: 2 + (page % 20) },
-        (_, n) => `## Part ${n}\n\n${SENTENCE.repeat(6)}`,
+        (_, n) =>
+          `## Part ${n}\n\n${Array.from({ length: 6 }, (_, i) => sentence(page * 131 + n * 6 + i)).join('')}`,
       )
       await writeFile(join(pages, `page-${page}.md`), `# Page ${page}\n\n${sections.join('\n\n')}\n`)
     }
@@ -45,7 +53,7 @@ const SCENARIOS: Readonly<Record<string, MakeScenario>> = {
   '20,000 records': async folder => ({ args: ['--source', await records(folder, 20_000)] }),
   '2 GB of JSONL': async (folder, stack) => {
     const tei = stack.use(await startFakeTei({ dimensions: 8 }))
-    return { args: ['--source', await records(folder, 17_000_000), '--endpoint', tei.url] }
+    return { args: ['--source', await records(folder, 18_500_000), '--endpoint', tei.url] }
   },
   async 'slow endpoint'(folder, stack) {
     const tei = stack.use(await startFakeTei({ dimensions: 8, baseMs: 2_000, msPerToken: 5 }))
@@ -64,7 +72,7 @@ const SCENARIOS: Readonly<Record<string, MakeScenario>> = {
     const s3 = stack.use(await startS3Server({ buckets: ['corpus'] }))
     const tei = stack.use(await startFakeTei({ dimensions: 8 }))
     for (let i = 0; i < 100_000; i += 1)
-      s3.bucket('corpus').put(`docs/${String(i).padStart(6, '0')}.txt`, Buffer.from(`${i}: ${SENTENCE}`), {})
+      s3.bucket('corpus').put(`docs/${String(i).padStart(6, '0')}.txt`, Buffer.from(sentence(i)), {})
     return { args: ['--source', 's3://corpus/docs/', '--endpoint', tei.url], env: s3.env }
   },
 }
@@ -75,7 +83,7 @@ async function records(folder: string, count: number): Promise<string> {
   for (let from = 0; from < count; from += 10_000) {
     const lines = Array.from(
       { length: Math.min(10_000, count - from) },
-      (_, i) => `{"id":"d${from + i}","text":"${from + i}: ${SENTENCE}"}\n`,
+      (_, i) => `{"id":"d${from + i}","text":"${sentence(from + i)}"}\n`,
     )
     if (!stream.write(lines.join(''))) await once(stream, 'drain')
   }
@@ -113,7 +121,7 @@ async function show(name: string, make: MakeScenario, columns: number): Promise<
   const { CI: _, ...rest } = process.env
   const child = spawn('script', ['-qfec', `stty cols ${columns}; exec ${quoted}`, '/dev/null'], {
     env: { ...rest, TERM: 'xterm', ...env },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'inherit'],
   })
   let output = ''
   let isOver = false
@@ -128,20 +136,27 @@ async function show(name: string, make: MakeScenario, columns: number): Promise<
   )
   console.log(`\n### ${name}, ${columns} columns`)
   const startMs = performance.now()
+  let before: readonly string[] = []
   for (const second of SECONDS) {
     await Promise.race([over, wait(1000 * second - (performance.now() - startMs))])
     const screen = screenOf(output, columns).map(line => `    ${line}`.trimEnd())
-    console.log(`\n${isOver ? 'at the end' : `after ${second} s`}:\n\n${screen.join('\n').trimEnd()}`)
+    const changed = screen.findIndex((line, i) => line !== before[i])
+    const shown = changed > 1 ? [`    (${changed} lines as before)`, ...screen.slice(changed)] : screen
+    before = screen
+    console.log(`\n${isOver ? 'at the end' : `after ${second} s`}:\n\n${shown.join('\n').trimEnd()}`)
     if (isOver) return
   }
-  child.kill('SIGINT')
+  // As Ctrl-C does it: a signal to `script` would add a line of its own.
+  child.stdin.write('\u0003\u0003')
   await Promise.race([over, wait(5_000)])
   child.kill('SIGKILL')
 }
 
-const names = process.argv.slice(2)
+const given = process.argv.slice(2)
+const names = given.filter(name => name in SCENARIOS)
+const widths = given.map(Number).filter(width => width > 0)
 for (const [name, make] of Object.entries(SCENARIOS)) {
   if (names.length > 0 && !names.includes(name)) continue
-  for (const columns of WIDTHS) await show(name, make, columns)
+  for (const columns of widths.length > 0 ? widths : WIDTHS) await show(name, make, columns)
 }
 process.exit()

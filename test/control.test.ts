@@ -53,6 +53,41 @@ test('P-ROLLBACK: a rollback makes a version with its own sequence number, which
   expect((await command('verify')).code).toBe(0)
 })
 
+test('P-ROLLBACK: a rollback to a version makes its run current again, and a second one changes nothing', async () => {
+  const runs: string[] = []
+  for (const id of ['a', 'b', 'c']) {
+    await appendFile(place.source, `{"id":"${id}","text":"added as ${id}"}\n`)
+    runs.push(JSON.parse((await inProcess(runArgs())).stdout).run)
+  }
+  const [first] = runs
+  expect(await command('rollback', '1')).toMatchObject({
+    code: 0,
+    result: { run: first, status: 'published' },
+  })
+  await using store = await openStore(place.output)
+  expect(await readCurrent(store)).toMatchObject({ version: 4, run: first, action: 'rollback' })
+  // Version 4 and version 1 are of one run.
+  expect(await command('rollback', '4')).toMatchObject({ code: 0, result: { status: 'already_current' } })
+  expect(await command('rollback', first?.slice(0, 8) ?? '')).toMatchObject({
+    result: { status: 'already_current' },
+  })
+  const unknown = await command('rollback', '7')
+  expect(unknown.code).toBe(2)
+  expect(unknown.stderr).toContain('has no version 7: give a number of its published versions, or a run')
+  expect(await readCurrent(store)).toMatchObject({ version: 4 })
+})
+
+test('P-GATE: a run that is planned again with other gates states that it keeps those of its plan', async () => {
+  const enqueue = (gate: string) => inProcess(['enqueue', ...planningArgs(), '--gate', gate])
+  expect((await enqueue('rows drop 5%')).stderr).not.toContain('keeps')
+  const { stdout, stderr } = await enqueue('rejects max 1%')
+  expect(stderr.replaceAll('\n', ' ')).toContain(
+    'this run was planned before, and its plan keeps gates: rows drop 5% (given now: rejects max 1%)',
+  )
+  expect(stdout).toMatch(/queued +no more jobs: they are on the queue/)
+  expect((await enqueue('rows drop 5%')).stderr).not.toContain('keeps')
+})
+
 test('P-ROLLBACK: a rollback is refused when the current version is the only one', async () => {
   expect((await inProcess(runArgs())).code).toBe(0)
   const { code, stderr } = await command('rollback')

@@ -1,10 +1,19 @@
 // `reembed doctor --store`: an index that some program wrote, with planted faults, and a clean one.
-// REEMBED_TEST_INDEX_ROWS=100000 for the size of the issue.
+// REEMBED_TEST_INDEX_ROWS=100000 for the size of the issue; REEMBED_TEST_OPENSEARCH, see
+// load/opensearch.test.ts.
 
 import { examineIndex, type IndexReader, type IndexRow } from '@reembed/evaluate'
 import { openIndex } from '@reembed/sinks'
 import { expect, test } from 'vitest'
 import { reembed } from './parts/cli.ts'
+import {
+  type Filled,
+  filledElastic,
+  filledLance,
+  filledMilvus,
+  lackOfFilledLance,
+  lackOfFilledMilvus,
+} from './parts/filled-index.ts'
 import { testUnless } from './parts/needs.ts'
 import { lackOfPostgres, startPostgres } from './parts/postgres.ts'
 
@@ -143,7 +152,7 @@ testUnless(
     }
     const doctor = (table: string) => reembed(['doctor', '--store', `${server.url}?table=${table}`])
     const clean = await doctor('clean')
-    expect(clean.stdout, clean.stderr).toMatch(/ok +store .*no fault found/)
+    expect(clean.stdout, clean.stderr).toMatch(/ok +store .* length 1; no fault found/)
     expect(clean.code).toBe(0)
     const { stdout, code } = await doctor('planted')
     expect(stdout).toMatch(/FAIL +store/)
@@ -161,3 +170,43 @@ testUnless(
   },
   TIMEOUT_MS,
 )
+
+const STORES: readonly [name: string, lack: string | undefined, open: () => Promise<Filled>][] = [
+  ['Elasticsearch (stand-in)', undefined, () => filledElastic('elasticsearch')],
+  [
+    'OpenSearch',
+    process.env.REEMBED_TEST_OPENSEARCH ? undefined : 'REEMBED_TEST_OPENSEARCH is not set',
+    () => filledElastic('opensearch', process.env.REEMBED_TEST_OPENSEARCH),
+  ],
+  ['Milvus Lite', lackOfFilledMilvus, filledMilvus],
+  ['LanceDB', lackOfFilledLance, filledLance],
+]
+
+for (const [name, lack, open] of STORES) {
+  testUnless(
+    lack,
+    `${name}: a hundredth of another model, zero vectors and copies are found, and nothing in a clean index`,
+    async () => {
+      await using store = await open()
+      const examine = async (name: string) => {
+        await using reader = await openIndex(store.urlOf(name))
+        return await examineIndex(reader)
+      }
+      await store.fill('clean', makeRows({}))
+      expect(await examine('clean')).toMatchObject({ rows: ROWS, normalized: true, findings: [] })
+      await store.fill('planted', makeRows({ other: ROWS / 100, zero: 100, copies: 50 }))
+      const { rows, findings } = await examine('planted')
+      const { other_model: other, ...rest } = found(findings)
+      expect(rows).toBe(ROWS)
+      expect(rest).toEqual({ zero: 100, duplicate: 50, no_text: 100 })
+      expect(other).toBeGreaterThanOrEqual(ROWS / 200)
+      expect(other).toBeLessThanOrEqual(ROWS / 100)
+      await expect(openIndex(store.urlOf('nothing'))).rejects.toMatchObject({
+        code: 'USAGE',
+        message: expect.stringMatching(/has no (index|collection|table)( or alias)? 'nothing'/),
+      })
+      await expect(openIndex(`${store.urlOf('clean')}&text=title`)).rejects.toThrow("has no column 'title'")
+    },
+    TIMEOUT_MS,
+  )
+}

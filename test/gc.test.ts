@@ -157,7 +157,9 @@ test('P-GC: gc keeps a run that was written, changed state or was replaced withi
   expect(result).toMatchObject({ deletable: [], deletedRuns: [] })
   expect(result.kept).toContainEqual({
     run: first,
-    reason: expect.stringMatching(/^version 1, written or replaced on 20\d\d-\d\d-\d\d \d\d:\d\d UTC$/),
+    reason: expect.stringMatching(
+      /^version 1, too recent: written or replaced on 20\d\d-\d\d-\d\d \d\d:\d\d UTC$/,
+    ),
   })
   expect((await readRunStateRecord(store, first)).number).toBe(0)
 

@@ -74,6 +74,6 @@ test('verify fails for a run of which a fifth of the texts have one vector', asy
   const verified = await inProcess(['verify', '--output', output])
   expect(verified.code).toBe(4)
   expect(verified.stderr).toMatch(
-    /run \w+ in \S+ is not usable: 29 of its 120 texts have the vector of at least three other texts; remove texts that differ only in case or spaces, use a model of the language of the texts, or repair the model/,
+    /run \w+ in \S+ is not usable: 29 of 120 texts have the vector of at least three other texts; remove texts that differ only in case or spaces, use a model of the language of the texts, or repair the model/,
   )
 })

@@ -6,7 +6,7 @@ import { createServer, request } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
 import { createHashEngine, serveTei, startRedis } from '@reembed/local'
-import { startS3Server } from '@reembed/testing'
+import { startFaultyLink, startS3Server } from '@reembed/testing'
 import { expect, test } from 'vitest'
 import { documents, flags, reembed, temporaryFolder, writeJsonl } from './parts/cli.ts'
 
@@ -108,4 +108,21 @@ test('a proxy that is not a URL is refused by name, and its value is not printed
     'reembed: HTTPS_PROXY is not an http:// or https:// URL: set it to the URL of the proxy, for example http://proxy:3128\n',
   )
   expect(code).toBe(2)
+})
+
+test('a proxy that accepts connections and stays silent is an error in time', async () => {
+  await using folder = await temporaryFolder()
+  await using silent = await startFaultyLink({ target: 1, fault: 'silent' })
+  const source = await writeJsonl(join(folder.path, 'corpus.jsonl'), documents(5))
+  const HTTP_PROXY = `http://127.0.0.1:${silent.port}`
+  const s3 = { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b', AWS_REGION: 'us-east-1' }
+  for (const [args, env] of [
+    [['plan', '--source', source, '--endpoint', 'http://tei.test:8080'], {}],
+    [['versions', '--output', 's3://test/out'], { ...s3, AWS_ENDPOINT_URL_S3: 'http://s3.test:9000' }],
+    [['plan', '--source', 'hf://datasets/acme/wiki'], { HF_ENDPOINT: 'http://hub.test:8000' }],
+  ] as const) {
+    const { code, stderr } = await reembed([...args, '--timeout', '1'], { ...env, HTTP_PROXY })
+    expect({ code, stderr }).toMatchObject({ code: 5, stderr: expect.stringMatching(/\w+\.test/) })
+    expect(stderr).toMatch(/^waiting for /m)
+  }
 })

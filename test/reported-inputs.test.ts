@@ -1,11 +1,9 @@
 // The list of reported inputs: each cites tests that exist.
 
-import { readFile } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import { isTestOf, missingTests } from './parts/cited-test.ts'
 import { REPORTED_INPUTS } from './reported-inputs.ts'
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const SIBLINGS = 3
 
 test('each reported input has a test, and three of siblings', () => {
@@ -19,14 +17,7 @@ test('each reported input has a test, and three of siblings', () => {
 })
 
 test('each test that the list cites exists, and is not skipped by its source', async () => {
-  const missing: string[] = []
-  for (const { number, test: own, siblings } of REPORTED_INPUTS) {
-    for (const [file, name] of [own, ...siblings]) {
-      const source = await readFile(`${ROOT}${file}`, 'utf8')
-      if (!isTestOf(source, name)) missing.push(`case ${number}: ${file} has no test '${name}'`)
-    }
-  }
-  expect(missing).toEqual([])
+  expect(await missingTests(REPORTED_INPUTS.flatMap(({ test, siblings }) => [test, ...siblings]))).toEqual([])
 })
 
 test('a name counts only as a whole string of the source', () => {
@@ -36,11 +27,3 @@ test('a name counts only as a whole string of the source', () => {
   for (const modifier of ['skip', 'todo'])
     expect(isTestOf(`test.${modifier}('a run ends', () => {})`, 'a run ends')).toBe(false)
 })
-
-/** Whether the name is a string of the source, which neither `skip` nor `todo` precedes. */
-function isTestOf(source: string, name: string): boolean {
-  return [`'${name}'`, `"${name}"`].some(literal => {
-    const at = source.indexOf(literal)
-    return at >= 0 && !/\.(skip|todo)\($/.test(source.slice(0, at).trimEnd())
-  })
-}

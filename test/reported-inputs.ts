@@ -2,8 +2,7 @@
 // tests of siblings of the same kind. reported-inputs.test.ts fails if a test that is cited here no
 // longer exists.
 
-/** A test by its file, and its name, the name of its group, or the row of its table. */
-export type CitedTest = readonly [file: string, name: string]
+import type { CitedTest } from './parts/cited-test.ts'
 
 export interface ReportedInput {
   readonly number: number

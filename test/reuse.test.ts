@@ -259,7 +259,7 @@ describe('a run that is not finished is a base run', () => {
     await using store = await openStore(place.output, { create: true })
     await using corpus = await openCorpus(place.source)
     await using endpoint = await openEndpoint(gate.url)
-    await ensureReference(store, endpoint, () => openEndpoint(gate.url))
+    await ensureReference(store, endpoint)
     const request = { ...PER_SHARD, model: modelOf(endpoint) }
     const planned = await planRun(corpus, { ...request, findBaseRun: ids => findBaseRun(store, ids) })
     const { plan } = await recordPlan(store, planned)

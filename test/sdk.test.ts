@@ -9,6 +9,7 @@ import { type FakeTei, type S3Server, startFakeTei, startS3Server } from '@reemb
 import { createReembed, isReembedError, type ReembedOptions, type SourceOptions } from 'reembed'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { temporaryFolder } from './parts/cli.ts'
+import { startElasticsearch } from './parts/elasticsearch.ts'
 import { hasToken, openFront } from './parts/front.ts'
 import { inProcess } from './parts/in-process.ts'
 
@@ -84,6 +85,40 @@ test('a run is planned, enqueued, embedded, published, verified and read by one 
     expect(stream).not.toHaveBeenCalled()
     stream.mockRestore()
   }
+})
+
+test('a run is loaded by a worker of the SDK, switched to, switched back and dropped', async () => {
+  await using server = await startElasticsearch('9.3.0')
+  await using reembed = client('loaded')
+  const store = `elasticsearch+${server.url}`
+  await using _ = await reembed.startWorker({ sinks: [store] })
+  const runs: string[] = []
+  for (const folder of [source, await corpus('more', 41)]) {
+    const { run } = await reembed.enqueue(folder)
+    await reembed.wait(run)
+    const steps = new Set<string>()
+    const onProgress = ({ step }: { readonly step: string }) => void steps.add(step)
+    const { record, written } = await reembed.load(store, { name: 'wiki', onProgress })
+    expect(record).toMatchObject({ run, name: 'wiki', action: 'load' })
+    expect(written).toMatchObject({ shards: 1, byWorkers: true })
+    expect([...steps]).toEqual(['write', 'index', 'compare'])
+    const { manifest, changed } = await reembed.switchTo(store, { name: 'wiki' })
+    expect([manifest.run, changed]).toEqual([run, true])
+    runs.unshift(run)
+  }
+  const [newest = '', earlier = ''] = runs
+  await expect(reembed.drop(store, newest, { name: 'wiki' })).rejects.toMatchObject({
+    code: 'USAGE',
+    reason: 'target_in_use',
+  })
+  expect(await reembed.switchTo(store, { name: 'wiki', back: true })).toMatchObject({ run: earlier })
+  expect(await reembed.drop(store, newest, { name: 'wiki', by: 'ada' })).toMatchObject({
+    run: newest,
+    by: 'ada',
+  })
+  expect([...server.indices.keys()]).toEqual([`wiki_${earlier.slice(0, 12)}`])
+  const stop = AbortSignal.abort(new Error('stopped'))
+  await expect(reembed.load(store, { signal: stop })).rejects.toThrow('stopped')
 })
 
 test('a held run is published by force, a later one is rolled back', async () => {

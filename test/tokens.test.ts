@@ -5,7 +5,8 @@ import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { afterEach, expect, test } from 'vitest'
+import { openVectorStore } from '@reembed/sinks'
+import { afterEach, expect, test, vi } from 'vitest'
 import { documents, temporaryFolder, writeJsonl } from './parts/cli.ts'
 import { inProcess } from './parts/in-process.ts'
 
@@ -16,6 +17,9 @@ const SECRETS = {
   REEMBED_HOOK_SECRET: 'secret-of-the-hooks',
   AWS_ACCESS_KEY_ID: 'id',
   AWS_SECRET_ACCESS_KEY: 'secret-of-the-store',
+  QDRANT_API_KEY: 'secret-of-qdrant',
+  ELASTIC_API_KEY: 'secret-of-elasticsearch',
+  MILVUS_TOKEN: 'secret-of-milvus',
 }
 type Variable = keyof typeof SECRETS
 
@@ -75,7 +79,9 @@ async function folder(): Promise<string> {
 /** The clients: the command that leads one to a host, and the variables that the host may see. */
 const CLIENTS: readonly {
   readonly client: string
-  readonly args: (at: string, folder: string) => readonly string[] | Promise<readonly string[]>
+  readonly args?: (at: string, folder: string) => readonly string[] | Promise<readonly string[]>
+  /** Instead of a command. */
+  readonly open?: (at: string) => Promise<unknown>
   readonly env?: (at: string) => Record<string, string>
   readonly sees: readonly Variable[]
 }[] = [
@@ -123,18 +129,38 @@ const CLIENTS: readonly {
     env: at => ({ AWS_ENDPOINT_URL_S3: at, AWS_REGION: 'us-east-1' }),
     sees: [],
   },
+  {
+    client: 'the client of Qdrant',
+    args: at => ['doctor', '--store', `qdrant+${at}?collection=docs`],
+    sees: ['QDRANT_API_KEY'],
+  },
+  {
+    client: 'the client of Elasticsearch',
+    open: at => openVectorStore(`elasticsearch+${at}`),
+    sees: ['ELASTIC_API_KEY'],
+  },
 ]
 
+/** Leads a client to a host, with every variable set. */
+async function lead({ args, open, env = () => ({}) }: (typeof CLIENTS)[number], at: string): Promise<void> {
+  const variables = { ...SECRETS, ...env(at) }
+  if (args) await inProcess(await args(at, await folder()), variables)
+  else {
+    for (const [name, value] of Object.entries(variables)) vi.stubEnv(name, value)
+    await open?.(at).catch(() => {})
+    vi.unstubAllEnvs()
+  }
+}
+
 test.each(CLIENTS)('$client sends $sees alone, and nothing to where a redirect leads', async client => {
-  const { args, env = () => ({}), sees } = client
   const direct = await host()
-  await inProcess(await args(direct.url, await folder()), { ...SECRETS, ...env(direct.url) })
+  await lead(client, direct.url)
   expect(direct.requests).toBeGreaterThan(0)
-  expect(direct.seen).toEqual(sees)
+  expect(direct.seen).toEqual(client.sees)
 
   const elsewhere = await host()
   const first = await host(redirectTo(elsewhere))
-  await inProcess(await args(first.url, await folder()), { ...SECRETS, ...env(first.url) })
+  await lead(client, first.url)
   expect(first.requests).toBeGreaterThan(0)
   expect(elsewhere.seen).toEqual([])
 })
@@ -162,5 +188,16 @@ test.each(['http://tei.example:8080', 'http://[::ffff:10.0.0.5]:8080', 'http://l
     expect(api.stderr).toContain('the token would be sent to http://')
     const hub = await inProcess(['plan', '--source', 'hf://datasets/a/b'], { ...SECRETS, HF_ENDPOINT: at })
     expect(hub.stderr).toMatch(/token would be sent to http:\/\/.* unencrypted/)
+    const store = await inProcess(['doctor', '--store', `qdrant+${at}?collection=docs`], SECRETS)
+    expect(`${store.stdout}${store.stderr}`).toContain('key of the vector store would be sent to http://')
+    for (const kind of ['elasticsearch', 'opensearch', 'milvus', 'qdrant'])
+      await expect(openVectorStore(`${kind}+${at.replace('//', '//user:key@')}`)).rejects.toThrow(
+        /key of the vector store would be sent to http:\/\/.* unencrypted/,
+      )
   },
 )
+
+test('a key of a vector store is sent over plain HTTP where its URL allows it, and the address has no parameter', async () => {
+  const url = 'qdrant+http://user:key@qdrant.example:6333?insecure=true'
+  expect((await openVectorStore(url)).address).toBe('qdrant+http://qdrant.example:6333')
+})

@@ -44,6 +44,27 @@ test.each<[typed: string, args: string[], answer: string | RegExp]>([
     "unknown command 'serach' (did you mean search?)",
   ],
   [
+    'an option of another program',
+    ['search', 'owls', ...OUTPUT, '--k', '3'],
+    "unknown option '--k': --help shows what is accepted",
+  ],
+  ['a command that does not exist', ['serve'], /^unknown command 'serve'/],
+  [
+    'a command of a group that does not exist',
+    ['endpoint', 'serve'],
+    "unknown command 'serve': --help shows what is accepted",
+  ],
+  [
+    'an output without its option',
+    ['ls', 's3://vectors/wiki'],
+    "'ls' takes no arguments, got s3://vectors/wiki: give each value by its option, like --output ./vectors",
+  ],
+  [
+    'one run of two',
+    ['diff', '1', ...OUTPUT],
+    "missing required argument 'b': --help shows what is accepted",
+  ],
+  [
     'no output',
     ['run', '--source', './docs'],
     'missing --output (or REEMBED_OUTPUT): keep the vectors in this folder or s3:// URL',

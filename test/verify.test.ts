@@ -59,6 +59,43 @@ test('P-VERIFY: an untouched run balances, and the printed values were measured'
   expect(receipt.norms?.max).toBeLessThan(1.001)
 })
 
+test('P-VERIFY: parts read every shard whole once between them, and each checks all receipts', async () => {
+  await using store = await openStore(good)
+  const parts = await Promise.all(['1/3', '2/3', '3/3'].map(part => verify(store, run, { part })))
+  const whole = await verify(store, run)
+  expect(parts.map(({ shardsRead }) => shardsRead)).toEqual([2, 1, 1])
+  for (const { totals } of parts) expect(totals).toEqual(whole.totals)
+})
+
+test('P-VERIFY: of three parts, the one with a damaged body fails, and all fail of a damaged footer', async () => {
+  const parts = ['1/3', '2/3', '3/3']
+  const outcomesOf = async (position: number) => {
+    const root = join(folder.path, `parts-${position}`)
+    await cp(good, root, { recursive: true })
+    const data = join(root, 'runs', run, 'data')
+    await flip(join(data, (await readdir(data)).sort()[1] ?? ''), position)
+    await using store = await openStore(root)
+    return Promise.all(
+      parts.map(part =>
+        verify(store, run, { part }).then(
+          () => 'verified',
+          error => error.code,
+        ),
+      ),
+    )
+  }
+  expect(await outcomesOf(200)).toEqual(['verified', 'CORRUPT', 'verified'])
+  expect(await outcomesOf(-40)).toEqual(['CORRUPT', 'CORRUPT', 'CORRUPT'])
+})
+
+test.each(['0/3', '4/3', '1', '1/0', '1/20000', 'a/b'])(
+  'a part %s of a verification is refused before a shard is read',
+  async part => {
+    await using store = await openStore(good)
+    await expect(verify(store, run, { part })).rejects.toMatchObject({ code: 'USAGE', option: 'part' })
+  },
+)
+
 test.each<[string, Parameters<typeof verified>[0], RegExp]>([
   [
     'truncated',

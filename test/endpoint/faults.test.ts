@@ -2,7 +2,8 @@
 // versions of TEI. 1.8.3 does not truncate by default, so it is tested by two routes: /embed with
 // JSON, and base64 where its operator set --auto-truncate.
 
-import { createLimiter, type Endpoint, type EndpointOptions, openEndpoint } from '@reembed/endpoint'
+import { type Endpoint, type EndpointOptions, openEndpoint } from '@reembed/endpoint'
+import { createLimiter } from '@reembed/limiter'
 import { hashVector } from '@reembed/local'
 import type { Document, Reject } from '@reembed/protocol'
 import {

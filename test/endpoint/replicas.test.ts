@@ -73,7 +73,7 @@ async function planWith(tei: FakeTei): Promise<void> {
   const source = await writeJsonl(join(folder, 'corpus.jsonl'), texts)
   await using corpus = await openCorpus(source, {})
   await using endpoint = await openEndpoint(tei.url)
-  await ensureReference(store, endpoint, () => openEndpoint(tei.url))
+  await ensureReference(store, endpoint)
   const planned = await planRun(corpus, { model: modelOf(endpoint), documentsPerShard: PER_SHARD })
   ;({ plan } = await recordPlan(store, planned))
 }
@@ -197,7 +197,7 @@ test('a slow replica gets fewer requests, and delays no others', async () => {
     slow[0]?.counts.inputs,
     Math.min(...quick.map(({ counts }) => counts.inputs)),
   ]
-  expect(least).toBeLessThan(most / 3)
+  expect(least).toBeLessThan(most / 1.5)
 })
 
 test('a replica that dies is left out, and used again when it is back; the endpoint never counts as away', async () => {
@@ -265,7 +265,7 @@ test('only the replica with other weights under the same name is quarantined, un
   const embedded = embedWhile(() => !isOver, listOf([...good, bad]))
   await until(() => first.counts.requests > 20 && events.some(({ kind }) => kind === 'quarantined'))
   // What proves the model, and nothing else.
-  expect(bad.counts.inputs).toBeLessThan(50)
+  expect(bad.counts.inputs).toBeLessThan(COUNT / 4)
   await bad.stop()
   await bad.start({ ...MODEL, reportedModel: undefined })
   await until(() => bad.counts.inputs > 500)
@@ -313,7 +313,7 @@ test('only when no replica has the right model the run is blocked', async () => 
   await first.start({ ...MODEL, reportedModel: undefined })
   expect(await embedded).toMatch(/^ok, limit \d+, 1 of 2 replicas quarantined$/)
   await expectEveryVector()
-  expect(second.counts.inputs).toBeLessThan(100)
+  expect(second.counts.inputs).toBeLessThan(COUNT / 4)
 })
 
 test('a worker logs a quarantined replica, counts it in its metrics, and ends the run with the others', async () => {

@@ -1,7 +1,8 @@
 // The worker's endpoint side against a TEI server over real HTTP, with a model whose vectors anyone
 // can compute.
 
-import { createLimiter, type Endpoint, type EndpointOptions, openEndpoint } from '@reembed/endpoint'
+import { type Endpoint, type EndpointOptions, openEndpoint } from '@reembed/endpoint'
+import { createLimiter } from '@reembed/limiter'
 import { createHashEngine, hashVector, serveTei, type TeiFlags, type TeiServer } from '@reembed/local'
 import type { Document } from '@reembed/protocol'
 import { type EmbeddedWindow, embed } from '@reembed/worker'

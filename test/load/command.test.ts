@@ -51,9 +51,20 @@ test.each(refused)('%s is refused, naming the URL without credentials', async (_
 test('a server that does not answer is named without its password', async () => {
   const to = 'postgres://app:secret@127.0.0.1:9/search'
   const { code, stderr } = await reembed(['load', '--output', folder, '--to', to])
-  expect(stderr).toMatch(/postgres:\/\/127.0.0.1:9\/search does not answer: .*ECONNREFUSED/)
+  expect(stderr).toMatch(/postgres:\/\/127.0.0.1:9\/search does not answer \(ECONNREFUSED\): start it/)
   expect(stderr).not.toContain('secret')
   expect(code).toBe(5)
+})
+
+test.each(['load', 'doctor'])('%s: a certificate of the URL that does not exist is named', async name => {
+  const url = 'postgres://app:secret@127.0.0.1:9/search?sslrootcert=/missing.pem'
+  const args = name === 'load' ? ['--output', folder, '--to', url] : ['--store', `${url}&table=docs`]
+  const { code, stdout, stderr } = await reembed([name, ...args])
+  expect(`${stdout}${stderr}`).toMatch(
+    /the parameters of the URL of postgres:\/\/127.0.0.1:9\/search cannot be used: .*'\/missing.pem'; correct them/,
+  )
+  expect(`${stdout}${stderr}`).not.toMatch(/secret|\n +at /)
+  expect(code).toBe(name === 'load' ? 2 : 5)
 })
 
 test('the target of a run without a plan, which gc has deleted, is dropped by its whole id', async () => {

@@ -6,6 +6,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
+import { columnsOf, columnsUnder, rowsOf, shardsOf } from '@reembed/export'
 import { type Manifest, putVersion, readLoadedShards, readLoadRecords } from '@reembed/protocol'
 import { dropTarget, loadRun, openVectorStore, switchStore } from '@reembed/sinks'
 import { openStore, type Store } from '@reembed/store'
@@ -46,6 +47,8 @@ export interface LoadTraits {
   readonly compared?: 'bits' | 'cosine'
   /** Columns that the client of the test does not read exactly. */
   readonly lossyColumns?: readonly string[]
+  /** A write locks its target, so a drop waits for the end of the write. */
+  readonly locks?: true
 }
 
 /** Dimensions of the models in the test of a switch. */
@@ -76,13 +79,13 @@ const SIZES = (process.env.REEMBED_TEST_LOAD ?? '600x16').split(',').map(size =>
 const SHARDS = 5
 /** Rows of the version that is updated: the issue's with REEMBED_TEST_LOAD. */
 const UPDATED_ROWS = Math.max(800, SIZES[0]?.rows ?? 0)
-const TIMEOUT_MS = 30_000 + 20 * SIZES.reduce((sum, { rows }) => sum + rows, 0)
+const TIMEOUT_MS = 120_000 + 20 * SIZES.reduce((sum, { rows }) => sum + rows, 0)
 
 export function proveLoads(
   kind: string,
   lack: string | undefined,
   open: () => Promise<TestedStore>,
-  { refused, bits, compared = 'bits', lossyColumns = [] }: LoadTraits,
+  { refused, bits, compared = 'bits', lossyColumns = [], locks }: LoadTraits,
 ): void {
   describe.skipIf(lack !== undefined)(lack === undefined ? kind : `${kind} (not run: ${lack})`, () => {
     let store: TestedStore
@@ -90,7 +93,7 @@ export function proveLoads(
     let output: Store
     beforeAll(async () => {
       store = await open()
-    }, 60_000)
+    }, TIMEOUT_MS)
     afterAll(() => store?.[Symbol.asyncDispose]())
     beforeEach(async () => {
       folder = await mkdtemp(join(tmpdir(), 'reembed-load-'))
@@ -301,69 +304,73 @@ export function proveLoads(
       TIMEOUT_MS,
     )
 
-    test('an interrupted update is undone, continued to a third run, or replaced by a whole load', async () => {
-      await using vectors = await openVectorStore(store.url)
-      const rows = Array.from({ length: 300 }, (_, row) => row)
-      const old = await makeRun(output, { run: RUNS.old })
-      const edited = (run: string, from: string, kept: readonly number[], changed: readonly number[]) =>
-        makeRun(output, { run, later: { from, rows: kept, changed: new Set(changed) } })
-      // Row 3 is deleted and row 7 changed; then row 3 is added again, and row 9 changed.
-      const next = await edited(RUNS.next, RUNS.old, [...rows.filter(row => row !== 3), 300], [7])
-      const other = await edited(RUNS.other, RUNS.next, [...rows.filter(row => row !== 5), 301], [9])
-      let version = 0
-      const load = (run: MadeRun, options: object) =>
-        loadRun(output, run.manifest, vectors, { ...options, update: true })
-      /** Updates the target to the second run, and fails before the first deletion. */
-      async function interrupt(name: string): Promise<string> {
-        await publish(old.manifest, ++version)
-        const { record } = await loadRun(output, old.manifest, vectors, { name })
-        await switchStore(output, vectors, { name })
-        await publish(next.manifest, ++version)
-        const broken = Object.assign(Object.create(vectors), {
-          update: (...[target, update]: Parameters<typeof vectors.update>) =>
-            vectors.update(target, { ...update, removed: () => fail() }),
-        })
-        // biome-ignore lint/correctness/useYield: it fails before the first
-        async function* fail(): AsyncGenerator<readonly string[], void, undefined> {
-          throw new Error('stopped')
+    test(
+      'an interrupted update is undone, continued to a third run, or replaced by a whole load',
+      async () => {
+        await using vectors = await openVectorStore(store.url)
+        const rows = Array.from({ length: 300 }, (_, row) => row)
+        const old = await makeRun(output, { run: RUNS.old })
+        const edited = (run: string, from: string, kept: readonly number[], changed: readonly number[]) =>
+          makeRun(output, { run, later: { from, rows: kept, changed: new Set(changed) } })
+        // Row 3 is deleted and row 7 changed; then row 3 is added again, and row 9 changed.
+        const next = await edited(RUNS.next, RUNS.old, [...rows.filter(row => row !== 3), 300], [7])
+        const other = await edited(RUNS.other, RUNS.next, [...rows.filter(row => row !== 5), 301], [9])
+        let version = 0
+        const load = (run: MadeRun, options: object) =>
+          loadRun(output, run.manifest, vectors, { ...options, update: true })
+        /** Updates the target to the second run, and fails before the first deletion. */
+        async function interrupt(name: string): Promise<string> {
+          await publish(old.manifest, ++version)
+          const { record } = await loadRun(output, old.manifest, vectors, { name })
+          await switchStore(output, vectors, { name })
+          await publish(next.manifest, ++version)
+          const broken = Object.assign(Object.create(vectors), {
+            update: (...[target, update]: Parameters<typeof vectors.update>) =>
+              vectors.update(target, { ...update, removed: () => fail() }),
+          })
+          // biome-ignore lint/correctness/useYield: it fails before the first
+          async function* fail(): AsyncGenerator<readonly string[], void, undefined> {
+            throw new Error('stopped')
+          }
+          await expect(loadRun(output, next.manifest, broken, { name, update: true })).rejects.toThrow(
+            'stopped',
+          )
+          return record.target
         }
-        await expect(loadRun(output, next.manifest, broken, { name, update: true })).rejects.toThrow(
-          'stopped',
-        )
-        return record.target
-      }
 
-      const undone = await interrupt('undone')
-      await publish(old.manifest, ++version)
-      const back = await load(old, { name: 'undone' })
-      expect(back).not.toHaveProperty('notUpdated', expect.anything())
-      expect(back.record.target).toBe(undone)
-      expect(back.proof.updated).toEqual({ from: RUNS.next, written: 2, deleted: 1 })
-      expectEqualRows(await store.rows(undone), old, { bits, lossyColumns })
-      expect(await switchStore(output, vectors, { name: 'undone' })).toMatchObject({ changed: false })
+        const undone = await interrupt('undone')
+        await publish(old.manifest, ++version)
+        const back = await load(old, { name: 'undone' })
+        expect(back).not.toHaveProperty('notUpdated', expect.anything())
+        expect(back.record.target).toBe(undone)
+        expect(back.proof.updated).toEqual({ from: RUNS.next, written: 2, deleted: 1 })
+        expectEqualRows(await store.rows(undone), old, { bits, lossyColumns })
+        expect(await switchStore(output, vectors, { name: 'undone' })).toMatchObject({ changed: false })
 
-      const continued = await interrupt('continued')
-      await publish(other.manifest, ++version)
-      const on = await load(other, { name: 'continued' })
-      expect(on).not.toHaveProperty('notUpdated', expect.anything())
-      expect(on.record.target).toBe(continued)
-      expectEqualRows(await store.rows(continued), other, { bits, lossyColumns })
+        const continued = await interrupt('continued')
+        await publish(other.manifest, ++version)
+        const on = await load(other, { name: 'continued' })
+        expect(on).not.toHaveProperty('notUpdated', expect.anything())
+        expect(on.record.target).toBe(continued)
+        expectEqualRows(await store.rows(continued), other, { bits, lossyColumns })
 
-      const replaced = await interrupt('replaced')
-      await publish(old.manifest, ++version)
-      await expect(switchStore(output, vectors, { name: 'replaced' })).rejects.toThrow('is not loaded')
-      await expect(dropTarget(output, vectors, RUNS.old, { name: 'replaced' })).rejects.toThrow('switch to')
-      const { record } = await loadRun(output, old.manifest, vectors, { name: 'replaced' })
-      expect(record.target).not.toBe(replaced)
-      expectEqualRows(await store.rows(record.target), old, { bits, lossyColumns })
-      expect(await switchStore(output, vectors, { name: 'replaced' })).toMatchObject({
-        from: replaced,
-        target: record.target,
-      })
-      await dropTarget(output, vectors, RUNS.next, { name: 'replaced' })
-      expect(await vectors.count(replaced)).toBeUndefined()
-      expect(await vectors.count(record.target)).toBe(300)
-    }, 60_000)
+        const replaced = await interrupt('replaced')
+        await publish(old.manifest, ++version)
+        await expect(switchStore(output, vectors, { name: 'replaced' })).rejects.toThrow('is not loaded')
+        await expect(dropTarget(output, vectors, RUNS.old, { name: 'replaced' })).rejects.toThrow('switch to')
+        const { record } = await loadRun(output, old.manifest, vectors, { name: 'replaced' })
+        expect(record.target).not.toBe(replaced)
+        expectEqualRows(await store.rows(record.target), old, { bits, lossyColumns })
+        expect(await switchStore(output, vectors, { name: 'replaced' })).toMatchObject({
+          from: replaced,
+          target: record.target,
+        })
+        await dropTarget(output, vectors, RUNS.next, { name: 'replaced' })
+        expect(await vectors.count(replaced)).toBeUndefined()
+        expect(await vectors.count(record.target)).toBe(300)
+      },
+      TIMEOUT_MS,
+    )
 
     test('a row that another program removed or changed fails load and switch until the target is dropped and loaded', async () => {
       await using vectors = await openVectorStore(store.url)
@@ -390,6 +397,68 @@ export function proveLoads(
       const { written } = await loadRun(output, run.manifest, vectors, { name: 'changed' })
       expect(written).toEqual({ shards: 3, rows: 300 })
       await switchStore(output, vectors, { name: 'changed' })
+    })
+
+    test('a late write changes nothing after its target was dropped, loaded again, or updated', async () => {
+      await using vectors = await openVectorStore(store.url)
+      await using other = await openVectorStore(store.url)
+      const rows = Array.from({ length: 300 }, (_, row) => row)
+      const old = await makeRun(output, { run: RUNS.old, rowGroupRows: 40 })
+      const next = await makeRun(output, {
+        run: RUNS.next,
+        later: { from: RUNS.old, rows: [...rows.filter(row => row !== 3), 300], changed: new Set([7]) },
+      })
+      const columns = columnsOf(old.manifest, { identifiers: vectors.identifiers })
+      const [first] = await Array.fromAsync(shardsOf(output, old.manifest))
+      /** Writes the first shard of the old run; `event` happens after the write began. */
+      async function writeDuring(target: string, load: string, event: () => Promise<unknown>) {
+        let happened: Promise<unknown> | undefined
+        const of = { name: target.replace(/_[^_]*$/, ''), target, manifest: old.manifest }
+        async function* rows() {
+          happened ??= event()
+          if (!locks) await happened
+          if (first) yield* rowsOf(output, first, { dimensions: 16, columns, verify: true })
+        }
+        const write = () =>
+          vectors.write({ ...of, extra: columnsUnder(columns) }, { load, shard: first?.shard ?? -1, rows })
+        const result = await write().catch((error: unknown) => error)
+        await (happened ?? event())
+        if (!Array.isArray(result))
+          expect(String(result)).toMatch(/does not hold the load|conflict|did not take/)
+        return write
+      }
+      const load = async (name: string) => {
+        const { record, proof } = await loadRun(output, old.manifest, other, { name })
+        return { target: record.target, load: proof.load }
+      }
+
+      const dropped = await load('late')
+      const late = await writeDuring(dropped.target, dropped.load, () => other.drop(dropped.target))
+      expect(await vectors.count(dropped.target)).toBeUndefined()
+      await expect(late()).rejects.toMatchObject({
+        code: 'USAGE',
+        message: expect.stringContaining(`does not hold the load ${dropped.load} any more`),
+      })
+      expect(await vectors.count(dropped.target)).toBeUndefined()
+
+      const replaced = await load('late')
+      await writeDuring(replaced.target, replaced.load, async () => {
+        await other.drop(replaced.target)
+        await rm(join(folder, 'loads'), { recursive: true })
+        await load('late')
+      })
+      expectEqualRows(await store.rows(replaced.target), old, { bits, lossyColumns })
+
+      await publish(old.manifest, 1)
+      const updated = await load('later')
+      await switchStore(output, other, { name: 'later' })
+      await publish(next.manifest, 2)
+      await writeDuring(updated.target, updated.load, () =>
+        loadRun(output, next.manifest, other, { name: 'later', update: true }),
+      )
+      expectEqualRows(await store.rows(updated.target), next, { bits, lossyColumns })
+      await loadRun(output, next.manifest, other, { name: 'later' })
+      expectEqualRows(await store.rows(updated.target), next, { bits, lossyColumns })
     })
 
     test('a target of another run of the same id, and an invalid name, are refused', async () => {

@@ -1,5 +1,5 @@
-// From a changed model to switched searches without an operator: producer and worker as real
-// processes, and a version that gates hold.
+// From a changed model to switched searches without an operator: a producer with a schedule and two
+// workers as real processes, and a version that gates hold.
 
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -15,7 +15,7 @@ import { documents, start, temporaryFolder, writeJsonl } from '../parts/cli.ts'
 import { startElasticsearch } from '../parts/elasticsearch.ts'
 import { memoryStore } from '../shard/parts.ts'
 
-test('searches follow a changed model without an operator, and stay where a gate holds the next run', async () => {
+test('a schedule brings searches to a changed model by the workers, and a gate holds the next run, without an operator', async () => {
   await using folder = await temporaryFolder()
   await using tei = await startFakeTei({ dimensions: 8, sha: 'one' })
   await using redis = await startRedis()
@@ -31,20 +31,18 @@ output: { uri: vectors }
 endpoint: { url: ${tei.url} }
 queue: { redis: ${redis.url} }
 gates: { hold: 'rows drop 10%' }
+schedules:
+  - { name: models, cron: '* * * * *', when: model_changed }
+  - { name: sources, cron: '* * * * *', when: source_changed }
 sinks:
   - { url: 'elasticsearch+${server.url}', name: wiki, switch: auto }
   - { url: 'elasticsearch+${server.url}', name: staged }
 `,
   )
   await using store = await openStore(join(folder.path, 'vectors'), { create: true })
-  const env = { REEMBED_HOOK_SECRET: 'a-secret-of-the-webhook' }
-  const worker = start(['worker'], env, folder.path)
-  const producer = start(['producer', '--hooks', '0', '--hook-quiet-seconds', '1'], env, folder.path)
-  const { url } = JSON.parse(await producer.line(/hooks served/))
-  const changed = async (): Promise<void> => {
-    const headers = { authorization: `Bearer ${env.REEMBED_HOOK_SECRET}` }
-    expect((await fetch(`${url}/hooks/generic`, { method: 'POST', headers })).status).toBe(202)
-  }
+  // Their vector stores are the sinks of reembed.yaml.
+  const workers = [start(['worker'], {}, folder.path), start(['worker'], {}, folder.path)]
+  const producer = start(['producer'], {}, folder.path)
   const aliasOf = async (name: string): Promise<string[]> => {
     const reply = await fetch(`${server.url}/_alias/${name}`)
     return reply.ok ? Object.keys((await reply.json()) as object) : []
@@ -52,31 +50,29 @@ sinks:
   /** Waits until searches use the run of a version. */
   async function switchedTo(version: number): Promise<string> {
     const current = await expect
-      .poll(() => readCurrent(store), { timeout: 60_000 })
+      .poll(() => readCurrent(store), { timeout: 180_000 })
       .toMatchObject({ version })
       .then(() => readCurrent(store))
     const run = current?.run ?? ''
     await producer.line(new RegExp(`"run":"${run}".*searches switched`))
     expect(await aliasOf('wiki')).toEqual([`wiki_${run.slice(0, 12)}`])
     expect(await aliasOf('staged')).toEqual([])
+    await Promise.any(workers.map(worker => worker.line(new RegExp(`"run":"${run}".*shard loaded`))))
     return run
   }
 
-  await changed()
   const first = await switchedTo(1)
   await tei.stop()
   await tei.start({ sha: 'two' })
-  await changed()
   const second = await switchedTo(2)
   expect(second).not.toBe(first)
 
   await rm(join(corpus, 'a.jsonl'))
   await writeJsonl(join(corpus, 'b.jsonl'), documents(20))
-  await changed()
-  await worker.line(/"state":"held"/)
+  await Promise.any([...workers, producer].map(process => process.line(/"state":"held"/)))
+  for (const { child } of [...workers, producer]) child.kill('SIGTERM')
+  const [ended] = await Promise.all([producer.finished, ...workers.map(({ finished }) => finished)])
   await tei.stop()
-  for (const { child } of [worker, producer]) child.kill('SIGTERM')
-  const [ended] = await Promise.all([producer.finished, worker.finished])
   expect(ended.code, ended.stderr).toBe(0)
   expect(await readCurrent(store)).toMatchObject({ version: 2, run: second })
   expect(await aliasOf('wiki')).toEqual([`wiki_${second.slice(0, 12)}`])
@@ -90,7 +86,7 @@ sinks:
     ['switch', 'wiki', second],
   ])
   expect(history.filter(([action, name]) => action === 'load' && name === 'staged')).toHaveLength(2)
-})
+}, 600_000)
 
 test('a load is reported although the switch after it fails', async () => {
   await using server = await startElasticsearch('9.3.0')

@@ -4,11 +4,15 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { openVectorStore } from '@reembed/sinks'
+import { columnsOf, columnsUnder } from '@reembed/export'
+import { wholeTarget } from '@reembed/protocol'
+import { withDeadlines } from '@reembed/shared'
+import { loadRun, openVectorStore } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
 import { describe, expect, test } from 'vitest'
 import { makeRun } from '../export/run.ts'
 import { lackOfMilvus, startMilvus } from '../parts/milvus.ts'
+import { memoryStore } from '../shard/parts.ts'
 import { proveLoads } from './conformance.ts'
 
 type Row = Record<string, unknown> & { readonly id: string; readonly embedding: readonly number[] }
@@ -101,7 +105,7 @@ proveLoads(
 describe.skipIf(client === undefined || lackOfMilvus !== undefined)(
   'Milvus Lite, beside another process',
   () => {
-    test('processes that prepare one target at a time agree on its load, an absent target is named, and an aborted index is not waited for', async () => {
+    test('processes that prepare one target at a time agree on its load, and an aborted index is not waited for', async () => {
       await using server = await startMilvus()
       const url = `milvus+http://${server.host}`
       const folder = await mkdtemp(join(tmpdir(), 'reembed-milvus-'))
@@ -114,22 +118,36 @@ describe.skipIf(client === undefined || lackOfMilvus !== undefined)(
       const loads = await Promise.all(stores.map(store => store.prepare(target)))
       expect(new Set(loads).size).toBe(1)
       expect(await stores[0]?.prepare(target)).toBe(loads[0])
-      async function* rows() {
-        yield {
-          ids: ['a'],
-          hashes: new Uint8Array(16),
-          vectors: new Float32Array(manifest.model.dimensions),
-          extra: new Map(),
-        }
-      }
-      const absent = { ...target, target: 'raced_absent' }
-      await expect(stores[0]?.write(absent, { load: '', shard: 0, rows })).rejects.toMatchObject({
-        code: 'USAGE',
-        message: expect.stringContaining("refuses a request: collection 'raced_absent' does not exist"),
-      })
       const aborted = AbortSignal.abort(new Error('stopped'))
       await expect(stores[0]?.finish(target, { signal: aborted })).rejects.toThrow('stopped')
       await rm(folder, { recursive: true })
+    })
+
+    test('a collection whose creator was stopped before the record is taken over, and one with rows is refused', async () => {
+      await using server = await startMilvus()
+      if (client === undefined) throw new Error('no client')
+      const milvus = new client.MilvusClient({ address: server.host, logLevel: 'error' })
+      await using vectors = await openVectorStore(`milvus+http://${server.host}`)
+      const output = memoryStore()
+      const { manifest } = await makeRun(output)
+      // A collection as `prepare` creates it, without a record.
+      const target = wholeTarget([], 'stopped', manifest.run)
+      const columns = columnsOf(manifest, { identifiers: true })
+      const at = { name: 'stopped', target, manifest, extra: columnsUnder(columns) }
+      const forget = () => milvus.delete({ collection_name: 'reembed_loads', ids: [target] })
+      const soon = <T>(work: () => Promise<T>): Promise<T> => withDeadlines({ timeoutMs: 2_000 }, work)
+      await vectors.prepare(at)
+      await forget()
+      const load = await soon(() => vectors.prepare(at))
+      expect(await vectors.holds(target)).toBe(load)
+      const { proof } = await loadRun(output, manifest, vectors, { name: 'stopped' })
+      expect(proof).toMatchObject({ load, rows: 300 })
+      await forget()
+      await expect(soon(() => vectors.prepare(at))).rejects.toMatchObject({
+        code: 'USAGE',
+        message: expect.stringContaining('holds rows that reembed did not load'),
+      })
+      await milvus.closeConnection()
     })
   },
 )

@@ -37,5 +37,6 @@ proveLoads(
   {
     bits: true,
     refused: { text: 'a \0 b', reason: /PostgreSQL cannot store the character U\+0000 in the column text/ },
+    locks: true,
   },
 )

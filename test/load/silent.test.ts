@@ -41,7 +41,7 @@ test('a vector store that falls silent during a load ends it in time, and the ne
     })
     await expect(load).rejects.toMatchObject({
       code: 'STORE_UNREACHABLE',
-      message: expect.stringMatching(/does not answer: no complete reply within 3 s; start it/),
+      message: expect.stringMatching(/does not answer \(no complete reply within 3 s\): start it/),
     })
   })
   expect(waits).toContain(`the vector store at http://127.0.0.1:${link.port} silent`)

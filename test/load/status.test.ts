@@ -45,7 +45,7 @@ test('the status of a run lists its targets, which of them searches use, and a l
     expect.stringMatching(
       /^next_abcdefghijkl: loading for .*, 0 of 3 shards; waiting: no worker loads into elasticsearch/,
     ),
-    'staged_abcdefghijkl: loaded, 300 rows; searches for staged use another target',
+    'staged_abcdefghijkl: loaded, 300 rows; searches for staged do not use it',
     expect.stringMatching(/^wiki_abcdefghijkl: searches for wiki use it for .*, 300 rows$/),
   ])
 })

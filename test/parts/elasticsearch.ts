@@ -1,9 +1,10 @@
 // A stand-in of the REST API that Elasticsearch and OpenSearch share: the routes that a load uses,
 // with their checks. Sources: elastic.co/docs/api/doc/elasticsearch (bulk, create index, update
 // aliases, count, search), elastic.co "Dense vector field type", elastic/elasticsearch#137072
-// (base64 from 9.3), docs.opensearch.org "k-NN vector", "Update aliases". Each tenth bulk is
-// refused with 429 (es_rejected_execution_exception), as a whole or in one item, and each seventh
-// is done without a reply.
+// (base64 from 9.3), docs.opensearch.org "k-NN vector", "Update aliases". A bulk request to a name
+// that does not exist creates an index by dynamic mapping unless it requires an alias. Each tenth
+// bulk is refused with 429 (es_rejected_execution_exception), as a whole or in one item, and each
+// seventh is done without a reply.
 
 import {
   dot,
@@ -22,6 +23,8 @@ export interface StoredDocument {
 interface Index {
   meta: unknown
   readonly dims: number
+  readonly similarity: string
+  readonly properties: object
   readonly keywords: readonly string[]
   refresh: string | null
   readonly documents: Map<string, StoredDocument>
@@ -70,6 +73,7 @@ export async function startElasticsearch(
   const aliases = new Map<string, Set<string>>()
   const sent = new Set<string>()
   const refreshedWith = new Set<string | null>()
+  const scrolls = new Map<string, { readonly size: number; readonly hits: object[] }>()
   let bulks = 0
 
   const strict = (value: unknown, known: readonly string[]): Record<string, unknown> => {
@@ -94,7 +98,7 @@ export async function startElasticsearch(
       throw new Refusal(400, 'validation_exception', `this cluster currently has [${MAX_SHARDS}] shards open`)
     if (!/^[a-z][a-z0-9_-]*$/.test(name))
       throw new Refusal(400, 'invalid_index_name_exception', `Invalid index name [${name}]`)
-    const { settings, mappings } = strict(body, ['settings', 'mappings'])
+    const { settings, mappings, aliases: named = {} } = strict(body, ['settings', 'mappings', 'aliases'])
     const known = ['refresh_interval', 'number_of_replicas', ...(product === 'opensearch' ? ['knn'] : [])]
     const index = strict(strict(settings, ['index']).index, known)
     const { _meta: meta, properties } = strict(mappings, ['_meta', 'properties'])
@@ -117,15 +121,25 @@ export async function startElasticsearch(
     indices.set(name, {
       meta,
       dims,
+      similarity: String(vector.similarity ?? vector.space_type),
+      properties: fields,
       keywords,
       refresh: String(index.refresh_interval ?? '1s'),
       documents: new Map(),
       searchable: new Map(),
     })
+    for (const alias of Object.keys(named as object)) aliases.set(alias, new Set([name]))
+  }
+
+  /** action.auto_create_index, by default on. */
+  function createByDocument(name: string): void {
+    const empty = { documents: new Map(), searchable: new Map() }
+    const dynamic = { meta: undefined, dims: Number.NaN, similarity: '', properties: {}, keywords: [] }
+    indices.set(name, { ...dynamic, refresh: '1s', ...empty })
   }
 
   /** The vector of a document; a refusal is that of the document alone. */
-  function parseVector(value: unknown, dims: number): number[] {
+  function parseVector(value: unknown, { dims, similarity }: Index): number[] {
     let vector = value as number[]
     if (typeof value === 'string') {
       if (version < BASE64_FROM)
@@ -137,13 +151,13 @@ export async function startElasticsearch(
       vector = [...new Float32Array(new Uint8Array(Buffer.from(value, 'base64').swap32()).buffer)]
     }
     sent.add(typeof value === 'string' ? 'base64' : 'numbers')
-    if (vector.length !== dims)
+    if (!Number.isNaN(dims) && vector.length !== dims)
       throw new Refusal(
         400,
         'document_parsing_exception',
         `The [dense_vector] field [embedding] has a different number of dimensions [${vector.length}] than defined in the mapping [${dims}]`,
       )
-    if (dot(vector, vector) === 0)
+    if (similarity.startsWith('cosine') && dot(vector, vector) === 0)
       throw new Refusal(
         400,
         'document_parsing_exception',
@@ -159,7 +173,7 @@ export async function startElasticsearch(
       if (typeof value === 'string' && Buffer.byteLength(value) > MAX_TERM_BYTES)
         throw invalid(`Document contains at least one immense term in field="${field}"`)
     }
-    index.documents.set(id, { vector: parseVector(embedding, index.dims), source })
+    index.documents.set(id, { vector: parseVector(embedding, index), source })
   }
 
   function bulk(name: string, request: StandInRequest): { body: unknown; reset: boolean } {
@@ -173,10 +187,21 @@ export async function startElasticsearch(
         'es_rejected_execution_exception',
         'rejected execution of coordinating operation',
       )
-    const index = resolve(name)
-    refreshedWith.add(index.refresh)
     const lines = request.text.trimEnd().split('\n')
     const items: object[] = []
+    if (request.query.require_alias === 'true' && !aliases.has(name)) {
+      const error = {
+        type: 'index_not_found_exception',
+        reason: `no such index [${name}] and [require_alias] request flag is [true] and [${name}] is not an alias`,
+      }
+      for (const line of lines)
+        for (const [action, { _id = '' }] of Object.entries<{ _id?: string }>(JSON.parse(line)))
+          if (/^(index|delete)$/.test(action)) items.push({ [action]: { _id, status: 404, error } })
+      return { body: { errors: true, items }, reset: false }
+    }
+    if (!aliases.has(name) && !indices.has(name)) createByDocument(name)
+    const index = resolve(name)
+    refreshedWith.add(index.refresh)
     for (let at = 0; at < lines.length; at += 1) {
       const action = strict(JSON.parse(lines[at] ?? ''), ['index', 'delete'])
       const { _id } = strict(action.index ?? action.delete, ['_id']) as { _id: string }
@@ -235,8 +260,8 @@ export async function startElasticsearch(
     for (const [alias, held] of next) aliases.set(alias, held)
   }
 
-  function search(index: Index, body: unknown): unknown {
-    const known = ['size', 'query', '_source', 'knn']
+  function search(index: Index, body: unknown, isScroll: boolean): unknown {
+    const known = ['size', 'query', '_source', 'knn', ...(isScroll ? ['sort'] : [])]
     const { size = 10, query, _source = {}, knn } = strict(body, known) as Record<string, unknown>
     const source = strict(_source, ['includes', ...(version >= EXCLUDED_FROM ? ['exclude_vectors'] : [])])
     const showsVectors = version < EXCLUDED_FROM || source.exclude_vectors === false
@@ -245,28 +270,43 @@ export async function startElasticsearch(
       throw invalid(
         `the query vector has a different dimension [${wanted.length}] than the index vectors [${index.dims}]`,
       )
-    const hits: [string, StoredDocument][] = knn
-      ? [...index.searchable].sort(([, a], [, b]) => dot(b.vector, wanted) - dot(a.vector, wanted))
-      : (strict(strict(query, ['ids']).ids, ['values']).values as string[]).flatMap(id => {
-          const found = index.searchable.get(id)
-          return found ? [[id, found] as [string, StoredDocument]] : []
-        })
-    return {
-      hits: {
-        hits: hits.slice(0, Number(size)).map(([_id, { vector }]) => ({
-          _id,
-          _source: showsVectors ? { embedding: exactNumbers(vector) } : {},
-        })),
+    const hits: [string, StoredDocument][] = isScroll
+      ? [...index.searchable]
+      : knn
+        ? [...index.searchable].sort(([, a], [, b]) => dot(b.vector, wanted) - dot(a.vector, wanted))
+        : (strict(strict(query, ['ids']).ids, ['values']).values as string[]).flatMap(id => {
+            const found = index.searchable.get(id)
+            return found ? [[id, found] as [string, StoredDocument]] : []
+          })
+    const includes = (source.includes ?? []) as string[]
+    const shown = hits.slice(0, isScroll ? undefined : Number(size)).map(([_id, { vector, source }]) => ({
+      _id,
+      _source: {
+        ...(showsVectors && { embedding: exactNumbers(vector) }),
+        ...Object.fromEntries(Object.entries(source).filter(([name]) => includes.includes(name))),
       },
-    }
+    }))
+    if (!isScroll) return { hits: { hits: shown } }
+    const id = `scroll-${scrolls.size}`
+    scrolls.set(id, { size: Number(size), hits: shown })
+    return nextOf(id)
+  }
+
+  function nextOf(id: string): unknown {
+    const found = scrolls.get(id)
+    if (!found) throw new Refusal(404, 'search_context_missing_exception', `No search context found [${id}]`)
+    return { _scroll_id: id, hits: { hits: found.hits.splice(0, found.size) } }
   }
 
   function route(request: StandInRequest): { body: unknown; reset?: boolean } {
     const { method, path, text } = request
     const [, first = '', second, third] = path.split('/')
     const body = second === '_bulk' || text === '' ? undefined : JSON.parse(text)
-    if (Object.keys(request.query).length > 0)
-      throw invalid(`unrecognized parameter [${Object.keys(request.query)}]`)
+    const unknown = unknownMembers(
+      request.query,
+      second === '_bulk' ? ['require_alias'] : second === '_search' ? ['scroll'] : [],
+    )
+    if (unknown.length > 0) throw invalid(`unrecognized parameter [${unknown}]`)
     switch (
       `${method} ${first.startsWith('_') ? first : ':index'}${second ? `/${first === '_alias' ? ':name' : second}` : ''}${third ? '/…' : ''}`
     ) {
@@ -288,9 +328,14 @@ export async function startElasticsearch(
         for (const [alias, held] of aliases) if (held.delete(first) && held.size === 0) aliases.delete(alias)
         return { body: { acknowledged: true } }
       case 'GET :index/_mapping': {
-        const { meta } = resolve(first)
+        const { meta, properties } = resolve(first)
         const [name = first] = aliases.get(first) ?? []
-        return { body: { [name]: { mappings: { _meta: meta } } } }
+        return { body: { [name]: { mappings: { _meta: meta, properties } } } }
+      }
+      case 'GET :index/_alias': {
+        resolve(first)
+        const held = Array.from(aliases).filter(([, indexes]) => indexes.has(first))
+        return { body: { [first]: { aliases: Object.fromEntries(held.map(([alias]) => [alias, {}])) } } }
       }
       case 'PUT :index/_mapping':
         resolve(first).meta = strict(body, ['_meta'])._meta
@@ -310,7 +355,12 @@ export async function startElasticsearch(
       case 'POST :index/_bulk':
         return bulk(first, request)
       case 'POST :index/_search':
-        return { body: search(resolve(first), body) }
+        return { body: search(resolve(first), body, request.query.scroll !== undefined) }
+      case 'POST _search/scroll':
+        return { body: nextOf(String(strict(body, ['scroll', 'scroll_id']).scroll_id)) }
+      case 'DELETE _search/scroll':
+        scrolls.delete(String(strict(body, ['scroll_id']).scroll_id))
+        return { body: { succeeded: true } }
       default:
         if (method === 'GET' && path === '/') {
           const distribution = product === 'opensearch' ? { distribution: product } : {}

@@ -29,7 +29,7 @@ export async function makeRun(
   await using store = await openStore(output, { create: true })
   await using corpus = await openCorpus(source)
   await using endpoint = await openEndpoint(url)
-  await ensureReference(store, endpoint, () => openEndpoint(url))
+  await ensureReference(store, endpoint)
   const planned = await planRun(corpus, {
     model: modelOf(endpoint),
     findBaseRun: ids => findBaseRun(store, ids),

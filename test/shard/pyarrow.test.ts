@@ -26,6 +26,13 @@ print(json.dumps({
 }))
 `
 
+const PRUNE = `
+import json, sys
+import pyarrow.dataset as dataset
+[fragment] = dataset.dataset(sys.argv[1]).get_fragments()
+print(json.dumps([group.id for group in fragment.subset(dataset.field("id") == sys.argv[2]).row_groups]))
+`
+
 const lack = lackOfModules('pyarrow')
 describe.skipIf(lack !== undefined)(lack === undefined ? 'pyarrow' : `pyarrow (not run: ${lack})`, () => {
   it.each([
@@ -47,6 +54,24 @@ describe.skipIf(lack !== undefined)(lack === undefined ? 'pyarrow' : `pyarrow (n
         vectors: createHash('sha256').update(bytesOf(shard.vectors)).digest('hex'),
         hashes: Buffer.from(shard.hashes).toString('hex'),
       })
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+
+  it('reads only the row groups whose statistics of the id permit it', async () => {
+    const shard = writeShard({ rows: 700, dimensions: 8, rowGroupRows: 300 })
+    const folder = await mkdtemp(join(tmpdir(), 'reembed-shard-'))
+    try {
+      const file = join(folder, 'shard.parquet')
+      await writeFile(file, shard.bytes)
+      const groups = (row: number): unknown =>
+        JSON.parse(execFileSync(PYTHON, ['-c', PRUNE, file, shard.ids[row] ?? '']).toString())
+      // As text, doc-650 is between doc-0 and doc-99 of the first row group.
+      expect([groups(450), groups(650)]).toEqual([
+        [0, 1],
+        [0, 2],
+      ])
     } finally {
       await rm(folder, { recursive: true })
     }

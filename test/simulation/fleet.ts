@@ -120,6 +120,10 @@ function endpointOf(world: World, process: Process, fleet: Fleet, info: Endpoint
       for (const [i, text] of texts.entries()) vectors.set(vectorOf(revision, text), i * DIMENSIONS)
       return vectors
     },
+    async restate() {
+      await world.turn(process, stallOf(world, fleet.stalling))
+      return infoOf(world.pick(fleet.replicas))
+    },
     appliedPrompt: async () => null,
     countTokens: async () => null,
     async [Symbol.asyncDispose]() {},

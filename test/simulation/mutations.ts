@@ -53,7 +53,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'references are measured only once',
     file: 'endpoint/src/identity.ts',
-    find: 'await confirm(measured, endpoint.url, reopen)',
+    find: 'await confirm(measured, endpoint)',
     replace: '',
   },
   {

@@ -20,7 +20,7 @@ import { outputsPage } from './page/outputs.ts'
 import type { Page } from './page/parts.ts'
 import { runPage } from './page/run.ts'
 import type { RunView } from './page/run-view.ts'
-import { versionsPage } from './page/versions.ts'
+import { NO_VERSIONS, versionsPage } from './page/versions.ts'
 import { knownView, readRunView, type Within } from './read-run-view.ts'
 import type { Viewer } from './server/session.ts'
 
@@ -194,9 +194,10 @@ export function createPageReader(sources: PageSources): PageReader {
       const current = output.current?.version
       const versions = await details.versions(output.store, current)
       const figures = await details.versionFigures(output.store, current)
-      return versionsPage(output, versions, figures, links, commandOf)
+      const targets = await details.storeTargets(output.store)
+      return versionsPage(output, { versions, figures, targets }, links, commandOf)
     } catch (error) {
-      return versionsPage({ ...output, problem: messageOf(error) }, [], [], links, commandOf)
+      return versionsPage({ ...output, problem: messageOf(error) }, NO_VERSIONS, links, commandOf)
     }
   }
 }

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
 import { setTimeout as wait } from 'node:timers/promises'
-import { putGateReport, putSliceSegment, putVersion, setRunState } from '@reembed/protocol'
-import { gatesKey, ReembedError, shardKey } from '@reembed/shared'
+import { putGateReport, putLoadRecord, putSliceSegment, putVersion, setRunState } from '@reembed/protocol'
+import { gatesKey, LIMITS, ReembedError, shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createSearchReader } from '../src/data/searches.ts'
@@ -38,6 +38,20 @@ async function statusOf(url: string, headers: Record<string, string>): Promise<n
   response.resume()
   return response.statusCode
 }
+
+test('more pages that are kept up to date than other connections are open leave room for a request', async () => {
+  const url = await serve()
+  const pages = await Promise.all(
+    Array.from({ length: LIMITS.connections + 16 }, async () => {
+      const page = get(`${url}/events?page=/`, { agent: false })
+      const [response] = (await once(page, 'response')) as [IncomingMessage]
+      return { page, status: response.statusCode }
+    }),
+  )
+  expect(new Set(pages.map(({ status }) => status))).toEqual(new Set([200]))
+  expect((await fetch(url, { headers: { connection: 'close' } })).status).toBe(200)
+  for (const { page } of pages) page.destroy()
+})
 
 test('the page of a run shows its state, its shards and its history', async () => {
   await plannedRun(made.store)
@@ -376,6 +390,33 @@ test('versions have what their runs scored and cost, as a table and as charts', 
     /<td class="num">2<\/td><td class="num">0.750<\/td>.*\$1.50.*<td class="num">1<\/td><td class="num">0.800/s,
   )
   expect(page.match(/<figure class="chart" id="chart-\w+"/g)).toHaveLength(2)
+})
+
+test('versions have the vector stores that hold their runs, the one that searches use first', async () => {
+  const at = { address: 'postgres://db:5432/search', name: 'wiki' }
+  const proof = {
+    load: 'l',
+    shardsSha256: 'x',
+    shards: 1,
+    rows: 12_345,
+    sampled: 1,
+    compared: 'bits',
+  } as const
+  const [old, next, gone] = ['wiki_old', 'wiki_next', 'wiki_gone'].map(target => ({ ...at, target }))
+  const load = (target: typeof old, run: string, refused = 0) =>
+    target && putLoadRecord(made.store, { ...target, run, action: 'load', proof: { ...proof, refused } })
+  await load(old, RUN)
+  await load(gone, OTHER)
+  if (gone) await putLoadRecord(made.store, { ...gone, run: OTHER, action: 'drop' })
+  const url = await serve()
+  await expect.poll(() => text(`${url}/versions`)).toContain('wiki_old')
+  const before = await text(`${url}/versions`)
+  expect(before).not.toMatch(/wiki_gone|wiki_next|since/)
+  await load(next, OTHER, 2)
+  if (next) await putLoadRecord(made.store, { ...next, run: OTHER, action: 'switch', version: 1 })
+  expect(await text(`${url}/versions`)).toMatch(
+    /wiki_next.*12,345, 2 refused.*✓<\/span> wiki<\/span> since.*wiki_old/s,
+  )
 })
 
 test('a search that failed is shown, and made again after ten seconds', async () => {

@@ -8,7 +8,7 @@ import type { ModelReference } from '@reembed/protocol'
 import { cosine } from '@reembed/shared'
 import type { Endpoint, RequestOptions } from './client/endpoint.ts'
 import type { Answered, Outcome } from './client/outcome.ts'
-import { referenceTexts } from './identity.ts'
+import { referenceTexts, UNKNOWN_RADIUS } from './identity.ts'
 import { requestLimits } from './pack.ts'
 
 export interface CanaryRequest extends RequestOptions {
@@ -34,8 +34,6 @@ const MAX_CHARACTERS = 100
  */
 const RADIUS_FACTOR = 4
 const MIN_DISTANCE = 1e-4
-/** Used for references whose noise was not measured. */
-const UNKNOWN_RADIUS = 2.5e-4
 
 /**
  * @param reference reference vectors of the run's model; without them no canary is sent

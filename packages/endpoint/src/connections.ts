@@ -106,8 +106,7 @@ export function connectToUrl({
       }
       try {
         const { endpoint, verified } = connection
-        const reopen = (): Promise<Endpoint> => open(url, { ...options, truncate })
-        const reference = await verified.get(name, () => verifyModel(run, endpoint, reopen))
+        const reference = await verified.get(name, () => verifyModel(run, endpoint))
         return { endpoint, reference, release }
       } catch (error) {
         await release(isMismatch(error))
@@ -149,8 +148,8 @@ export function connectToReplicas(
     has: truncate => known.has(truncate),
     async use(run, name) {
       const { truncate } = run.plan.recipe
-      const { endpoint, proof } = await replicas.serve(name, truncate, (one, target, signal) =>
-        verifyModel(run, one, () => opened(target, truncate, signal), signal),
+      const { endpoint, proof } = await replicas.serve(name, truncate, (one, _, signal) =>
+        verifyModel(run, one, signal),
       )
       known.add(truncate)
       return { endpoint, reference: proof, release: async () => {} }
@@ -166,19 +165,17 @@ export function connectToReplicas(
 async function verifyModel(
   { store, plan }: RunModel,
   endpoint: Endpoint,
-  reopen: () => Promise<Endpoint>,
   signal?: AbortSignal,
 ): Promise<ModelReference> {
   const { model, nativeDimensions = model.dimensions } = plan.recipe
   const expected = { ...model, dimensions: nativeDimensions }
   // A server that states no revision is verified by the reference vectors alone.
-  const stated = (one: Endpoint): Endpoint =>
-    withInfo(one, { ...one.info, revision: one.info.revision ?? expected.revision })
-  assertSameModel(expected, stated(endpoint))
+  const { info } = endpoint
+  const stated = withInfo(endpoint, { ...info, revision: info.revision ?? expected.revision })
+  assertSameModel(expected, stated)
   const reference = await readModelReference(store, expected)
   // Planning stores the reference; an output that was planned by other means gets it now.
-  if (reference === undefined)
-    return ensureReference(store, stated(endpoint), async () => stated(await reopen()))
+  if (reference === undefined) return ensureReference(store, stated)
   const measured = await computeReference(endpoint, { rounds: 0, texts: reference.texts, signal })
   checkReference(measured, reference, endpoint.url)
   return reference

@@ -8,11 +8,12 @@ import {
   putModelReference,
   readModelReference,
 } from '@reembed/protocol'
-import { cosine, modelKey, ReembedError } from '@reembed/shared'
+import { cosine, mapConcurrent, modelKey, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { Endpoint } from './client/endpoint.ts'
 import { isRefusal } from './client/failure-kinds.ts'
 import { failureBehind, MODEL_RECHECK_MS } from './client/outcome.ts'
+import { requestLimits } from './pack.ts'
 
 /**
  * Short, non-Latin, code, numbers: a changed tokenizer or pooling changes the vector of at least
@@ -51,7 +52,11 @@ const MIN_REFERENCE_COSINE = 0.999
 
 /** A larger distance is not noise: two models answer at one address. */
 const MAX_RADIUS = 1e-3
+/** Where the noise was not measured. */
+export const UNKNOWN_RADIUS = 2.5e-4
 const ROUNDS = 3
+/** An endpoint that takes longer for all reference texts embeds them once. */
+const SLOW_MS = 300
 /** Vectors above this cosine are equal. */
 const SAME_COSINE = 1 - 1e-7
 /** Fills the requests of reference texts up to the size of a request of documents. */
@@ -64,8 +69,9 @@ export function modelOf({ info }: Pick<Endpoint, 'info'>): ModelIdentity {
 }
 
 /**
- * Embeds the reference texts alone and in full requests, several times, which measures the noise of
- * the server and detects a second model at the same address.
+ * Embeds the reference texts in one request, and then alone and in full requests, several times,
+ * which measures the noise of the server and detects a second model at the same address. A slow
+ * endpoint embeds them once: its noise is not measured, so that a plan waits for few requests.
  * @throws ReembedError MODEL_MISMATCH when the vectors of one text differ by more than noise,
  *   ENDPOINT_UNSUPPORTED when different texts have the same vector
  */
@@ -74,23 +80,28 @@ export async function computeReference(
   { rounds = ROUNDS, texts: stored, signal }: ReferenceOptions = {},
 ): Promise<ModelReference> {
   const texts = await acceptedTexts(endpoint, stored, signal)
-  const { dimensions, maxClientBatchSize } = endpoint.info
+  const { dimensions } = endpoint.info
+  const { inputs } = requestLimits(endpoint.info)
   const seen = texts.map((): Float32Array[] => [])
   const embedded = async (sent: readonly string[], from: number, count: number): Promise<void> => {
     const vectors = await endpoint.embed(sent, { signal })
     for (let i = 0; i < count; i++) seen[from + i]?.push(vectors.slice(i * dimensions, (i + 1) * dimensions))
   }
-  const requests = texts.map((text, i) => () => embedded([text], i, 1))
-  const together = Math.max(1, Math.min(texts.length, maxClientBatchSize))
-  const filler = Array.from({ length: Math.min(maxClientBatchSize, FULL_REQUEST) - together }, () => FILLER)
-  for (let round = 0; round < rounds; round++) {
+  const together = Math.min(texts.length, inputs)
+  const allWith = async (filler: readonly string[]): Promise<void> => {
     for (let from = 0; from < texts.length; from += together) {
       const some = texts.slice(from, from + together)
-      requests.push(() => embedded([...some, ...filler], from, some.length))
+      await embedded([...some, ...filler], from, some.length)
     }
   }
-  if (endpoint.info.maxConcurrentRequests >= MIN_PERMITS) await sendUntilSlow(requests)
-  else for (const send of requests) await send()
+  const sentMs = performance.now()
+  await allWith([])
+  const isMeasured = rounds > 0 && performance.now() - sentMs < SLOW_MS
+  if (isMeasured) {
+    for (const [i, text] of texts.entries()) await embedded([text], i, 1)
+    const filler = Array<string>(inputs - together)
+    for (let round = 0; round < rounds; round++) await allWith(filler.fill(FILLER))
+  }
   const means = seen.map(meanOf)
   let radius = 0
   for (const [i, mean] of means.entries()) {
@@ -113,6 +124,7 @@ export async function computeReference(
         `(${JSON.stringify(alike[0])} and ${JSON.stringify(alike[1])}): its model is broken, restart the endpoint`,
     )
   }
+  if (!isMeasured) radius = UNKNOWN_RADIUS
   return { format: 1, model, texts, vectors: means.map(mean => [...mean]), radius }
 }
 
@@ -146,25 +158,6 @@ async function acceptedTexts(
   return SHORT_TEXTS
 }
 
-/** A slower request shows an endpoint for which the requests are sent at once. */
-const SLOW_MS = 300
-/** All requests together have some 100 inputs: a server with fewer permits would refuse them. */
-const MIN_PERMITS = 256
-
-/**
- * Sends requests one after another, so that a text is alone in a batch of the server. After a slow
- * one, sends all others at once: a plan must not wait for twenty slow requests.
- */
-async function sendUntilSlow(requests: readonly (() => Promise<void>)[]): Promise<void> {
-  for (const [i, send] of requests.entries()) {
-    const sentMs = performance.now()
-    await send()
-    if (performance.now() - sentMs < SLOW_MS) continue
-    await Promise.all(requests.slice(i + 1).map(one => one()))
-    return
-  }
-}
-
 /**
  * Two reference texts with equal vectors. The texts differ, so a working model has no such pair.
  */
@@ -190,9 +183,6 @@ export interface ReferenceOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Inputs of the largest request of documents. */
-const FULL_REQUEST = 32
-
 function meanOf(vectors: readonly Float32Array[]): Float32Array {
   const mean = new Float32Array(vectors[0]?.length ?? 0)
   for (const vector of vectors) {
@@ -208,21 +198,22 @@ function meanOf(vectors: readonly Float32Array[]): Float32Array {
  *
  * A stored reference is never overwritten, so a race with a rolling update must not corrupt it: the
  * endpoint may be updated between its name and its vectors. Before the reference is stored, the
- * endpoint is opened again and must return the same name and vectors, and its name is read a third
+ * endpoint must state the same name and return the same vectors again, and its name is read a third
  * time.
  * @throws ReembedError MODEL_MISMATCH
  */
 export async function ensureReference(
   store: Store,
   endpoint: Endpoint,
-  reopen: () => Promise<Endpoint>,
+  onProgress: (done: number, of: number) => void = () => {},
 ): Promise<ModelReference> {
   const { id, revision } = modelOf(endpoint)
   const key = modelKey(id, revision)
   const known = await readModelReference(store, modelOf(endpoint))
   const measured = await computeReference(endpoint, { texts: known?.texts })
   if (known === undefined) {
-    await confirm(measured, endpoint.url, reopen)
+    onProgress(1, 2)
+    await confirm(measured, endpoint)
     await putModelReference(store, measured)
   }
   const stored = await readModelReference(store, measured.model)
@@ -234,20 +225,24 @@ export async function ensureReference(
 }
 
 /**
- * @throws ReembedError MODEL_MISMATCH unless the endpoint returns the same model and vectors again
+ * Other weights change the vector of each text, so the short ones suffice. Each is sent alone: one
+ * address may have replicas with different weights. @throws ReembedError MODEL_MISMATCH unless the
+ * endpoint states the same model and returns the same vectors again
  */
-async function confirm(
-  measured: ModelReference,
-  url: string,
-  openAgain: () => Promise<Endpoint>,
-): Promise<void> {
-  await using second = await openAgain()
-  assertSameModel(measured.model, second)
-  checkReference(await computeReference(second, { texts: measured.texts }), measured, url)
-  // Both times a rollback may have come between the name and the vectors; then the name differs
-  // now.
-  await using third = await openAgain()
-  assertSameModel(measured.model, third)
+async function confirm(measured: ModelReference, endpoint: Endpoint): Promise<void> {
+  const [{ model }, { url }] = [measured, endpoint]
+  const restated = async (): Promise<void> => {
+    const { revision, ...info } = await endpoint.restate()
+    assertSameModel(model, { url, info: { ...info, revision: revision ?? model.revision } })
+  }
+  await restated()
+  const texts = measured.texts.filter(text => text.length <= MAX_SHORT_CHARACTERS)
+  // A server refuses requests beyond its permits.
+  const concurrency = Math.max(1, endpoint.info.maxConcurrentRequests)
+  const sent = mapConcurrent(texts, async text => [...(await endpoint.embed([text]))], { concurrency })
+  checkReference({ ...measured, texts, vectors: await Array.fromAsync(sent) }, measured, url)
+  // A rollback may have come between name and vectors both times; then the name differs now.
+  await restated()
 }
 
 /**

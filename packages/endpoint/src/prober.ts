@@ -2,6 +2,7 @@
 // one of them all probes the endpoint during its cold start.
 
 import { hostname } from 'node:os'
+import { createLimiter } from '@reembed/limiter'
 import { type LimitCoordinator, openLimitCoordinator, type RedisTarget } from '@reembed/queue'
 import { type Clock, ReembedError, systemClock } from '@reembed/shared'
 import type { Endpoint, EndpointOptions } from './client/endpoint.ts'
@@ -9,7 +10,6 @@ import { openEndpoint } from './client/open.ts'
 import { failureBehind } from './client/outcome.ts'
 import { probeEndpoint } from './client/probe.ts'
 import { parseTargets } from './client/targets.ts'
-import { createLimiter } from './limiter/limiter.ts'
 
 export interface ProberOptions {
   /**

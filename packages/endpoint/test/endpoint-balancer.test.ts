@@ -1,6 +1,6 @@
+import { createSimulatedClock, seeded } from '@reembed/testing'
 import { describe, expect, test } from 'vitest'
 import { type Balancer, createBalancer } from '../src/client/balancer.ts'
-import { createClock, seeded } from './parts/simulated-clock.ts'
 
 interface Rig extends Balancer<string> {
   /** One request that takes `ms` and ends so; returns who got it. */
@@ -85,7 +85,7 @@ describe('the replica of the next request', () => {
   })
 
   test('is one that was slow once, after a while, also with one request in flight per replica', async () => {
-    const clock = createClock()
+    const clock = createSimulatedClock()
     const [endMs, perSecond] = [30_000, 160]
     // The second one has five seconds of work in hand: replicas beside them were just taken away.
     const servers = [

@@ -84,7 +84,10 @@ describe('classify', () => {
     expect(classify(429, { 'retry-after': '86400' }, '')).toMatchObject({ afterMs: 120_000 })
     const date = { 'retry-after': 'Wed, 01 Jan 2025 00:00:09 GMT', date: 'Wed, 01 Jan 2025 00:00:00 GMT' }
     expect(classify(503, date, '')).toMatchObject({ afterMs: 9_000 })
-    expect(classify(503, { 'retry-after': 'soon' }, '')).not.toHaveProperty('afterMs')
+    for (const strange of ['soon', '1e308', '-5', '0x10', '7, 9', 'Infinity', '', '1.5', '\u0663'])
+      expect(classify(503, { 'retry-after': strange }, ''), strange).not.toHaveProperty('afterMs')
+    expect(classify(503, { 'retry-after': '9'.repeat(400) }, '')).not.toHaveProperty('afterMs')
+    expect(classify(503, { 'retry-after': '9'.repeat(20) }, '')).toMatchObject({ afterMs: 120_000 })
   })
 
   test('a message is one short line without control characters, and no page of HTML', () => {

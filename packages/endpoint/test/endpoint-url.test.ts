@@ -13,6 +13,15 @@ test.each([
   'http://instance-data/latest',
   'http://[64:ff9b::169.254.169.254]/',
   'http://[::169.254.169.254]/',
+  'http://[2002:a9fe:a9fe::]/',
+  'http://100.100.100.200/latest/meta-data',
+  'http://[::ffff:100.100.100.200]/',
+  'http://168.63.129.16/machine',
+  'http://metadata/computeMetadata/v1/',
+  'http://metadata.goog./',
+  'http://0251.0376.0251.0376/',
+  'http://169.254.43518/',
+  'http://\u{ff11}69.254.169.254/',
 ])('P-NO-METADATA: %s is refused, however it is written', url => {
   expect(() => parseAddress(url, undefined, false)).toThrow(/is a link-local address/)
 })

@@ -4,9 +4,10 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { hashOfId } from '@reembed/shared'
+import { createIdHash } from '@reembed/shared'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { openBuckets } from '../src/verify/buckets.ts'
+import { ofPart } from '../src/verify/part.ts'
 import { duplicateHashes } from '../src/verify/unique-ids.ts'
 
 /** Three buckets' worth. */
@@ -21,8 +22,10 @@ afterEach(async () => {
   await rm(folder, { recursive: true })
 })
 
+const { of: hashOf } = createIdHash('unique')
+
 async function* shards(...all: string[][]) {
-  for (const ids of all) yield { ids }
+  for (const ids of all) yield { hashes: BigUint64Array.from(ids, hashOf) }
 }
 const ids = (from: number, count: number): string[] =>
   Array.from({ length: count }, (_, i) => `doc-${from + i}`)
@@ -35,7 +38,7 @@ test.each([
     shards(ids(0, 40_000), ids(40_000, 40_000), ['doc-17', 'doc-79999']),
     rows,
   )
-  expect(found).toEqual(new Set([hashOfId('doc-17'), hashOfId('doc-79999')]))
+  expect(found).toEqual(new Set([hashOf('doc-17'), hashOf('doc-79999')]))
   expect(await duplicateHashes(shards(ids(0, 40_000), ids(40_000, 40_000)), rows)).toEqual(new Set())
   expect(await readdir(folder)).toEqual([])
 })
@@ -43,12 +46,13 @@ test.each([
 test('P-BOUNDED: buckets in files return all hashes, sorted within each bucket', async () => {
   const buckets = await openBuckets(VERY_MANY)
   // Enough that each bucket is written more than once.
-  const hashes = Array.from({ length: 100_000 }, (_, i) => hashOfId(`${i}`))
-  for (const hash of hashes) await buckets.add(hash)
+  const hashes = Array.from({ length: 100_000 }, (_, i) => hashOf(`${i}`))
+  for (let i = 0; i < hashes.length; i += 100)
+    await buckets.add(BigUint64Array.from(hashes.slice(i, i + 100)))
   const [spilled = ''] = await readdir(folder)
   expect((await readdir(join(folder, spilled))).sort()).toEqual(['0', '1', '2'])
   const back: BigUint64Array[] = []
-  for await (const sorted of buckets.sorted()) back.push(sorted)
+  for await (const sorted of buckets.sorted()) back.push(sorted.slice())
   await buckets.close()
   expect(back).toHaveLength(3)
   const where = new Map(back.flatMap((bucket, place) => Array.from(bucket, hash => [hash, place] as const)))
@@ -59,11 +63,18 @@ test('P-BOUNDED: buckets in files return all hashes, sorted within each bucket',
 
 test('buckets in files keep hashes together that differ only in the lowest bit', async () => {
   const buckets = await openBuckets(VERY_MANY)
-  const pairs = Array.from({ length: 300 }, (_, i) => (hashOfId(`${i}`) >> 1n) << 1n)
-  for (const hash of pairs) for (const one of [hash, hash + 1n]) await buckets.add(one)
+  const pairs = Array.from({ length: 300 }, (_, i) => (hashOf(`${i}`) >> 1n) << 1n)
+  for (const hash of pairs) await buckets.add(BigUint64Array.of(hash, hash + 1n))
   for await (const sorted of buckets.sorted()) {
     const seen = new Set(sorted)
     for (const hash of seen) expect(seen.has(hash ^ 1n)).toBe(true)
   }
   await buckets.close()
+})
+
+test('P-VERIFY: every id hash belongs to exactly one of the parts, so one of them finds a duplicate', () => {
+  const all = BigUint64Array.from(ids(0, 3_000), hashOf)
+  const parts = Array.from({ length: 7 }, (_, index) => ofPart(all.slice(), { index, of: 7 }))
+  expect(parts.flatMap(part => [...part]).sort()).toEqual([...all].sort())
+  for (const part of parts) expect(part.length).toBeGreaterThan(300)
 })

@@ -5,7 +5,7 @@ import { basename, dirname, posix } from 'node:path'
 import { type DeltaSnapshot, readDeltaSnapshot } from '@reembed/corpus'
 import { isWholeFile, type ObjectEncoding, objectEncodingOf, SUPPORTED_EXTENSIONS } from '@reembed/formats'
 import { type CsvDialect, FORMATS, type Format, type SourceObject, type SourceTable } from '@reembed/protocol'
-import { codeOf, ReembedError } from '@reembed/shared'
+import { codeOf, interruptAfter, ReembedError } from '@reembed/shared'
 import { type ObjectInfo, openStore, type Store } from '@reembed/store'
 import type { Corpus, ListCorpusOptions, OpenCorpusOptions } from './corpus.ts'
 import { localPath, refuseOverlap } from './overlap.ts'
@@ -129,11 +129,12 @@ function corpusOfGlob(store: Store, { pattern }: Glob, reading: Reading): Corpus
   /** What all keys that match begin with: only these are listed. */
   const prefix = pattern.slice(0, pattern.search(/[*?[{]/))
   const includesSetAside = /(^|\/)_/.test(pattern)
+  const matchesInTime = matcherOf(pattern)
 
   async function* objects(options?: ListCorpusOptions): ReturnType<Corpus['objects']> {
     let found = false
     const isWanted = (key: string): boolean => {
-      const matches = posix.matchesGlob(key, pattern)
+      const matches = matchesInTime(key)
       found ||= matches
       return matches
     }
@@ -146,6 +147,30 @@ function corpusOfGlob(store: Store, { pattern }: Glob, reading: Reading): Corpus
     }
   }
   return { store, objects, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
+}
+
+/** Matching one key takes microseconds. */
+const MATCH_MS = 1_000
+/** Two wildcards in one name, alternatives: their regular expression may backtrack. */
+const MAY_BACKTRACK = /\*[^*/][^/]*\*|[(){}]/
+
+/**
+ * Whether a key matches a pattern. The names of keys are chosen by the writers of the corpus: some
+ * make a pattern with several wildcards backtrack for years, in which no signal is handled.
+ */
+function matcherOf(pattern: string): (key: string) => boolean {
+  if (!MAY_BACKTRACK.test(pattern)) return key => posix.matchesGlob(key, pattern)
+  return key =>
+    interruptAfter(
+      MATCH_MS,
+      () => posix.matchesGlob(key, pattern),
+      () =>
+        new ReembedError(
+          'USAGE',
+          `the pattern '${pattern}' takes more than ${MATCH_MS / 1000} s for the object ${JSON.stringify(key)}: use fewer wildcards in a name, or rename the object`,
+          { option: 'source' },
+        ),
+    )
 }
 
 function corpusOfOne(store: Store, { key, size, etag }: ObjectInfo, { format, csv }: Reading): Corpus {

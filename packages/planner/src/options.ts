@@ -4,6 +4,7 @@ import type { GateOptions } from '@reembed/evaluate'
 import type { CsvTable, Dtype, SourceTable, TextEstimate } from '@reembed/protocol'
 import type { Consumer } from '@reembed/shard'
 import type { PromptMismatch } from './documented-prompts.ts'
+import type { KeptLimit } from './publish-limits.ts'
 import type { SpendingOptions } from './run-budget.ts'
 import type { ColumnFit } from './sample-fit.ts'
 
@@ -139,6 +140,11 @@ export type PlanNotice =
   | { readonly kind: 'tokens_measured_before' }
   /** The model will not read a part of the text, by estimate. */
   | { readonly kind: 'text_unread'; readonly texts: TextEstimate }
+  /**
+   * The run was planned before, with other limits of publishing than those given now. Its plan is
+   * never overwritten, so it keeps them.
+   */
+  | { readonly kind: 'limits_kept'; readonly limits: readonly KeptLimit[] }
   /** The endpoint is waited for, or limits its requests. */
   | { readonly kind: 'endpoint_state'; readonly state: string }
   /** The endpoint states no revision of its model: reference vectors identify the model instead. */

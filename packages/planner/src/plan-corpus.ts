@@ -6,7 +6,6 @@ import {
   type EndpointResolver,
   ensureReference,
   modelOf,
-  openEndpoint,
   openProber,
   type ResolvedEndpoint,
   resolveGiven,
@@ -26,7 +25,7 @@ import { measureTokenCosts } from './measure-tokens.ts'
 import { resolvePrompt } from './named-prompt.ts'
 import type { PlanNotice, PlanOptions, PlanStep } from './options.ts'
 import { type PlanRequest, type PlanResult, planRun } from './plan.ts'
-import { truncationAllowed } from './publish-limits.ts'
+import { keptLimits, truncationAllowed } from './publish-limits.ts'
 import { type Quoted, quotePlan, resolvePrice } from './quoting.ts'
 import { lookUpRun } from './record-plan.ts'
 import { forecastReuse, type ReuseForecast } from './reuse-forecast.ts'
@@ -151,7 +150,9 @@ async function planQuietly(
   if (output) {
     if (model.revision === null) onNotice({ kind: 'revision_unstated', url: endpoint.url })
     step('reference')
-    await ensureReference(output, endpoint, () => openEndpoint(url, { ...endpointOptions, truncate }))
+    await ensureReference(output, endpoint, (done, of) =>
+      onNotice({ kind: 'progress', step: 'reference', done, of }),
+    )
   }
   const tokenizers = openTokenizerSource(options, resolved, model, {
     outputs: [output, previousOutput],
@@ -185,7 +186,11 @@ async function planQuietly(
   }
   const { maxInputLength } = endpoint.info
   // A run that was recorded before has its quote.
-  if ('seq' in planned.head) return { ...planned, endpoint: resolved, maxInputLength, budget, tokenizer }
+  if ('seq' in planned.head) {
+    const limits = keptLimits(planned.head, { ...gating, ...options, gates: gating.gates })
+    if (limits.length > 0) onNotice({ kind: 'limits_kept', limits })
+    return { ...planned, endpoint: resolved, maxInputLength, budget, tokenizer }
+  }
   step('comparing')
   const reuse = await forecastReuse(
     corpus.share === undefined ? previousOutput : undefined,

@@ -8,7 +8,7 @@ const STEPS: Readonly<Record<PlanStep, readonly [text: string, noun: string]>> =
   sampling: ['reading a sample of the source', 'place'],
   copying: ['copying the table into the output', 'row'],
   connecting: ['connecting to the endpoint', 'try'],
-  reference: ["embedding reference texts, which identify the model's vectors", 'text'],
+  reference: ['checking the model by reference texts', 'time'],
   measuring_tokens: ['asking the endpoint what texts cost in tokens', 'request'],
   slicing: ['cutting the source into slices', 'slice'],
   comparing: ['comparing the source with the current version', 'slice'],

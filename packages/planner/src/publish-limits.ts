@@ -1,7 +1,7 @@
 // The limits of publishing: how many documents of a run may be rejected, and how much of the text
 // the model may leave unread, before publishing is held.
 
-import { type Totals, unreadShare } from '@reembed/protocol'
+import { type Plan, type Totals, unreadShare } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 
 /**
@@ -61,4 +61,37 @@ function rejectsAllowed(limit: RejectLimit, documents: number): number {
   const match = /^(\d+(?:\.\d+)?)(%?)$/.exec(limit.trim())
   if (!match) return Number.NaN
   return match[2] === '%' ? (Number(match[1]) / 100) * documents : Number(match[1])
+}
+
+/** A limit of publishing of a run that was planned before, and what was given now in its place. */
+export interface KeptLimit {
+  readonly name: string
+  /** 'none' where the plan has no such limit. */
+  readonly kept: string
+  readonly given: string
+}
+
+type Limits = Pick<Plan, 'gates' | 'evaluation' | 'maxTruncated'> & {
+  readonly maxRejects?: string | undefined
+}
+
+/** The limits that were given and that the plan of the run does not have. */
+export function keptLimits(plan: Limits, given: Limits): KeptLimit[] {
+  const texts = ({
+    gates,
+    evaluation,
+    maxRejects,
+    maxTruncated,
+  }: Limits): Record<string, string | undefined> => ({
+    gates: gates?.join(', '),
+    queries: evaluation && `${evaluation.queries} of ${evaluation.sha256.slice(0, 8)}`,
+    'limit of rejects': maxRejects,
+    'limit of unread text': maxTruncated,
+  })
+  const kept = texts(plan)
+  return Object.entries(texts(given)).flatMap(([name, wanted]) =>
+    wanted === undefined || wanted === kept[name]
+      ? []
+      : [{ name, kept: kept[name] ?? 'none', given: wanted }],
+  )
 }

@@ -8,7 +8,7 @@
 // Each id of B that A has, once, cannot be in a shard that is the same. So the ids of the run are
 // unique if those of B are, and A has all of them. A row is removed if A has its id and B has not.
 
-import { openBuckets, plannedShards } from '@reembed/evaluate'
+import { openBuckets, plannedShards, wordsOf } from '@reembed/evaluate'
 import {
   type Manifest,
   type ManifestShard,
@@ -17,13 +17,13 @@ import {
   readManifestShards,
   readPlan,
 } from '@reembed/protocol'
-import { createSliceLocator, readIds, undefinedIfCorrupt } from '@reembed/shard'
-import { hashOfId, mapConcurrent, shardKey } from '@reembed/shared'
+import { createSliceLocator, readIdHashes, undefinedIfCorrupt } from '@reembed/shard'
+import { createIdHash, mapConcurrent, shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 
 const SHARDS_AT_ONCE = 8
 /** Set in the lowest bit of a hash for ids of the base run, clear for ids of the run. */
-const OF_BASE = 1n
+const OF_BASE = 1
 
 export interface BaseIds {
   /** Rows of the base run whose ids the run does not have; null if the base run is unreadable. */
@@ -56,23 +56,32 @@ export async function compareBaseIds(
 
   const buckets = await openBuckets(rows + manifest.totals.rows)
   try {
-    const add = async ({ run, shards }: Plan, isSame: Uint8Array, bit: bigint): Promise<void> => {
-      const columns = mapConcurrent(keysOf(run, shards, isSame), key => readIds(store, key), {
-        concurrency: SHARDS_AT_ONCE,
-        signal,
-      })
-      for await (const ids of columns)
-        for (const id of ids) await buckets.add((hashOfId(id) & ~OF_BASE) | bit)
+    const hash = createIdHash(plan.run)
+    const add = async ({ run, shards }: Plan, isSame: Uint8Array, bit: number): Promise<void> => {
+      const read = mapConcurrent(
+        keysOf(run, shards, isSame),
+        (key, stop) => readIdHashes(store, key, hash, { signal: stop }),
+        { concurrency: SHARDS_AT_ONCE, signal },
+      )
+      for await (const hashes of read) {
+        const words = wordsOf(hashes)
+        for (let i = 0; i < words.length; i += 2) words[i] = ((words[i] ?? 0) & ~OF_BASE) | bit
+        await buckets.add(hashes)
+      }
     }
-    await add(plan, same.ofRun, 0n)
+    await add(plan, same.ofRun, 0)
     if ((await ofBase(add(base, same.ofBase, OF_BASE))) === undefined) return UNREADABLE
     let [removedRows, areUnique] = [0, true]
     for await (const hashes of buckets.sorted()) {
-      for (const [i, hash] of hashes.entries()) {
-        const isOfBase = (hash & OF_BASE) === OF_BASE
-        if (isOfBase && hashes[i - 1] !== (hash ^ OF_BASE)) removedRows += 1
+      const words = wordsOf(hashes)
+      /** Whether the hash at `j` is that at `i`, of the other run. */
+      const isOther = (i: number, j: number): boolean =>
+        words[j] === ((words[i] ?? 0) ^ OF_BASE) >>> 0 && words[j + 1] === words[i + 1]
+      for (let i = 0; i < words.length; i += 2) {
+        const isOfBase = ((words[i] ?? 0) & OF_BASE) === OF_BASE
+        if (isOfBase && !isOther(i, i - 2)) removedRows += 1
         // An id of the run is followed by itself only in the base run.
-        if (!isOfBase && hashes[i + 1] !== (hash | OF_BASE)) areUnique = false
+        if (!isOfBase && !isOther(i, i + 2)) areUnique = false
       }
     }
     return { removedRows, areUnique }

@@ -161,6 +161,6 @@ export const lastReferencedMs = (objects: readonly ListedObject[], replacedMs = 
 export function tooRecentReason(lastMs: number, { beforeMs, run }: RetentionPolicy): string | undefined {
   if (run !== undefined || beforeMs === Number.POSITIVE_INFINITY || lastMs < beforeMs) return undefined
   return Number.isFinite(lastMs)
-    ? `written or replaced on ${new Date(lastMs).toISOString().slice(0, 16).replace('T', ' ')} UTC`
+    ? `too recent: written or replaced on ${new Date(lastMs).toISOString().slice(0, 16).replace('T', ' ')} UTC`
     : 'of unknown age: the store states no time'
 }

@@ -352,6 +352,23 @@ test.each(
   expect(await store.head(kind.key)).toBeUndefined()
 })
 
+test.each(
+  (['a plan', 'a manifest', 'a version', 'a run state record'] as const).flatMap(name =>
+    [-1, 2 ** 53, 1e300, 0.5, '1', true, [1], {}].map(number => [name, number] as const),
+  ),
+)('%s with the number %j is CORRUPT', async (name, number) => {
+  const field = {
+    'a plan': 'shards',
+    'a manifest': 'shardsPerSegment',
+    'a version': 'seq',
+    'a run state record': 'number',
+  }[name]
+  const kind = KINDS[name]
+  const object = { format: 1, ...kind?.valid, [field]: number }
+  await store.putIfAbsent(kind?.key ?? '', Buffer.from(JSON.stringify(object)))
+  await expect(kind?.read()).rejects.toMatchObject(corrupt(/is invalid|contains/))
+})
+
 const slice = {
   parts: [{ key: 'a', etag: 'e', size: 9, format: 'jsonl', start: 0, end: 9, compression: 'gzip' }],
 } as const

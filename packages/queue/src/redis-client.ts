@@ -41,7 +41,10 @@ export const connectRedis = (
  */
 export function openClient(url: string, options: ClientOptions): Redis {
   const address = parseRedisUrl(url)
-  return boundReplies(clientOf(address, options), address.shown)
+  const client = boundReplies(clientOf(address, options), address.shown)
+  // Its failures are events of the client.
+  if (address.kind === 'sentinel' && !options.lazyConnect) client.connect().catch(() => {})
+  return client
 }
 
 function clientOf(
@@ -82,6 +85,10 @@ function clientOf(
       db,
       sentinels: [...nodes],
       name: primary ?? '',
+      // Its connection to a Sentinel must be bounded before it opens: `openClient` connects.
+      lazyConnect: true,
+      // A Sentinel that accepts connections without a reply must not hide the next one.
+      sentinelCommandTimeout: deadlines().redis.replyMs,
       ...(username !== undefined && { sentinelUsername: username }),
       ...(password !== undefined && { sentinelPassword: password }),
       ...(tls && { enableTLSForSentinelMode: true, sentinelTLS: {} }),

@@ -96,15 +96,29 @@ export function createReplyMeter(maxBytes: number): ReplyMeter {
   }
 }
 
-/** Bounds the replies on a connection, on those of a Cluster, and on their duplicates. */
+/**
+ * Bounds the replies on a connection, on those of a Cluster and to Sentinels, and on their
+ * duplicates. A client with Sentinels must not have connected: it asks the first one at once.
+ */
 export function boundReplies<Client extends Redis>(client: Client, shown: string): Client {
-  const duplicate = client.duplicate.bind(client) as (...args: unknown[]) => Redis
-  Object.assign(client, { duplicate: (...args: unknown[]) => boundReplies(duplicate(...args), shown) })
+  boundResults(client, 'duplicate', shown)
   if ('nodes' in client) {
     const cluster = client as unknown as Cluster
-    cluster.on('+node', (node: Redis) => boundStream(node, shown))
-  } else boundStream(client, shown)
+    // A Cluster reads its slots by a duplicate of a node.
+    cluster.on('+node', (node: Redis) => boundReplies(node, shown))
+  } else {
+    boundStream(client, shown)
+    const { connector } = client as unknown as { readonly connector: object }
+    if ('connectToSentinel' in connector) boundResults(connector, 'connectToSentinel', shown)
+  }
   return client
+}
+
+/** Bounds the replies on each connection that a method of the client makes. */
+function boundResults(of: object, name: string, shown: string): void {
+  const make = (of as Record<string, (...args: unknown[]) => Redis>)[name]?.bind(of)
+  if (make === undefined) throw new Error(`ioredis has no method '${name}'`)
+  Object.assign(of, { [name]: (...args: unknown[]) => boundReplies(make(...args), shown) })
 }
 
 function boundStream(client: Redis, shown: string): void {

@@ -25,6 +25,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   name: '--name',
   'metrics.allowUnauthenticated': 'REEMBED_METRICS_TOKEN, --metrics-open',
   output: '--output',
+  part: '--part',
   prompt: '--prompt',
   promptName: '--prompt, --prompt-name',
   redis: '--redis',

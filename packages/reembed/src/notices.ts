@@ -26,6 +26,8 @@ function textOf(notice: Exclude<PreviewNotice, Progress>): string {
       return "note: chunks are cut by the token costs that an earlier run measured, so that unchanged texts keep their vectors. --tokenizer takes the model's own, and embeds every chunk again"
     case 'text_unread':
       return `${unreadForecast(notice.texts)}. ${remedyOf(notice.texts)}`
+    case 'limits_kept':
+      return `warning: this run was planned before, and its plan keeps ${notice.limits.map(({ name, kept, given }) => `${name}: ${kept} (given now: ${given})`).join('; ')}. What is given now applies to later runs; --no-reuse plans a run of its own with it`
     case 'endpoint_state':
       return `endpoint  ${notice.state}`
     case 'revision_unstated':

@@ -558,7 +558,7 @@ export const vectorStore: readonly Option[] = [
 
 export const examinedStore: Option = new Option(
   '--store <url>',
-  'examine the vectors of an index: postgres://user@host/database?table=docs, qdrant+https://host?collection=docs',
+  'examine the vectors of an index of any vector store: postgres://user@host/database?table=docs, …',
 )
 
 export const update: Option = new Option(

@@ -97,7 +97,8 @@ const oneLine = (text: string): string =>
     // `reembed run ./docs`
     .replace(
       /too many arguments for '(.*?)'. Expected 0 arguments but got (?:\d+): (.*?)\.?$/,
-      "'$1' takes no arguments, got $2: give each value by its option, like --source ./docs, and quote a glob, like --source './docs/*.md'",
+      (_, command, given) =>
+        `'${command}' takes no arguments, got ${given}: give each value by its option, like ${TAKES_SOURCE.test(command) ? "--source ./docs, and quote a glob, like --source './docs/*.md'" : '--output ./vectors'}`,
     )
     // `reembed search how do I`
     .replace(
@@ -107,3 +108,9 @@ const oneLine = (text: string): string =>
     )
     // `reembed run -source ./docs`
     .replace(/unknown option '-(\w[\w-]+)'$/, "unknown option '-$1' (did you mean --$1?)")
+    .replace(
+      /(unknown (option|command)|missing required argument) '[^']*'$/,
+      '$&: --help shows what is accepted',
+    )
+
+const TAKES_SOURCE = /^(run|plan|preview|enqueue|doctor|init)$/

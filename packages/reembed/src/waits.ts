@@ -5,6 +5,7 @@ import { duration } from '@reembed/render'
 import { type WaitNotice, withDeadlines } from '@reembed/shared'
 import type { Logger } from '@reembed/telemetry'
 import { note } from './output.ts'
+import { steps } from './step-line.ts'
 
 /** Calls `run` with the deadlines of `--timeout`, in seconds. */
 export async function withTimeout(
@@ -23,18 +24,16 @@ export async function withTimeout(
   }
 }
 
-/** Calls `run` and reports its waits in the log. */
-export const withLoggedWaits = <T>(log: Logger, run: () => T): T =>
-  withDeadlines(
-    {
-      onWait(notice) {
-        log[notice.state === 'silent' ? 'warn' : 'info'](
-          { dependency: notice.dependency, ms: Math.round(notice.ms) },
-          textOf(notice),
-        )
-      },
-    },
-    run,
+/** Calls `run` and reports its waits in the log, where the line of a step would be out of place. */
+export function withLoggedWaits<T>(log: Logger, run: () => T): T {
+  steps.end()
+  return withDeadlines({ onWait: notice => logWait(log, notice) }, run)
+}
+
+const logWait = (log: Logger, notice: WaitNotice): void =>
+  log[notice.state === 'silent' ? 'warn' : 'info'](
+    { dependency: notice.dependency, ms: Math.round(notice.ms) },
+    textOf(notice),
   )
 
 const textOf = ({ dependency, state, ms }: WaitNotice): string =>

@@ -72,6 +72,31 @@ const wrong: readonly (readonly [what: string, text: string, line: string])[] = 
   ],
   ['a key twice', 'version: 1\nsource: {}\nsource: {}\n', 'reembed.yaml:3: Map keys must be unique'],
   ['no YAML', 'version: 1\nsource: [a\n', 'reembed.yaml:3: Flow sequence'],
+  [
+    'aliases that multiply',
+    `version: 1\na: &a [x,x]\n${[...'bcdefghij'].map((name, i) => `${name}: &${name} [${Array(9).fill(`*${'abcdefghij'[i]}`)}]`).join('\n')}`,
+    'reembed.yaml: Excessive alias count',
+  ],
+  ['lists in lists', `version: 1\na: ${'['.repeat(50_000)}`, 'reembed.yaml:2: nested too deeply'],
+  [
+    'a merge key',
+    'version: 1\nx: &x {uri: a}\nsource:\n  <<: *x\n',
+    "reembed.yaml:4: unknown key 'source.<<'",
+  ],
+  ['__proto__', 'version: 1\n__proto__: {polluted: 1}\n', "reembed.yaml:2: unknown key '__proto__'"],
+  ['a prototype', 'version: 1\nsource: {__proto__: {uri: x}}\n', "unknown key 'source.__proto__'"],
+  ['a key that is a list', 'version: 1\n? [a]\n: 1\n', "unknown key '[ a ]'"],
+  ['bytes', 'version: 1\nsource: {uri: !!binary aGk=}\n', 'reembed.yaml:2:'],
+  [
+    'a second document',
+    'version: 1\n---\nversion: 1\n',
+    'reembed.yaml:2: Source contains multiple documents',
+  ],
+  [
+    'an infinite number',
+    'version: 1\nworker: {concurrency: 1e400}\n',
+    "reembed.yaml:2: 'worker.concurrency' is",
+  ],
   ['a word', 'hello\n', "reembed.yaml:1: expected keys like 'source:' and 'output:', got \"hello\""],
 ]
 

@@ -3,8 +3,10 @@
 import { Writable } from 'node:stream'
 import { WriteStream } from 'node:tty'
 import { paintFirst, paintRun } from '@reembed/render'
+import { openLog } from '@reembed/telemetry'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { createStepLine } from '../src/step-line.ts'
+import { createStepLine, steps } from '../src/step-line.ts'
+import { withLoggedWaits } from '../src/waits.ts'
 
 beforeEach(() => {
   vi.stubEnv('CI', undefined)
@@ -94,4 +96,9 @@ test('states have colours on a terminal, and none in a pipe, with NO_COLOR or on
   vi.stubEnv('TERM', 'xterm')
   vi.stubEnv('NO_COLOR', '1')
   expect(paintRun(row, streamOf(true))).toBe(row)
+})
+
+test('a process that logs shows no step of its start any more', () => {
+  const end = vi.spyOn(steps, 'end')
+  withLoggedWaits(openLog({ level: 'silent' }), () => expect(end).toHaveBeenCalledOnce())
 })

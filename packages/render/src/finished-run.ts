@@ -6,7 +6,7 @@ import { shardPrefix } from '@reembed/shared'
 import { bytes, count } from './numbers.ts'
 import { describePaid } from './plan.ts'
 import type { Row } from './rows.ts'
-import { documentsText, nulledRow, reuseRow, unreadRow } from './totals.ts'
+import { alteredRows, documentsText, reuseRow, unreadRow } from './totals.ts'
 
 /** The result of publishing a run, in one sentence. */
 export function outcomeSentence(outcome: PublishOutcome): string {
@@ -26,7 +26,7 @@ export function describeFinishedRun(manifest: Manifest, outcome: PublishOutcome,
     ['run', `${run}  ${outcomeSentence(outcome)}`],
     ['documents', `${documentsText(totals)}${rejectsNote(manifest)}`],
     ...unreadRow(totals),
-    ...nulledRow(totals),
+    ...alteredRows(totals),
     ...reuseRow(manifest),
     ...(actualCost ? describePaid(actualCost, quote) : []),
     [

@@ -16,7 +16,7 @@ const FAULTS: Readonly<Record<FindingKind, string>> = {
     'of the sample get another vector from the endpoint: it does not serve the model of this index, or their texts changed',
 }
 
-/** The report in lines; a fault a line, with the ids of some rows. */
+/** The report on one line: each fault with the ids of some rows. */
 export function indexReportText(report: IndexReport): string {
   const { address, rows, dimensions, normalized, comparesModels, reproduced, findings } = report
   const length = normalized ? 'length 1' : 'lengths that differ'
@@ -30,5 +30,5 @@ export function indexReportText(report: IndexReport): string {
       `${counted(found, 'row')} ${FAULTS[kind]} (${examples.map(id => JSON.stringify(id)).join(', ')}${found > examples.length ? `, and ${count(found - examples.length)} more` : ''})`,
   )
   const last = findings.length === 0 ? ['no fault found'] : faults
-  return [head, ...checked, ...models, ...last].join('\n  ')
+  return [head, ...checked, ...models, ...last].join('; ')
 }

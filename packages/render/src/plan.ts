@@ -86,7 +86,9 @@ export function describeQuote(quote: Quote): Row[] {
       ? 'estimated from the number of characters'
       : inputs === 0
         ? 'every sampled text already has its vector'
-        : `± ${share(relativeError)} with 95 % confidence, from ${count(Math.min(sampled, inputs))} of ${count(inputs)} texts`
+        : sampled >= inputs
+          ? `all of ${counted(inputs, 'text')} counted`
+          : `± ${share(relativeError)} with 95 % confidence, from ${count(Math.min(sampled, inputs))} of ${count(inputs)} texts`
   const canaries =
     canaryTokens > 0
       ? `; of these, ${count(canaryTokens)} tokens are check texts that prove which model answers`

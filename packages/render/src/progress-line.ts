@@ -69,9 +69,12 @@ export function createProgressLine(stream: NodeJS.WriteStream, now: () => number
 
   function text(facts: ProgressFacts, columns: number): string {
     const rate = rateOf(facts.documentsDone)
-    const total = Math.max(facts.documents, facts.documentsDone)
+    const isWhole = facts.shards > 0 && facts.shardsDone >= facts.shards
+    const total = isWhole ? facts.documentsDone : Math.max(facts.documents, facts.documentsDone)
     const share = total === 0 ? 1 : facts.documentsDone / total
-    const left = rate > 0 ? `ETA ${duration((1000 * (total - facts.documentsDone)) / rate)}` : 'ETA ?'
+    const leftMs = (1000 * (total - facts.documentsDone)) / rate
+    // Without a rate there is nothing to derive the time from.
+    const left = rate > 0 && !isWhole ? [`ETA ${duration(leftMs)}`] : []
     const unread = facts.unreadTokens / Math.max(1, facts.tokens + facts.unreadTokens)
     const percent = `${Math.floor(100 * share)} %`.padStart(5)
     const faults = [
@@ -81,9 +84,9 @@ export function createProgressLine(stream: NodeJS.WriteStream, now: () => number
     ]
     const long = [
       percent,
-      `${count(facts.documentsDone)} of ~${counted(total, facts.unit)}`,
-      `${count(rate)}/s`,
-      left,
+      `${count(facts.documentsDone)} of ${isWhole ? '' : '~'}${counted(total, facts.unit)}`,
+      ...(rate > 0 ? [`${count(rate)}/s`] : []),
+      ...left,
       `endpoint ${printable(facts.endpoint)}`,
       ...faults,
     ].join('  ')
@@ -92,9 +95,8 @@ export function createProgressLine(stream: NodeJS.WriteStream, now: () => number
     if (room >= MIN_BAR) return `${barOf(share, Math.min(BAR_WIDTH, room))} ${long}`
     if (long.length < columns) return long
     // A narrow terminal: shorter numbers, so that the endpoint's state and the rejects stay.
-    const short = [percent, `${brief(facts.documentsDone)} of ${brief(total)} ${facts.unit}s`, left].join(
-      '  ',
-    )
+    const done = `${brief(facts.documentsDone)} of ${brief(total)} ${facts.unit}s`
+    const short = [percent, done, ...left].join('  ')
     // Rejects come first in `faults`: what comes after them is left out first.
     const kept = [...faults]
     const restOf = (): string => kept.map(fault => `  ${fault}`).join('')

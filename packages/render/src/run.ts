@@ -6,7 +6,7 @@ import { modelText } from './model.ts'
 import { count, counted, dollars, duration, when } from './numbers.ts'
 import type { Row } from './rows.ts'
 import { loadText } from './stored-run.ts'
-import { documentsText, reuseRow, unreadRow } from './totals.ts'
+import { alteredRows, documentsText, reuseRow, unreadRow } from './totals.ts'
 
 /** The rows of runs that are being planned, then those of the run. */
 export function describeOutputStatus({ run, planning }: OutputStatus, nowMs: number): Row[] {
@@ -28,7 +28,7 @@ export function describeRunStatus(status: RunStatus, nowMs: number): Row[] {
       : `, the last one ${duration(nowMs - lastProgressMs)} ago`
   rows.push(['shards', `${count(shardsDone)} of ${count(shards)}  (${percent} %)${last}`])
   if (totals) {
-    rows.push(['documents', documentsText(totals)], ...unreadRow(totals))
+    rows.push(['documents', documentsText(totals)], ...unreadRow(totals), ...alteredRows(totals))
     rows.push(...reuseRow({ ...status, totals }))
   } else rows.push([`${status.unit}s`, progressText(status)])
   rows.push(...costRow(status))

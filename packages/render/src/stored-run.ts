@@ -12,7 +12,7 @@ export function loadText(load: LoadStatus, nowMs: number): string {
   const left = secondsLeft === undefined ? '' : `, about ${duration(1_000 * secondsLeft)} left`
   const text = {
     loading: `loading${since}, ${count(shardsDone)} of ${counted(shards, 'shard')}${left}${waitingFor === undefined ? '' : `; waiting: ${waitingFor}`}`,
-    loaded: `loaded${held}; searches for ${name} use another target`,
+    loaded: `loaded${held}; searches for ${name} do not use it`,
     in_use: `searches for ${name} use it${since}${held}`,
     updating: `holds rows of this run and of an earlier one since an interrupted update${since}: load the run again`,
   }[load.state]

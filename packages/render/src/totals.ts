@@ -64,10 +64,17 @@ export const unreadForecast = ({ truncated, inputs, limit, unread }: TextEstimat
   `warning: ${count(truncated)} of about ${counted(inputs, 'text')} exceed the ${limit} tokens that the model reads: ` +
   `${unreadText(unread)} will not be in the vectors`
 
-/** The row with the values that became null. Empty if none did. */
-export function nulledRow({ nulled = {} }: Manifest['totals']): Row[] {
+/** The rows with the values that became null, and with the texts that were repaired. */
+export function alteredRows({ nulled = {}, repaired }: Manifest['totals']): Row[] {
   const columns = Object.entries(nulled).map(([column, values]) => `${column} ${count(values)}`)
-  return columns.length === 0 ? [] : [['null values', `${columns.join(', ')}: not exact in their column`]]
+  const rows: Row[] = []
+  if (columns.length > 0) rows.push(['null values', `${columns.join(', ')}: not exact in their column`])
+  if (repaired > 0)
+    rows.push([
+      'repaired',
+      `${counted(repaired, 'text')} with an unpaired surrogate, which UTF-8 cannot hold: U+FFFD in its place`,
+    ])
+  return rows
 }
 
 /**
@@ -89,6 +96,6 @@ export function reuseRow({
   const which = runs.length > 1 ? `run ${baseRun?.run}` : 'that run'
   const removed = !baseRun?.removedRows
     ? ''
-    : `; ${counted(baseRun.removedRows, 'document')} of ${which} no longer exist`
+    : `; ${counted(baseRun.removedRows, 'document')} of ${which} no longer ${baseRun.removedRows === 1 ? 'exists' : 'exist'}`
   return [['texts', `${embedded}, ${counted(reused, 'vector')} reused from ${runs.join(' and ')}${removed}`]]
 }

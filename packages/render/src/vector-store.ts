@@ -42,9 +42,7 @@ export function loadRows({ record, proof, written, refused, notUpdated }: LoadOu
     ...(notUpdated === undefined ? [] : ([['whole', `loaded as a whole: ${notUpdated}`]] satisfies Row[])),
     ...refusedRows(proof.refused, refused),
     ['proof', proofText(proof)],
-    updated
-      ? ['searches', `${name} finds them now`]
-      : ['next', `switch the name ${name} to it, when its run is the current version`],
+    updated ? ['searches', `${name} finds them now`] : ['searches', `${name} uses it after a switch`],
   ]
 }
 

@@ -4,16 +4,20 @@ import type { Verification } from '@reembed/evaluate'
 import { modelText } from './model.ts'
 import { bytes, count } from './numbers.ts'
 import type { Row } from './rows.ts'
-import { documentsText, nulledRow, reuseRow, unreadRow } from './totals.ts'
+import { alteredRows, documentsText, reuseRow, unreadRow } from './totals.ts'
 
 /** What `verify` recomputed from the shards of a run. */
 export function describeVerification(receipt: Verification): Row[] {
-  const { run, totals, model, shards, norms, repeatedVectors, collapsedDimensions } = receipt
+  const { run, totals, model, shards, shardsRead, norms, repeatedVectors, collapsedDimensions } = receipt
+  const isPart = shardsRead !== undefined
   return [
-    ['run', `${run}  verified`],
-    ['documents', `${documentsText(totals)}; ids unique; no byte of the corpus skipped or read twice`],
+    ['run', isPart ? `${run}  part verified; the run is when each of its parts is` : `${run}  verified`],
+    [
+      'documents',
+      `${documentsText(totals)}; ids ${isPart ? 'of this part ' : ''}unique; no byte of the corpus skipped or read twice`,
+    ],
     ...unreadRow(totals),
-    ...nulledRow(totals),
+    ...alteredRows(totals),
     ...reuseRow(receipt),
     [
       'vectors',
@@ -21,7 +25,10 @@ export function describeVerification(receipt: Verification): Row[] {
     ],
     ...collapsedRow(collapsedDimensions, model.dimensions),
     ['model', `${modelText(receipt)}, in every shard`],
-    ['shards', `${count(shards)}, ${bytes(totals.bytes)}`],
+    [
+      'shards',
+      `${count(shards)}, ${bytes(totals.bytes)}${isPart ? `; ${count(shardsRead)} read whole` : ''}`,
+    ],
   ]
 }
 

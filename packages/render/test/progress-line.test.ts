@@ -72,3 +72,13 @@ test('the unit of the progress is a document or a chunk, also in the singular', 
     expect(screen.written()).toContain(shown)
   }
 })
+
+test('the line has no time left and no rate before the first document, and whole numbers after the last shard', () => {
+  const screen = terminal(250)
+  const line = createProgressLine(screen.stream)
+  line.show({ ...FACTS, documentsDone: 0 })
+  expect(screen.line()).toMatch(/ 0 % {2}0 of ~5,000,000 documents {2}endpoint /)
+  line.show({ ...FACTS, shardsDone: 10 })
+  expect(screen.line()).toMatch(/ 100 % {2}1,234,567 of 1,234,567 documents {2}/)
+  expect(screen.line()).not.toContain('ETA')
+})

@@ -15,10 +15,21 @@ export type {
   StateReason,
   SweepOutcome,
 } from '@reembed/producer'
-export type { FieldMapping, Format, Manifest, ModelIdentity, Quote, Totals } from '@reembed/protocol'
+export type {
+  FieldMapping,
+  Format,
+  LoadProof,
+  LoadRecord,
+  Manifest,
+  ModelIdentity,
+  Quote,
+  RefusedRow,
+  Totals,
+} from '@reembed/protocol'
 export type { QueueCounts, RedisTarget, RunProgress, WorkerState } from '@reembed/queue'
 export { type EmbeddingBatch, readCurrentManifest, readEmbeddings } from '@reembed/shard'
 export { type ErrorCode, ReembedError } from '@reembed/shared'
+export type { LoadOutcome, LoadProgress, SwitchOutcome } from '@reembed/sinks'
 export type { S3Options } from '@reembed/store'
 export type { Logger, Registry } from '@reembed/telemetry'
 export type { JobFailure } from '@reembed/worker'
@@ -26,8 +37,10 @@ export { isReembedError, type ReembedFailure } from './errors.ts'
 export type {
   CallOptions,
   DecisionOptions,
+  DropOptions,
   EnqueuedRun,
   EvaluateOptions,
+  LoadOptions,
   PublishOptions,
   ReadOptions,
   ReembedOptions,
@@ -35,6 +48,7 @@ export type {
   RunningWorker,
   RunPlan,
   SourceOptions,
+  SwitchOptions,
   WaitOptions,
   WorkerOptions,
 } from './options.ts'

@@ -7,6 +7,7 @@ import type { FollowProgress } from '@reembed/producer'
 import type { CsvDialect, FieldMapping, Format, ModelIdentity, Quote } from '@reembed/protocol'
 import type { RedisTarget } from '@reembed/queue'
 import type { ReembedError } from '@reembed/shared'
+import type { LoadOptions as SinkLoadOptions } from '@reembed/sinks'
 import type { S3Options } from '@reembed/store'
 import type { Logger, Registry } from '@reembed/telemetry'
 import type { JobFailure } from '@reembed/worker'
@@ -113,6 +114,11 @@ export interface WorkerOptions extends CallOptions {
    */
   readonly sources?: readonly string[] | undefined
   /**
+   * Vector stores that the worker also loads runs into, as `load` with `redis` asks; see `load` for
+   * their URLs. Credentials come from these URLs and from the environment.
+   */
+  readonly sinks?: readonly string[] | undefined
+  /**
    * Whether the worker sweeps its outputs: about every 30 s and whenever its queue is empty, so
    * that runs are finished and published without a producer. Default true.
    */
@@ -194,6 +200,27 @@ export interface EvaluateOptions extends CallOptions {
   readonly top?: number | undefined
   /** Text in front of each query; default: that of the plan. */
   readonly queryPrompt?: string | undefined
+}
+
+export interface LoadOptions
+  extends CallOptions,
+    Pick<SinkLoadOptions, 'name' | 'concurrency' | 'update' | 'onProgress'> {
+  /** A finished run instead of that of the current version. */
+  readonly run?: string | undefined
+  /** The actor that is recorded with the load. */
+  readonly by?: string | undefined
+}
+
+export interface SwitchOptions extends DecisionOptions {
+  /** The name that searches use; default `embeddings`. */
+  readonly name?: string | undefined
+  /** Returns to the target that searches used before the current one. */
+  readonly back?: boolean | undefined
+}
+
+export interface DropOptions extends DecisionOptions {
+  /** The name that searches use; default `embeddings`. */
+  readonly name?: string | undefined
 }
 
 export interface ReadOptions extends CallOptions {

@@ -2,7 +2,7 @@
 // everything comes in by options and out by results, errors, callbacks and the logger.
 
 import type { EndpointResolver } from '@reembed/endpoint'
-import { type ScoredRun, scoreRun, type Verification, verify } from '@reembed/evaluate'
+import { type ScoredRun, scoreRun, type Verification, type VerifyOptions, verify } from '@reembed/evaluate'
 import { findRun, openCorpus, planCorpus, plannedRuns } from '@reembed/planner'
 import {
   createSweeper,
@@ -22,16 +22,19 @@ import {
   stopRun,
   submitRun,
 } from '@reembed/producer'
-import { type Manifest, requirePlan } from '@reembed/protocol'
+import { type LoadRecord, type Manifest, requirePlan } from '@reembed/protocol'
 import { type EmbeddingBatch, readEmbeddings, requireManifest } from '@reembed/shard'
-import { ReembedError } from '@reembed/shared'
+import { isRunId, ReembedError } from '@reembed/shared'
+import type { LoadOutcome, SwitchOutcome, VectorStore } from '@reembed/sinks'
 import type { Store } from '@reembed/store'
 import { SILENT } from './log.ts'
 import type {
   CallOptions,
   DecisionOptions,
+  DropOptions,
   EnqueuedRun,
   EvaluateOptions,
+  LoadOptions,
   PublishOptions,
   ReadOptions,
   ReembedOptions,
@@ -39,6 +42,7 @@ import type {
   RunningWorker,
   RunPlan,
   SourceOptions,
+  SwitchOptions,
   WaitOptions,
   WorkerOptions,
 } from './options.ts'
@@ -198,7 +202,8 @@ export interface Reembed extends AsyncDisposable {
 
   /**
    * Reads every shard of a run whole and checks that receipts tile the corpus, ids are unique,
-   * vectors are finite and hashes match. Default: the run of the current version.
+   * vectors are finite and hashes match. Default: the run of the current version. With `part`,
+   * '3/16' for example, it does a 16th of that: the run is verified when each part is.
    *
    * @throws ReembedError `RUN_NOT_FOUND`; `UNBALANCED`, `CORRUPT`, `DUPLICATE_ID` with the first
    * object that fails
@@ -211,7 +216,7 @@ export interface Reembed extends AsyncDisposable {
    * console.log(`${totals.documents} documents = ${totals.rows} rows + ${totals.rejects} rejects`)
    * ```
    */
-  verify(run?: string, options?: CallOptions): Promise<Verification>
+  verify(run?: string, options?: CallOptions & Pick<VerifyOptions, 'part'>): Promise<Verification>
 
   /**
    * Scores a finished run, of the current version by default, with judged queries: embeds the
@@ -362,6 +367,67 @@ export interface Reembed extends AsyncDisposable {
    * ```
    */
   read(options?: ReadOptions): AsyncGenerator<EmbeddingBatch, void, undefined>
+
+  /**
+   * Loads a finished run, of the current version by default, into a vector store, and proves that
+   * the store holds exactly the run: counts its rows, and compares a sample. With `redis`, workers
+   * that name the store write the shards; else this process does. Idempotent: a load that was
+   * stopped continues. Searches do not use the run before `switchTo`.
+   *
+   * @param to `postgres://user@host/database`, `lancedb:./folder`, `lancedb+s3://bucket/prefix`,
+   * `milvus+https://host:19530/database`, `qdrant+https://host:6333`,
+   * `elasticsearch+https://host:9200` or `opensearch+https://host:9200`. The client of PostgreSQL,
+   * LanceDB or Milvus must be installed; the error names its package.
+   * @throws ReembedError `RUN_NOT_FOUND`; `CORRUPT` for a damaged shard; `UNBALANCED` where the
+   * vector store does not hold what was written; `SHARD_FAILED` from workers
+   * @example
+   * ```ts
+   * import { createReembed } from 'reembed'
+   *
+   * await using reembed = createReembed({ output: './vectors' })
+   * const search = 'postgres://app@127.0.0.1/search'
+   * const { record, proof } = await reembed.load(search, { name: 'wiki' })
+   * console.log(`${record.target} holds ${proof.rows} rows`)
+   * ```
+   */
+  load(to: string, options?: LoadOptions): Promise<LoadOutcome>
+
+  /**
+   * Points the name that searches use to the run of the current version, or with `back` to the
+   * target before. Searches use one of the two, each as a whole. Embed queries with the model and
+   * the prompt of the manifest in the outcome from then on. Idempotent.
+   *
+   * @throws ReembedError `RUN_NOT_FOUND` where nothing is published, the current version is not
+   * loaded, or no target is left to return to; `UNBALANCED` where the target does not hold its load
+   * @example
+   * ```ts
+   * import { createReembed } from 'reembed'
+   *
+   * await using reembed = createReembed({ output: './vectors' })
+   * const search = 'postgres://app@127.0.0.1/search'
+   * const { target, manifest } = await reembed.switchTo(search, { name: 'wiki' })
+   * console.log(`searches use ${target}, queries need ${manifest.model.id}`)
+   * ```
+   */
+  switchTo(to: string, options?: SwitchOptions): Promise<SwitchOutcome>
+
+  /**
+   * Deletes the targets of a run from a vector store, except one that searches use. The run stays
+   * in the output.
+   *
+   * @throws ReembedError `RUN_NOT_FOUND` where the store has no target of the run; `USAGE` where
+   * searches use its only target
+   * @example
+   * ```ts
+   * import { createReembed } from 'reembed'
+   *
+   * await using reembed = createReembed({ output: './vectors' })
+   * const [, earlier] = await reembed.versions()
+   * const search = 'postgres://app@127.0.0.1/search'
+   * if (earlier) await reembed.drop(search, earlier.run, { name: 'wiki' })
+   * ```
+   */
+  drop(to: string, run: string, options?: DropOptions): Promise<LoadRecord>
 }
 
 /**
@@ -396,6 +462,7 @@ export function createReembed(options: ReembedOptions): Reembed {
     ...workCalls(resources, options),
     ...runCalls(resources, options),
     ...readingCalls(resources, options),
+    ...storeCalls(resources, options),
     [Symbol.asyncDispose]: () => resources[Symbol.asyncDispose](),
   }
 }
@@ -454,11 +521,12 @@ function workCalls(
 ): Pick<Reembed, 'startWorker' | 'sweep' | 'wait'> {
   const sweeper = once(async () => createSweeper(await resources.writableStore(), await resources.queue()))
   return {
-    async startWorker({ outputs, sweep = true, signal, ...options } = {}) {
+    async startWorker({ outputs, sinks, sweep = true, signal, ...options } = {}) {
       const queue = await resources.queue(signal)
       const { url, options: resolved } = await resources.endpoint(undefined, signal)
       // Loaded by the first worker: programs that only enqueue or read never need it.
       const { startWorker } = await import('@reembed/worker')
+      const loader = sinks?.length ? (await import('@reembed/sinks')).createShardLoader(sinks) : undefined
       const idle = createIdleSignal()
       const served = outputs?.map(absoluteUrl) ?? [resources.output]
       const worker = await startWorker({
@@ -470,6 +538,7 @@ function workCalls(
         s3,
         log,
         signal,
+        loader,
         onIdle: idle.notify,
         unsafeStore,
       })
@@ -534,10 +603,10 @@ function runCalls(
       return readPlanningStatus(store, redis ? await resources.queue(signal) : undefined)
     },
 
-    async verify(name, { signal } = {}) {
+    async verify(name, { part, signal } = {}) {
       const store = await resources.store(signal)
       const run = await findRun(store, name, name === undefined ? 'current' : 'newest')
-      return orReason(signal, verify(store, run, { signal }))
+      return orReason(signal, verify(store, run, { part, signal }))
     },
 
     async publish(name, { maxRejects, maxTruncated, force = false, by, reason, signal } = {}) {
@@ -595,6 +664,48 @@ function readingCalls(
     async *read({ run: name, extra, signal } = {}) {
       const run = name && (await findRun(await resources.store(signal), name, 'newest'))
       yield* readEmbeddings(resources.output, { run, extra, s3, signal })
+    },
+  }
+}
+
+function storeCalls(
+  resources: Resources,
+  { redis }: ReembedOptions,
+): Pick<Reembed, 'load' | 'switchTo' | 'drop'> {
+  /** Loaded by the first call: programs that only embed or read never need it. */
+  async function withVectors<T>(
+    to: string,
+    signal: AbortSignal | undefined,
+    work: (vectors: VectorStore, sinks: typeof import('@reembed/sinks')) => Promise<T>,
+  ): Promise<T> {
+    const sinks = await import('@reembed/sinks')
+    await using vectors = await orReason(signal, sinks.openVectorStore(to))
+    signal?.throwIfAborted()
+    return await orReason(signal, work(vectors, sinks))
+  }
+  return {
+    async load(to, { run: name, signal, ...options } = {}) {
+      const store = await resources.writableStore(signal)
+      const run = await findRun(store, name, name === undefined ? 'current' : 'newest')
+      const manifest = await requireManifest(store, run)
+      const queue = redis ? await resources.queue(signal) : undefined
+      return withVectors(to, signal, (vectors, { loadRun }) =>
+        loadRun(store, manifest, vectors, { ...options, queue, signal }),
+      )
+    },
+
+    async switchTo(to, options = {}) {
+      const store = await resources.writableStore(options.signal)
+      return withVectors(to, options.signal, (vectors, { switchStore }) =>
+        switchStore(store, vectors, options),
+      )
+    },
+
+    async drop(to, name, { signal, ...options } = {}) {
+      const store = await resources.writableStore(signal)
+      // A whole id needs no plan: the run may have been deleted before.
+      const run = isRunId(name) ? name : await findRun(store, name, 'current')
+      return withVectors(to, signal, (vectors, { dropTarget }) => dropTarget(store, vectors, run, options))
     },
   }
 }

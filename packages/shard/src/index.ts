@@ -46,6 +46,7 @@ export { type ReadShardOptions, readFooter, undefinedIfCorrupt } from './read/fo
 export { decodeFlat, decodeStrings, decodeVectors } from './read/pages.ts'
 export {
   type ReadRowsOptions,
+  readIdHashes,
   readIds,
   readReceipt,
   readShard,

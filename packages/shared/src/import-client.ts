@@ -19,7 +19,7 @@ export async function importClient<T>(
     if (codeOf(cause) !== 'ERR_MODULE_NOT_FOUND') throw cause
     throw new ReembedError(
       'USAGE',
-      `the client of ${of} is not installed: install it beside reembed (npm install ${packages})`,
+      `the client of ${of} is not installed: install it beside reembed (npm install ${packages}; in a clone of the repository: npx pnpm add -w ${packages})`,
       { ...(option !== undefined && { option }), cause },
     )
   }

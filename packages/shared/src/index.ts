@@ -26,6 +26,7 @@ export {
   type Retry,
 } from './errors.ts'
 export { isHuggingFaceHost, type Tokens, tokenFor } from './hugging-face.ts'
+export { createIdHash, type IdHash } from './id-hash.ts'
 export { importClient } from './import-client.ts'
 export { interruptAfter } from './interrupt-after.ts'
 export { LIMITS, type Limits } from './limits.ts'
@@ -80,6 +81,7 @@ export { printable, printableLines, shellWord } from './printable.ts'
 export { type ProxyEnv, proxyEnv } from './proxy.ts'
 export { readFileWithin } from './read-file.ts'
 export { release } from './release.ts'
+export { resolveHost } from './resolve-host.ts'
 export {
   amount,
   bool,

@@ -62,8 +62,9 @@ const MAX_HEADER_BYTES = LIMITS.headerBytes
 /**
  * Creates a server for a port that other machines may reach: its connections are bounded in number,
  * in the size of their headers and in time, before a request is authenticated.
+ * @param held connections that may stay open besides, as those of pages that are kept up to date
  */
-export function createBoundedServer(answer: RequestListener): Server {
+export function createBoundedServer(answer: RequestListener, held = 0): Server {
   const server = createServer(
     {
       maxHeaderSize: MAX_HEADER_BYTES,
@@ -73,7 +74,7 @@ export function createBoundedServer(answer: RequestListener): Server {
     },
     answer,
   )
-  server.maxConnections = MAX_CONNECTIONS
+  server.maxConnections = MAX_CONNECTIONS + held
   return server
 }
 

@@ -52,7 +52,18 @@ describe('printable', () => {
   test('shows what it escapes, and leaves other text as it is', () => {
     expect(printable('a\u001b[31mred\r\nb\tc\u202e')).toBe('a\\u001b[31mred\\r\\nb\\tc\\u202e')
     expect(printableLines('a\n\tb\u0007')).toBe('a\n\tb\\u0007')
+    // A hyperlink, and text for the clipboard.
+    expect(printable('\u001b]8;;http://a\u001b\\\u001b]52;c;eA==\u0007')).toBe(
+      '\\u001b]8;;http://a\\u001b\\\\u001b]52;c;eA==\\u0007',
+    )
     for (const text of ['größer, 日本語 😀', '\\n', "it's"]) expect(printable(text)).toBe(text)
+  })
+
+  test('shows characters that have no width, so that two names are not shown alike', () => {
+    for (const hidden of ['\u200b', '\u2060', '\u180e', '\u206f', '\ufeff', '\ufffa'])
+      expect(printable(`bge${hidden}small`)).toMatch(/^bge\\u[\da-f]{4}small$/)
+    expect(printable('a\u{e0041}b')).toBe('a\\udb40\\udc41b')
+    for (const text of ['می‌خواهم', '👩‍💻', 'ß', '\ud800']) expect(printable(text)).toBe(text)
   })
 
   test('keeps JSON valid and its values', () => {

@@ -2,8 +2,7 @@
 // files of models.
 //
 //   host       the option, else HF_ENDPOINT, else https://huggingface.co
-//   token      is sent to that host alone: fetch drops `authorization` when a redirect leaves the origin, as those to the
-//              Hub's file storage do (https://fetch.spec.whatwg.org/#http-redirect-fetch)
+//   token      is sent to that host alone, not to where its redirects lead (follow-redirects.ts)
 //   transient  no reply, 408, 429 and 5xx are retried with a doubling wait
 //   access     the Hub answers 401 for private repositories and for those that do not exist
 //
@@ -24,6 +23,7 @@ import {
   ReembedError,
   readBounded,
 } from '@reembed/shared'
+import { getFollowing } from './follow-redirects.ts'
 import { plainKey } from './keys.ts'
 import { createTimedRead, type ReadAttempt, type TimedRead } from './timed-read.ts'
 
@@ -133,7 +133,7 @@ export function createHubClient({
       let failure: ReembedError
       try {
         const response = await attempt.head(() =>
-          fetch(endpoint + path, {
+          getFollowing(endpoint + path, {
             headers: { ...headers, ...(range && { range }) },
             signal: attempt.signal,
           }),

@@ -69,6 +69,56 @@ test('a redirect to another host is followed without the token', async () => {
   expect(storage.seen).toEqual([undefined])
 })
 
+test('a chain of redirects that leaves the host and returns to it carries no token', async () => {
+  const seen: (string | undefined)[] = []
+  let middle = ''
+  const hub = await listen(({ url, headers }, response) => {
+    seen.push(headers.authorization)
+    if (url === '/again') response.end('{}')
+    else response.writeHead(302, { location: `${middle}/a` }).end()
+  })
+  const far = await listen((_, response) => response.writeHead(307, { location: `${hub}/again` }).end())
+  middle = await listen((_, response) => response.writeHead(308, { location: `${far}/b` }).end())
+  const client = createHubClient({ codes, endpoint: hub, token: TOKEN })
+  expect(await client.text('/file', { subject })).toBe('{}')
+  expect(seen).toEqual([`Bearer ${TOKEN}`, undefined])
+})
+
+test('a redirect below the same host keeps the token', async () => {
+  const seen: (string | undefined)[] = []
+  const hub = await listen(({ url, headers }, response) => {
+    seen.push(headers.authorization)
+    if (url === '/moved') response.end('here')
+    else response.writeHead(301, { location: '/moved' }).end()
+  })
+  expect(await createHubClient({ codes, endpoint: hub, token: TOKEN }).text('/file', { subject })).toBe(
+    'here',
+  )
+  expect(seen).toEqual([`Bearer ${TOKEN}`, `Bearer ${TOKEN}`])
+})
+
+test.for([
+  ['http://169.254.169.254/latest/meta-data/', 'a link-local address'],
+  ['http://[::ffff:a9fe:a9fe]/', 'a link-local address'],
+  ['//metadata.google.internal./computeMetadata/v1/', 'a link-local address'],
+  ['http://100.100.100.200/', 'a link-local address'],
+  ['file:///etc/passwd', 'no HTTP URL'],
+  ['http://[', 'no HTTP URL'],
+  ['/', 'for the 11th time'],
+])('P-NO-METADATA: a redirect of the Hub to %s is not followed', async ([location = '', why = '']) => {
+  let requests = 0
+  const endpoint = await listen((_, response) => {
+    requests += 1
+    response.writeHead(302, { location }).end()
+  })
+  const client = createHubClient({ codes, endpoint, token: TOKEN, retries: 2, retryMs: 0 })
+  await expect(client.text('/file', { subject })).rejects.toMatchObject({
+    code: 'STORE_ACCESS_DENIED',
+    message: expect.stringContaining(why),
+  })
+  expect(requests).toBe(location === '/' ? 11 : 1)
+})
+
 test.for([
   ['http://hub.example', 'unencrypted'],
   ['http://169.254.169.254', 'link-local'],

@@ -47,6 +47,7 @@ export {
   type S3ServerOptions,
   startS3Server,
 } from './s3/s3-server.ts'
+export { createSimulatedClock, seeded } from './simulated-clock.ts'
 export { createFastClock, createManualClock, type ManualClock } from './tei/clock.ts'
 export { type Fault, htmlPage } from './tei/fault.ts'
 export type { ProxiedRequest } from './tei/gateway.ts'

@@ -8,7 +8,8 @@
 // for each window and each request, whatever the number of documents.
 
 import { type EventLoopUtilization, performance } from 'node:perf_hooks'
-import { type Endpoint, isOverload, type Limiter, type ReplicaStatus } from '@reembed/endpoint'
+import { type Endpoint, isOverload, type ReplicaStatus } from '@reembed/endpoint'
+import type { Limiter } from '@reembed/limiter'
 import { JOB_STAGES, type JobStage, type StageShares, type WorkerActivity } from '@reembed/queue'
 
 /** A stage that a job can wait for. */

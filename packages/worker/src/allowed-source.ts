@@ -20,9 +20,10 @@ export function requireAllowedSource(
   sources: readonly string[] | undefined,
 ): void {
   // The copy of a table lies in the output itself.
-  if (allows(`${output}/tables`, source)) return
-  if (sources === undefined ? !isLocal(source) || isLocal(output) : sources.some(one => allows(one, source)))
-    return
+  const isAllowed =
+    allows(`${output}/tables`, source) ||
+    (sources === undefined ? !isLocal(source) || isLocal(output) : sources.some(one => allows(one, source)))
+  if (isAllowed && isDirect(source)) return
   const why =
     sources === undefined
       ? `a local folder is not read for the output ${output}, unless it is among the sources of the worker`
@@ -34,7 +35,25 @@ export function requireAllowedSource(
   )
 }
 
-const isLocal = (url: string): boolean => url.startsWith('file://') || !/^[a-z0-9+]+:\/\//i.test(url)
+/**
+ * Whether a source is what it begins with: dots between slashes, percent-encoded or not, lead out
+ * of it, and some file: URLs have no path.
+ */
+function isDirect(source: string): boolean {
+  if (/\/(?:\.|%2e){1,2}(?:\/|$)/i.test(source) || /\p{Cc}/u.test(source)) return false
+  return !/^file:/i.test(source) || pathOf(source) !== undefined
+}
+
+/** The path of a file: URL; undefined for an encoded slash, another machine or another form. */
+function pathOf(url: string): string | undefined {
+  try {
+    return fileURLToPath(url)
+  } catch {
+    return undefined
+  }
+}
+
+const isLocal = (url: string): boolean => /^file:/i.test(url) || !/^[a-z0-9+]+:\/\//i.test(url)
 
 /**
  * Whether `source` is the place that `given` names, or lies below it. The plan of one file, or of a
@@ -50,7 +69,7 @@ function allows(given: string, source: string): boolean {
 /** A form with one slash at its end and without the revision of a dataset, to compare prefixes. */
 function comparable(url: string): string {
   if (url.startsWith('hf://')) return withSlash(url.replace(/^(hf:\/\/datasets\/[^/@]+\/[^/@]+)@[^/]+/, '$1'))
-  const place = url.startsWith('file://') ? fileURLToPath(url) : url
+  const place = /^file:/i.test(url) ? (pathOf(url) ?? url) : url
   if (isLocal(url)) return withSlash(posix.resolve(place))
   return withSlash(url.replace(/^([a-z0-9+]+:\/\/[^/]+)\/+/i, '$1/'))
 }

@@ -1,6 +1,7 @@
 // Embeds documents in memory, without queue, run or shard.
 
-import { createLimiter, type Endpoint } from '@reembed/endpoint'
+import type { Endpoint } from '@reembed/endpoint'
+import { createLimiter } from '@reembed/limiter'
 import type { Document, Recipe } from '@reembed/protocol'
 import { truncateVectors } from '@reembed/shard'
 import { embed } from './embed.ts'

@@ -8,12 +8,12 @@ import {
   createRequestSizes,
   createTokenEstimator,
   type Endpoint,
-  type Limiter,
   MAX_BYTES_PER_TOKEN,
   pack,
   type RequestSizes,
   type TokenEstimator,
 } from '@reembed/endpoint'
+import type { Limiter } from '@reembed/limiter'
 import type { Document, ModelReference, Reject, RejectRow, SourceRecord } from '@reembed/protocol'
 import type { JobStop } from '@reembed/queue'
 import { type Clock, mapConcurrent, systemClock } from '@reembed/shared'

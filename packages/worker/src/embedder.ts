@@ -4,16 +4,12 @@
 import {
   connectToReplicas,
   connectToUrl,
-  createLimiter,
   createRequestSizes,
   type Endpoint,
   type EndpointHandle,
   type EndpointOptions,
-  type EndpointProbe,
   failureBehind,
-  initialLimit,
   isUnavailable,
-  type Limiter,
   MODEL_RECHECK_MS,
   type openEndpoint,
   parseTargets,
@@ -23,6 +19,7 @@ import {
   tracedEndpoint,
   unavailableReason,
 } from '@reembed/endpoint'
+import { createLimiter, type EndpointProbe, initialLimit, type Limiter } from '@reembed/limiter'
 import type { SourceRecord } from '@reembed/protocol'
 import type { LimitCoordinator } from '@reembed/queue'
 import { type Clock, messageOf, ReembedError, systemClock } from '@reembed/shared'

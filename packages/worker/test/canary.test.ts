@@ -1,7 +1,8 @@
 // One model per reply, over real HTTP: a server that hides other weights behind the same name is
 // found out.
 
-import { computeReference, createLimiter, type Endpoint, openEndpoint } from '@reembed/endpoint'
+import { computeReference, type Endpoint, openEndpoint } from '@reembed/endpoint'
+import { createLimiter } from '@reembed/limiter'
 import type { Document, ModelReference } from '@reembed/protocol'
 import {
   INFO,
@@ -120,6 +121,21 @@ describe('a canary rides in every request', () => {
     server.script(({ route, texts }, response) => {
       if (texts.length < 3) return false
       const vectors = texts.map(text => vectorOf(text)).reverse()
+      return sendJson(
+        response,
+        200,
+        route === '/embed' ? vectors.map(vector => [...vector]) : openaiReply(vectors, server.model),
+      )
+    })
+    await expect(rows(300, reference)).rejects.toMatchObject({ code: 'MODEL_MISMATCH' })
+  })
+
+  test('and a reply of which all rows but the last are in another order is refused', async () => {
+    const reference = await start()
+    server.script(({ route, texts }, response) => {
+      if (texts.length < 3) return false
+      const sound = texts.map(text => vectorOf(text))
+      const vectors = [...sound.slice(1, -1), ...sound.slice(0, 1), ...sound.slice(-1)]
       return sendJson(
         response,
         200,

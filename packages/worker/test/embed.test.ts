@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import { createLimiter, type Endpoint, type Limiter, openEndpoint, truncateToBytes } from '@reembed/endpoint'
+import { type Endpoint, openEndpoint, truncateToBytes } from '@reembed/endpoint'
+import { createLimiter, type Limiter } from '@reembed/limiter'
 import type { Document, Reject, SourceRecord } from '@reembed/protocol'
 import type { Clock } from '@reembed/shared'
 import {

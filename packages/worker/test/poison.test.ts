@@ -1,6 +1,7 @@
 // One document of 200 that a server cannot embed: the other 199 get their vectors.
 
-import { createLimiter, type Endpoint, openEndpoint } from '@reembed/endpoint'
+import { type Endpoint, openEndpoint } from '@reembed/endpoint'
+import { createLimiter } from '@reembed/limiter'
 import type { Document, Reject } from '@reembed/protocol'
 import type { Clock } from '@reembed/shared'
 import {

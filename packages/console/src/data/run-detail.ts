@@ -8,6 +8,7 @@ import { createMemo, LIMITS, shardOfKey, shardPrefix } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { RunEvent } from './samples.ts'
 import { cellsOf, type FinishedShards, readFinishedShards, type ShardCells } from './shard-cells.ts'
+import { newestLoadRecord, readStoreTargets, type StoreTarget } from './vector-stores.ts'
 import { readVersionFigures, type VersionFigures } from './version-figures.ts'
 
 /** Documents and tokens of the shards that were put in one stretch of time. */
@@ -34,6 +35,8 @@ export interface RunDetails {
   versions(store: Store, current: number | undefined): Promise<readonly PublishedVersion[]>
   /** Scores and cost of the newest versions, oldest first. */
   versionFigures(store: Store, current: number | undefined): Promise<readonly VersionFigures[]>
+  /** Where the runs of an output are besides it. One LIST while no record is new. */
+  storeTargets(store: Store): Promise<readonly StoreTarget[]>
 }
 
 const KEPT = 20
@@ -55,6 +58,7 @@ export function createRunDetails(): RunDetails {
   const recorded = createMemo<string, readonly RunEvent[]>({ max: KEPT })
   const rejects = createMemo<string, readonly RejectSample[]>({ max: KEPT })
   const versions = createMemo<string, readonly PublishedVersion[]>({ max: KEPT })
+  const targets = createMemo<string, readonly StoreTarget[]>({ max: KEPT })
   const figures = createMemo<string, readonly VersionFigures[]>({ max: KEPT })
 
   /** Readings in progress: what has bytes for each shard is not kept beyond them. */
@@ -91,6 +95,11 @@ export function createRunDetails(): RunDetails {
       figures.get(`${store.url} ${current}`, async () =>
         readVersionFigures(store, await details.versions(store, current)),
       ),
+    async storeTargets(store) {
+      const newest = await newestLoadRecord(store)
+      if (newest === undefined) return []
+      return targets.get(`${store.url} ${newest}`, () => readStoreTargets(store))
+    },
   }
   return details
 }

@@ -1,18 +1,27 @@
 // The versions of an output: what was published when, by which actor, why and despite what.
 
 import type { PublishedVersion } from '@reembed/producer'
+import type { StoreTarget } from '../data/vector-stores.ts'
 import type { VersionFigures } from '../data/version-figures.ts'
 import type { OutputState } from '../data/watch-outputs.ts'
 import { type Html, html } from './html.ts'
 import type { Links } from './links.ts'
 import { type CommandOf, stepLines } from './next-steps.ts'
 import { type Page, shortId, time } from './parts.ts'
+import { vectorStores } from './vector-stores.ts'
 import { versionFigures } from './version-figures.ts'
+
+export interface Versions {
+  readonly versions: readonly PublishedVersion[]
+  readonly figures: readonly VersionFigures[]
+  readonly targets: readonly StoreTarget[]
+}
+
+export const NO_VERSIONS: Versions = { versions: [], figures: [], targets: [] }
 
 export function versionsPage(
   { store, problem }: OutputState,
-  versions: readonly PublishedVersion[],
-  figures: readonly VersionFigures[],
+  { versions, figures, targets }: Versions,
   links: Links,
   commandOf?: CommandOf,
 ): Page {
@@ -23,6 +32,7 @@ export function versionsPage(
         id: 'head',
         body: html`<h1>Versions <small class="url">${store.url}</small></h1>${problem !== undefined && html`<p class="problem" role="alert">The store does not answer: ${problem}</p>`}`,
       },
+      { id: 'stores', body: vectorStores(targets, store.url, links) },
       { id: 'figures', body: versionFigures(figures) },
       {
         id: 'versions',

@@ -3,7 +3,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Queue } from '@reembed/queue'
-import { createBoundedServer, isLoopback, listenOn, parseListen, ReembedError } from '@reembed/shared'
+import { createBoundedServer, isLoopback, LIMITS, listenOn, parseListen, ReembedError } from '@reembed/shared'
 import type { S3Options, Store } from '@reembed/store'
 import { asset } from '../assets.ts'
 import { createComparisonReader } from '../data/comparison.ts'
@@ -92,7 +92,7 @@ export async function serveConsole(options: ConsoleOptions): Promise<Console> {
   const acting = { access, stores, links, openQueue: actions?.openQueue, refresh: watch.refresh }
   const server = createBoundedServer((request, response) => {
     answer(request, response, { read, streams, acting }).catch(() => response.destroy())
-  })
+  }, LIMITS.eventReaders)
   const url = await listenOn(server, { host, port }, 'console')
   server.unref()
   return {

@@ -12,6 +12,7 @@ import {
 } from '@reembed/shared'
 import type { Client, ClientConfig } from 'pg'
 
+const NETWORK = /^E[A-Z_]+$/
 const SQLSTATE = /^[0-9A-Z]{5}$/
 const DENIED = /^(28...|42501)$/
 /**
@@ -235,10 +236,10 @@ function sourceError(cause: unknown, address: string): unknown {
   }
   if (MISSING.test(code))
     return new ReembedError('SOURCE_NOT_FOUND', `${address}: ${message}; check the name`, options)
-  if (TRANSIENT.test(code) || /^E[A-Z_]+$/.test(code) || /timeout|terminated|closed/i.test(message)) {
+  if (TRANSIENT.test(code) || NETWORK.test(code) || /timeout|terminated|closed/i.test(message)) {
     return new ReembedError(
       'STORE_UNREACHABLE',
-      `the database at ${address} did not deliver the rows: ${message || code}; check that it runs, and repeat the command`,
+      `the database at ${address} did not deliver the rows (${NETWORK.test(code) ? code : message}): check that it runs, and repeat the command`,
       options,
     )
   }

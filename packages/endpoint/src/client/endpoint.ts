@@ -9,7 +9,7 @@ import type { EndpointInfo, EndpointLimits } from './info.ts'
 import { negotiate } from './negotiate.ts'
 import { type Outcome, toError } from './outcome.ts'
 import { readAppliedPrompt } from './prompt.ts'
-import { revisionOf } from './read-info.ts'
+import { readInfo, revisionOf } from './read-info.ts'
 import type { Negotiated } from './route-probe.ts'
 import { decode, dtypeOf, post, type Route, type Server } from './server.ts'
 import type { EndpointTarget, Resolve } from './targets.ts'
@@ -96,6 +96,11 @@ export interface Endpoint extends AsyncDisposable {
    * @throws ReembedError by the kind of failure
    */
   embed(texts: readonly string[], options?: { signal?: AbortSignal | undefined }): Promise<Float32Array>
+  /**
+   * `info`, with what the server states now: it may have been started again with another model.
+   * @throws ReembedError by the kind of failure
+   */
+  restate(): Promise<EndpointInfo>
   /** The server's default prompt; '' for none, null where it cannot be determined. */
   appliedPrompt(options?: { signal?: AbortSignal | undefined }): Promise<string | null>
   /**
@@ -245,6 +250,11 @@ function createEndpoint(found: Negotiated, maxTimeoutMs = Number.POSITIVE_INFINI
     },
     request,
     embed: (texts, { signal } = {}) => embedBy(request, texts, { url, dimensions, signal }),
+    async restate() {
+      const { stated, doubt } = await readInfo(server, undefined)
+      if (doubt && info.kind === 'tei') throw toError(doubt, url)
+      return { ...info, ...stated, revision: stated.revision ?? info.revision }
+    },
     appliedPrompt: ({ signal } = {}) => askTei(() => readAppliedPrompt(server, signal)),
     countTokens: (texts, { signal } = {}) =>
       askTei(() => countTokens(server, texts, info.maxClientBatchSize, signal)),

@@ -103,6 +103,7 @@ export function createReplicatedEndpoint({
     request,
     embed: (texts, { signal } = {}) =>
       embedBy(request, texts, { url, dimensions: info().dimensions, signal }),
+    restate: async () => (await pool.endpoints[0]?.restate()) ?? info(),
     appliedPrompt: async options => (await pool.endpoints[0]?.appliedPrompt(options)) ?? null,
     countTokens: async (texts, options) => (await pool.endpoints[0]?.countTokens(texts, options)) ?? null,
     [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),

@@ -4,9 +4,8 @@
 //   http://gpu-1:8080,http://gpu-2:8080  replicas, each with a URL
 //   dns+http://tei:8080                  a replica at each address of the name, resolved every few seconds
 
-import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
-import { isLinkLocal, messageOf, ReembedError } from '@reembed/shared'
+import { isLinkLocal, messageOf, ReembedError, resolveHost } from '@reembed/shared'
 import { parseAddress } from './url.ts'
 
 /** The address of one replica. */
@@ -42,17 +41,13 @@ export interface EndpointTargetsOptions {
 
 const DNS = 'dns+'
 
-/** The system's resolver: it uses /etc/hosts and the search domains of a Kubernetes namespace. */
-const resolveBySystem: Resolve = async hostname =>
-  (await lookup(hostname, { all: true })).map(({ address }) => address)
-
 /**
  * Parses an endpoint's URL. @throws ReembedError USAGE for an invalid URL, or one that would expose
  * the token
  */
 export function parseTargets(
   given: string,
-  { token, allowInsecure = false, resolve = resolveBySystem }: EndpointTargetsOptions = {},
+  { token, allowInsecure = false, resolve = resolveHost }: EndpointTargetsOptions = {},
 ): EndpointTargets {
   const named = given.split(',').map(one => {
     const isName = one.trim().startsWith(DNS)

@@ -3,10 +3,10 @@
 // come first served, permits per input, whole requests refused), the network (2 ms each way), and
 // the workers' way of sending again (full jitter).
 
+import { createLimiter } from '@reembed/limiter'
 import { createLimitCoordinator } from '@reembed/queue'
+import { createSimulatedClock, seeded } from '@reembed/testing'
 import { createBalancer } from '../../src/client/balancer.ts'
-import { createLimiter } from '../../src/limiter/limiter.ts'
-import { createClock, seeded } from './simulated-clock.ts'
 
 export interface FleetOptions {
   readonly workers: number
@@ -44,7 +44,7 @@ const READY = 64
 export async function runFleet(options: FleetOptions): Promise<FleetResult> {
   const { workers, seconds, replicas, permits = 512, addressable = false, noise, inputs = 32 } = options
   const perSecond = options.perSecond ?? (() => 450)
-  const clock = createClock()
+  const clock = createSimulatedClock()
   const random = seeded(options.seed ?? 1)
   const coordinator = createLimitCoordinator(clock)
   const zeros = (): number[] => Array.from({ length: seconds }, () => 0)

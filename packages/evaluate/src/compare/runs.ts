@@ -1,10 +1,12 @@
 // Compares two runs over a sample of their common documents. The sample is chosen by the hash of
-// the document id, so it is the same in both runs.
+// the document id, so it is the same in both runs. Nothing that is held grows with the runs: hashes
+// beyond memory are sorted in files, and only the row groups that hold the sample are read.
 
 import type { Manifest, RowComparison } from '@reembed/protocol'
-import { readIds, readShard } from '@reembed/shard'
-import { hashOfId, mapConcurrent, ReembedError, shardKey } from '@reembed/shared'
+import { readIdHashes, readShard } from '@reembed/shard'
+import { createIdHash, type IdHash, mapConcurrent, ReembedError, shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
+import { type Buckets, openBuckets, wordsOf } from '../verify/buckets.ts'
 import { compareRows, type Health, healthOf, type Rows } from './rows.ts'
 
 export interface CompareOptions {
@@ -32,10 +34,12 @@ export interface Comparison extends RowComparison {
 }
 
 const SHARDS_AT_ONCE = 8
+/** The hash decides which documents are compared: with this key they are always the same. */
+const SAMPLE_KEY = 'sample'
 
 /**
- * Compares run `a` with run `b`. Reads all ids of both runs and the shards of the sample. Holds 8
- * bytes per row of both runs, and the sample.
+ * Compares run `a` with run `b`. Reads all ids of both runs twice, and the row groups of the
+ * sample. Holds the sample, and needs 8 bytes of temporary disk space per row of both runs.
  *
  * @throws ReembedError USAGE if the runs have no document in common
  * @throws the signal's reason
@@ -56,16 +60,26 @@ export async function compareRuns(
   // The ids of all shards, then the vectors of the sample.
   let done = 0
   const read = (): void => onProgress?.(++done, 2 * (a.shards + b.shards))
-  const [inA, inB] = [await hashesOf(store, a, read, signal), await hashesOf(store, b, read, signal)]
-  const { common, sample } = intersect(inA, inB, wantedDocuments)
+  const hash = createIdHash(SAMPLE_KEY)
+  const reading = { hash, read, signal }
+  const buckets = await openBuckets(a.totals.rows + b.totals.rows)
+  let found: Intersection
+  try {
+    await addHashes(store, a, buckets, { ...reading, bit: 0 })
+    await addHashes(store, b, buckets, { ...reading, bit: OF_B })
+    found = await intersect(buckets, wantedDocuments)
+  } finally {
+    await buckets.close()
+  }
+  const { common, onlyA, onlyB, sample } = found
   if (common === 0) {
     throw new ReembedError(
       'USAGE',
       `runs ${a.run} and ${b.run} have no document in common: compare runs over the same corpus`,
     )
   }
-  const rowsA = await rowsOf(store, a, sample, { read, signal })
-  const rowsB = await rowsOf(store, b, sample, { read, signal })
+  const rowsA = await rowsOf(store, a, sample, reading)
+  const rowsB = await rowsOf(store, b, sample, reading)
   const compared = await compareRows(rowsA, rowsB, {
     top,
     queries: wantedQueries,
@@ -75,73 +89,123 @@ export async function compareRuns(
   })
   return {
     common,
-    added: inB.length - common,
-    removed: inA.length - common,
+    added: onlyB,
+    removed: onlyA,
     ...compared,
     health: [healthOf(rowsA, a.totals.rows), healthOf(rowsB, b.totals.rows)],
   }
 }
 
-/** The hashes of a run's ids, sorted. */
-async function hashesOf(
-  store: Store,
-  { run, shards, totals }: Manifest,
-  onRead: () => void,
-  signal: AbortSignal | undefined,
-): Promise<BigUint64Array> {
-  const hashes = new BigUint64Array(totals.rows)
-  let used = 0
-  const keys = Array.from({ length: shards }, (_, shard) => shardKey(run, shard, shards))
-  const read = mapConcurrent(keys, (key, stop) => readIds(store, key, { signal: stop }), {
-    concurrency: SHARDS_AT_ONCE,
-    signal,
-  })
-  for await (const ids of read) {
-    onRead()
-    for (const id of ids) hashes[used++] = hashOfId(id)
-  }
-  return hashes.sort()
+interface Reading {
+  readonly hash: IdHash
+  /** Called after each shard. */
+  readonly read: () => void
+  readonly signal: AbortSignal | undefined
 }
 
-/**
- * The number of common hashes, and the smallest of them with their positions in the sample. The
- * smallest hashes are a pseudorandom choice of documents.
- */
-function intersect(
-  a: BigUint64Array,
-  b: BigUint64Array,
-  most: number,
-): { common: number; sample: Map<bigint, number> } {
-  const sample = new Map<bigint, number>()
-  let common = 0
-  for (let i = 0, j = 0; i < a.length && j < b.length; ) {
-    const [x = 0n, y = 0n] = [a[i], b[j]]
-    if (x === y) {
-      common += 1
-      if (sample.size < most) sample.set(x, sample.size)
-    }
-    if (x <= y) i += 1
-    if (y <= x) j += 1
+/** Set in the lowest bit of a hash for ids of the second run, clear for ids of the first one. */
+const OF_B = 1
+
+/** Adds the hashes of a run's ids, with `bit` as their lowest bit. */
+async function addHashes(
+  store: Store,
+  { run, shards }: Manifest,
+  buckets: Buckets,
+  { hash, read, signal, bit }: Reading & { readonly bit: number },
+): Promise<void> {
+  for await (const { hashes } of shardHashes(store, { run, shards }, hash, signal)) {
+    read()
+    const words = wordsOf(hashes)
+    for (let i = 0; i < words.length; i += 2) words[i] = ((words[i] ?? 0) & ~OF_B) | bit
+    await buckets.add(hashes)
   }
-  return { common, sample }
+}
+
+const shardHashes = (
+  store: Store,
+  { run, shards }: Pick<Manifest, 'run' | 'shards'>,
+  hash: IdHash,
+  signal: AbortSignal | undefined,
+) =>
+  mapConcurrent(
+    Array.from({ length: shards }, (_, shard) => shardKey(run, shard, shards)),
+    async (key, stop) => ({ key, hashes: await readIdHashes(store, key, hash, { signal: stop }) }),
+    { concurrency: SHARDS_AT_ONCE, signal },
+  )
+
+interface Intersection {
+  readonly common: number
+  readonly onlyA: number
+  readonly onlyB: number
+  /** The smallest common hashes, without their lowest bit, with their positions in the sample. */
+  readonly sample: Map<bigint, number>
+}
+
+/** The smallest hashes are a pseudorandom choice of documents. */
+async function intersect(buckets: Buckets, most: number): Promise<Intersection> {
+  let [common, inA, inB] = [0, 0, 0]
+  const smallest = createSmallest(most)
+  for await (const hashes of buckets.sorted()) {
+    const words = wordsOf(hashes)
+    for (let i = 0; i < words.length; i += 2) {
+      const low = words[i] ?? 0
+      const isOfB = (low & OF_B) === OF_B
+      if (isOfB) inB += 1
+      else inA += 1
+      // An id of the first run is followed by itself in the second run.
+      if (isOfB || words[i + 2] !== (low | OF_B) >>> 0 || words[i + 3] !== words[i + 1]) continue
+      common += 1
+      smallest.add(words[i + 1] ?? 0, hashes, i / 2)
+    }
+  }
+  const sample = new Map(smallest.values().map((hash, place) => [hash, place]))
+  return { common, onlyA: inA - common, onlyB: inB - common, sample }
+}
+
+/** Keeps the `most` smallest of many hashes; holds at most twice as many. */
+function createSmallest(most: number) {
+  let held: bigint[] = []
+  /** The upper half of the greatest hash that may be among them. */
+  let limit = 0xffffffff
+  function cut(): void {
+    held = held.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0)).slice(0, most)
+  }
+  return {
+    /** @param high the upper half of the hash: most hashes are dropped without a bigint */
+    add(high: number, hashes: BigUint64Array, index: number): void {
+      if (high > limit) return
+      held.push(hashes[index] ?? 0n)
+      if (held.length < 2 * most + 1) return
+      cut()
+      limit = Number((held.at(-1) ?? 0n) >> 32n)
+    },
+    values(): bigint[] {
+      cut()
+      return held
+    },
+  }
 }
 
 async function rowsOf(
   store: Store,
-  { run, shards, model }: Manifest,
+  { run, shards, model: { dimensions } }: Manifest,
   sample: ReadonlyMap<bigint, number>,
-  { read, signal }: { readonly read: () => void; readonly signal: AbortSignal | undefined },
+  { hash, read, signal }: Reading,
 ): Promise<Rows> {
-  const { dimensions } = model
   const ids: string[] = Array(sample.size).fill('')
   const vectors = new Float32Array(sample.size * dimensions)
-  for (let shard = 0; shard < shards; shard += 1) {
-    for await (const batch of readShard(store, shardKey(run, shard, shards), { signal })) {
-      for (const [row, id] of batch.ids.entries()) {
-        const place = sample.get(hashOfId(id))
-        if (place === undefined) continue
-        ids[place] = id
-        vectors.set(batch.vectors.subarray(row * dimensions, (row + 1) * dimensions), place * dimensions)
+  const placeOf = (value: bigint): number | undefined => sample.get(value & ~BigInt(OF_B))
+  for await (const { key, hashes } of shardHashes(store, { run, shards }, hash, signal)) {
+    const rows: number[] = []
+    for (const [row, value] of hashes.entries()) if (placeOf(value) !== undefined) rows.push(row)
+    if (rows.length > 0) {
+      for await (const batch of readShard(store, key, { rows, signal })) {
+        for (const [row, id] of batch.ids.entries()) {
+          const place = placeOf(hash.of(id))
+          if (place === undefined) continue
+          ids[place] = id
+          vectors.set(batch.vectors.subarray(row * dimensions, (row + 1) * dimensions), place * dimensions)
+        }
       }
     }
     read()

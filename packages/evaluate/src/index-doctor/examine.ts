@@ -24,7 +24,7 @@ export interface IndexReader extends AsyncDisposable {
 /** What the parameters of a URL select, and the URL of the server without them. */
 export interface IndexSelection {
   readonly server: string
-  readonly of: Readonly<Partial<Record<'table' | 'collection' | 'id' | 'vector' | 'text', string>>>
+  readonly of: Readonly<Partial<Record<'table' | 'collection' | 'index' | 'id' | 'vector' | 'text', string>>>
 }
 
 export interface ExamineOptions {

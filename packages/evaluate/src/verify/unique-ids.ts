@@ -1,13 +1,16 @@
 // Checks that every id of a run is unique. Reads only the id columns, in memory that does not grow
 // with the corpus: each id is hashed to 64 bits. Equal hashes are compared as ids in a second pass,
-// so a hash collision is never reported as a duplicate.
+// so a hash collision is never reported as a duplicate. The run id is the key of the hash: it
+// depends on every byte of the corpus, so a corpus with prepared collisions, which would fill the
+// list of repeated hashes, cannot be written.
 
 import { basename } from 'node:path'
 import type { Plan, Receipt } from '@reembed/protocol'
-import { readIds, readReceipt } from '@reembed/shard'
-import { hashOfId, mapConcurrent, ReembedError, shardKey } from '@reembed/shared'
+import { readIdHashes, readIds, readReceipt } from '@reembed/shard'
+import { createIdHash, type IdHash, mapConcurrent, ReembedError, shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { openBuckets } from './buckets.ts'
+import { openBuckets, wordsOf } from './buckets.ts'
+import { ofPart, type Part, WHOLE } from './part.ts'
 
 const SHARDS_AT_ONCE = 8
 const SHOWN = 3
@@ -19,34 +22,37 @@ export async function requireUniqueIds(
   rows: number,
   options: UniqueIdOptions = {},
 ): Promise<void> {
-  const repeated = await duplicateHashes(shardIds(store, plan, options), rows)
-  if (repeated.size > 0) await reportDuplicates(store, plan, repeated, options)
+  const hash = createIdHash(plan.run)
+  const { part = WHOLE } = options
+  const repeated = await duplicateHashes(shardHashes(store, plan, hash, options), rows / part.of)
+  if (repeated.size > 0) await reportDuplicates(store, plan, { repeated, hash }, options)
 }
 
 export interface UniqueIdOptions {
   /** The size of each shard, where known. */
   readonly present?: Uint32Array | undefined
+  /** Compares only the ids of this part of all hashes. */
+  readonly part?: Part | undefined
   readonly signal?: AbortSignal | undefined
 }
 
 /**
- * Hashes that more than one of `rows` ids has, at most 30 of them. Hashes beyond memory are sorted
- * in files.
+ * Hashes that more than one id has, at most 30 of them. Hashes beyond memory are sorted in files.
+ * @param expected about the number of hashes
  */
 export async function duplicateHashes(
-  shards: AsyncIterable<{ readonly ids: readonly string[] }>,
-  rows: number,
+  shards: AsyncIterable<{ readonly hashes: BigUint64Array }>,
+  expected: number,
 ): Promise<Set<bigint>> {
-  const buckets = await openBuckets(rows)
+  const buckets = await openBuckets(expected)
   const repeated = new Set<bigint>()
   try {
-    for await (const { ids } of shards) {
-      for (const id of ids) await buckets.add(hashOfId(id))
-    }
+    for await (const { hashes } of shards) await buckets.add(hashes)
     for await (const hashes of buckets.sorted()) {
-      for (let i = 1; i < hashes.length && repeated.size < 10 * SHOWN; i += 1) {
-        const hash = hashes[i]
-        if (hash !== undefined && hash === hashes[i - 1]) repeated.add(hash)
+      const words = wordsOf(hashes)
+      for (let i = 2; i < words.length && repeated.size < 10 * SHOWN; i += 2) {
+        if (words[i] !== words[i - 2] || words[i + 1] !== words[i - 1]) continue
+        repeated.add(hashes[i / 2] ?? 0n)
       }
     }
   } finally {
@@ -58,13 +64,14 @@ export async function duplicateHashes(
 async function reportDuplicates(
   store: Store,
   plan: Plan,
-  repeated: Set<bigint>,
+  { repeated, hash }: { readonly repeated: ReadonlySet<bigint>; readonly hash: IdHash },
   options: UniqueIdOptions,
 ): Promise<void> {
   const places = new Map<string, { readonly key: string; readonly row: number }[]>()
-  for await (const { ids, key } of shardIds(store, plan, options)) {
-    for (const [row, id] of ids.entries()) {
-      if (!repeated.has(hashOfId(id))) continue
+  for await (const { hashes, key, size } of shardHashes(store, plan, hash, options)) {
+    if (!hashes.some(one => repeated.has(one))) continue
+    for (const [row, id] of (await readIds(store, key, { size, signal: options.signal })).entries()) {
+      if (!repeated.has(hash.of(id))) continue
       const seen = places.get(id)
       if (seen) seen.push({ key, row })
       else places.set(id, [{ key, row }])
@@ -112,13 +119,21 @@ function objectOf({ source, rejects, rows }: Receipt, row: number): string {
   return names[part] ?? ''
 }
 
-async function* shardIds(store: Store, plan: Plan, { present, signal }: UniqueIdOptions) {
+/** The hashes of the ids of each shard, those of the part alone. */
+async function* shardHashes(
+  store: Store,
+  plan: Plan,
+  hash: IdHash,
+  { present, part = WHOLE, signal }: UniqueIdOptions,
+) {
   function* shards(): Generator<number, void, undefined> {
     for (let shard = 0; shard < plan.shards; shard += 1) yield shard
   }
-  async function idsOf(shard: number, stop: AbortSignal) {
+  async function hashesOf(shard: number, stop: AbortSignal) {
     const key = shardKey(plan.run, shard, plan.shards)
-    return { key, ids: await readIds(store, key, { size: present?.[shard], signal: stop }) }
+    const size = present?.[shard]
+    const hashes = await readIdHashes(store, key, hash, { size, signal: stop })
+    return { key, size, hashes: ofPart(hashes, part) }
   }
-  yield* mapConcurrent(shards(), idsOf, { concurrency: SHARDS_AT_ONCE, signal })
+  yield* mapConcurrent(shards(), hashesOf, { concurrency: SHARDS_AT_ONCE, signal })
 }

@@ -17,17 +17,20 @@ import {
   spaceIdOf,
   type Totals,
 } from '@reembed/protocol'
-import { checkShard, REPEATED_CAUSES } from '@reembed/shard'
+import { checkShard, REPEATED_CAUSES, type ReadShardOptions, readReceipt } from '@reembed/shard'
 import { canonical, mapConcurrent, ReembedError, sha256, shardOfKey, shardPrefix } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { createDimensionRanges } from '../collapsed-dimensions.ts'
 import { createAudit, manifestShardOf } from './audit.ts'
+import { isShardOfPart, type Part, partOf, WHOLE } from './part.ts'
 import { type PlannedShard, plannedShards, requireShardExists } from './planned-shards.ts'
 import { requireUniqueIds } from './unique-ids.ts'
 
 export interface Verification {
   readonly run: string
   readonly shards: number
+  /** Set for a part: the number of shards read whole. Norms and repeated vectors are of these. */
+  readonly shardsRead?: number | undefined
   readonly model: Plan['recipe']['model']
   readonly totals: Totals
   /** See Manifest; not computed again, since the base run may have been deleted. */
@@ -48,14 +51,21 @@ export interface Verification {
 }
 
 const SHARDS_AT_ONCE = 4
+const RECEIPTS_AT_ONCE = 16
 /** Share of rows whose vectors may be those of other texts. */
 const MAX_REPEATED = 0.1
 /** Fewer are not refused, whatever their share. */
 const MIN_REPEATED = 16
 
 export interface VerifyOptions {
+  /**
+   * Verifies one part of the run: '3/16' reads every 16th shard whole and compares a 16th of the
+   * ids, in a 16th of the temporary disk space. All receipts and the manifest are checked as well,
+   * so the run is verified when each of its parts is.
+   */
+  readonly part?: string | undefined
   readonly signal?: AbortSignal | undefined
-  /** Called after each shard, with the number of shards that were read and of all. */
+  /** Called after each shard, with the number of shards that were checked and of all. */
   readonly onProgress?: ((done: number, of: number) => void) | undefined
 }
 
@@ -68,29 +78,39 @@ export interface VerifyOptions {
 export async function verify(
   store: Store,
   run: string,
-  { signal, onProgress }: VerifyOptions = {},
+  { part: partText, signal, onProgress }: VerifyOptions = {},
 ): Promise<Verification> {
+  const part = partText === undefined ? WHOLE : partOf(partText)
   const plan = await requirePlan(store, run)
   const manifest = await readManifest(store, run)
   requireOwnIds(store, plan)
-  await refuseForeign(store, plan)
+  const present = await listShards(store, plan)
   if (manifest) requireOfPlan(store, manifest, plan)
   const listed = manifest && readManifestShards(store, manifest)
 
   const audit = createAudit(plan)
   const files = createHash('sha256')
   const bodies = createHash('sha256')
-  const checked = mapConcurrent(plannedShards(store, plan), at => check(store, plan, at), {
-    concurrency: SHARDS_AT_ONCE,
-    signal,
-  })
+  const checked = mapConcurrent(
+    plannedShards(store, plan),
+    (at, stop) => check(store, plan, at, { part, size: present[at.shard], signal: stop }),
+    {
+      concurrency: part.of === 1 ? SHARDS_AT_ONCE : RECEIPTS_AT_ONCE,
+      signal,
+    },
+  )
   let [min, max, repeatedVectors, done] = [Number.POSITIVE_INFINITY, 0, 0, 0]
+  let [rowsRead, shardsRead] = [0, 0]
   const ranges = createDimensionRanges(plan.recipe.model.dimensions)
-  for await (const { slice, key, receipt, size, sha256, ...measured } of checked) {
-    min = Math.min(min, measured.norms.min)
-    max = Math.max(max, measured.norms.max)
-    repeatedVectors += measured.repeatedVectors
-    ranges.add(measured)
+  for await (const { slice, key, receipt, size, sha256, measured } of checked) {
+    if (measured) {
+      min = Math.min(min, measured.norms.min)
+      max = Math.max(max, measured.norms.max)
+      repeatedVectors += measured.repeatedVectors
+      ranges.add(measured)
+      rowsRead += receipt.rows
+      shardsRead += 1
+    }
     audit.add(slice, receipt, size)
     onProgress?.(++done, plan.shards)
     files.update(`${key} ${sha256}\n`)
@@ -104,16 +124,17 @@ export async function verify(
       )
   }
   const { totals, rejectReasons } = audit.end()
-  requireFewRepeated(store, plan, repeatedVectors, totals.rows)
-  await requireUniqueIds(store, plan, totals.rows, { signal })
+  requireFewRepeated(store, plan, repeatedVectors, rowsRead)
+  await requireUniqueIds(store, plan, totals.rows, { present, part, signal })
   if (manifest) {
     requireSame(manifest, totals, [files.digest('hex'), bodies.digest('hex')], store)
     await requireChain(store, manifest)
   }
-  const norms = totals.rows > 0 ? { min, max } : null
+  const norms = rowsRead > 0 ? { min, max } : null
   return {
     run,
     shards: plan.shards,
+    shardsRead: part.of === 1 ? undefined : shardsRead,
     model: plan.recipe.model,
     totals,
     baseRun: manifest?.baseRun,
@@ -124,33 +145,47 @@ export async function verify(
   }
 }
 
-/** Vectors that many texts share tell nothing about them: the endpoint returned nonsense. */
+/**
+ * Vectors that many texts share tell nothing about them: the endpoint returned nonsense.
+ * @param rows of the shards that were read whole
+ */
 function requireFewRepeated(store: Store, { run }: Plan, repeated: number, rows: number): void {
   if (repeated < MIN_REPEATED || repeated <= MAX_REPEATED * rows) return
   throw new ReembedError(
     'CORRUPT',
-    `run ${run} in ${store.url} is not usable: ${repeated} of its ${rows} texts have the vector of at least three other texts; ${REPEATED_CAUSES}, then embed the run again`,
+    `run ${run} in ${store.url} is not usable: ${repeated} of ${rows} texts have the vector of at least three other texts; ${REPEATED_CAUSES}, then embed the run again`,
   )
 }
 
 /**
- * Objects under the run's data prefix that are not shards of the run were written by another
- * program.
+ * The size of each shard in bytes, 0 where it is missing. Objects under the run's data prefix that
+ * are not shards of the run were written by another program.
  */
-async function refuseForeign(store: Store, plan: Plan): Promise<void> {
-  for await (const { key } of store.list(shardPrefix(plan.run))) {
-    if (shardOfKey(key, plan.run, plan.shards) !== undefined) continue
-    throw new ReembedError(
-      'CORRUPT',
-      `${key} in ${store.url} is not a shard of run ${plan.run} by its plan: check what wrote it, then remove it`,
-    )
+async function listShards(store: Store, plan: Plan): Promise<Uint32Array> {
+  const present = new Uint32Array(plan.shards)
+  for await (const { key, size } of store.list(shardPrefix(plan.run))) {
+    const shard = shardOfKey(key, plan.run, plan.shards)
+    if (shard === undefined) {
+      throw new ReembedError(
+        'CORRUPT',
+        `${key} in ${store.url} is not a shard of run ${plan.run} by its plan: check what wrote it, then remove it`,
+      )
+    }
+    present[shard] = size
   }
+  return present
 }
 
-async function check(store: Store, plan: Plan, { slice, key, shard }: PlannedShard) {
-  await requireShardExists(store, key)
-  const checked = await checkShard(store, key)
-  const { receipt } = checked
+/** Checks a shard whole if the part has it, else its footer alone. */
+async function check(
+  store: Store,
+  plan: Plan,
+  { slice, key, shard }: PlannedShard,
+  { part, ...options }: ReadShardOptions & { readonly part: Part },
+) {
+  if (!options.size) await requireShardExists(store, key)
+  const measured = isShardOfPart(shard, part) ? await checkShard(store, key, {}, options) : undefined
+  const { receipt, size, sha256 } = measured ?? (await readReceipt(store, key, options))
   if (!isShardOf(receipt, plan, shard, slice)) {
     const field = isCarried(receipt, plan) ? 'run' : 'shard'
     throw new ReembedError(
@@ -162,7 +197,7 @@ async function check(store: Store, plan: Plan, { slice, key, shard }: PlannedSha
   if (spaceIdOf(model) !== spaceId) {
     throw new ReembedError('CORRUPT', `${key} in ${store.url} has a model that does not match its space id`)
   }
-  return { slice, key, ...checked }
+  return { slice, key, receipt, size, sha256, measured }
 }
 
 /**

@@ -2,7 +2,7 @@ import { planCorpus } from '@reembed/planner'
 import { submitRun, supersededBy } from '@reembed/producer'
 import type { Version } from '@reembed/protocol'
 import { openQueue } from '@reembed/queue'
-import { counted, describePlan, describeQuote } from '@reembed/render'
+import { describePlan, describeQuote, queuedRows } from '@reembed/render'
 import { notePlan } from '../notices.ts'
 import { checkEndpoint, openOutput, openSource, requireEndpoint, requireRedis } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
@@ -40,16 +40,14 @@ export async function enqueue(flags: CorpusFlags & OutputFlags & RedisFlags & Js
     facts([
       ...describePlan(planned),
       ...(created && plan.quote ? describeQuote(plan.quote) : []),
-      [
-        'queued',
-        finished
-          ? 'no jobs: this run is finished'
-          : `${counted(enqueued, 'job')}${shardsDone > 0 ? `; ${counted(shardsDone, 'shard')} already exist` : ''}`,
-      ],
+      ...queuedRows({ enqueued, shardsDone, shards: plan.shards, finished }),
+      ...(finished ? [] : [NEXT]),
       ...(newer ? [supersededRow(newer, finished)] : []),
     ]),
   )
 }
+
+const NEXT = ['next', '`reembed worker` with the same --output, --endpoint and --redis embeds it'] as const
 
 /** Workers do not publish a run that is older than the current version. */
 const supersededRow = ({ version, run }: Version, finished: boolean): readonly [string, string] => [

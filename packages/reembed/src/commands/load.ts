@@ -44,7 +44,8 @@ export async function load(
     if (!signal.aborted) throw error
     throw new ReembedError('INTERRUPTED', 'stopped: loaded shards are kept, the same command continues')
   })
-  print(flags.json, outcome, facts(loadRows(outcome)))
+  const next = ['next', '`reembed switch` with the same --output, --to and --name'] as const
+  print(flags.json, outcome, facts([...loadRows(outcome), ...(outcome.proof.updated ? [] : [next])]))
 }
 
 /** `reembed switch`: points the name that searches use to the current version, or back. */

@@ -31,8 +31,8 @@ export async function rejects(name: string | undefined, flags: Flags): Promise<v
     else if (flags.json) write(`${JSON.stringify(reject)}\n`)
     else write(`${rejectText(reject)}\n`)
   }
-  note(`run ${run}: ${counted(found, 'reject')}${found === 0 ? '' : nextStep(run)}`)
+  note(`run ${run}: ${counted(found, 'reject')}${found === 0 ? '' : nextStep(run, store.url)}`)
 }
 
-const nextStep = (run: string): string =>
-  `. Correct the documents and run again, which reuses the rest, or embed again what the model refused with \`reembed retry ${shortId(run)} --rejects\``
+const nextStep = (run: string, output: string): string =>
+  `. Correct the documents and run again, which reuses the rest, or embed again what the model refused with \`reembed retry ${shortId(run)} --rejects --output ${output}\``

@@ -7,10 +7,14 @@ import { facts, print } from '../output.ts'
 import { steps } from '../step-line.ts'
 
 /** `reembed verify`: exit code 0 only if the shards hold exactly what the plan requires. */
-export async function verify(name: string | undefined, flags: OutputFlags & JsonFlag): Promise<void> {
+export async function verify(
+  name: string | undefined,
+  flags: OutputFlags & JsonFlag & { readonly part?: string },
+): Promise<void> {
   await using store = await openExistingOutput(flags)
   const run = await findRun(store, name, name === undefined ? 'current' : 'newest')
   const receipt = await verifyRun(store, run, {
+    part: flags.part,
     onProgress: (done, of) => steps.show(`verifying, ${count(done)} of ${counted(of, 'shard')}`),
   })
   print(flags.json, receipt, facts(describeVerification(receipt)))

@@ -99,6 +99,7 @@ export const FLAG_ONLY_OPTIONS: ReadonlySet<string> = new Set([
   'min',
   'name',
   'olderThan',
+  'part',
   'quantize',
   'queries',
   'reason',

@@ -45,7 +45,7 @@ export function parseConfigFile(text: string, name: string, schema: Schema): Con
     const [first = ''] = fault.message.split('\n')
     throw new ReembedError(
       'USAGE',
-      `${name}:${fault.linePos?.[0].line ?? 1}: ${first.replace(/ at line .*/, '')}`,
+      `${name}:${fault.linePos?.[0].line ?? 1}: ${first.replace(/ at line .*|; please use YAML.*/, '').replace(/^Maximum call stack.*/, 'nested too deeply')}`,
     )
   }
   const locate = (keyPath: string): string => `${name}:${lineOf(document, lines, keyPath.split('.'))}`

@@ -84,7 +84,12 @@ export function addRunCommands(program: Command): void {
         'Recompute counts, ids, hashes and model of a run from its shards alone.',
         'reembed verify --output ./vectors',
       ).argument('[run]', 'run id, or its first letters (default: the current version)'),
-      [...option.output, ...option.s3, option.json],
+      [
+        ...option.output,
+        ...option.s3,
+        new Option('--part <k/n>', 'verify one of n parts: a run is verified when each of its parts is'),
+        option.json,
+      ],
     )
     .action(async (run, options) => (await import('../commands/verify.ts')).verify(run, options))
 

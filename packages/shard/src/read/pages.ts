@@ -13,18 +13,30 @@ import { checkLevels } from './levels.ts'
 /** Decodes the chunk of a required string column, whose pages are compressed. */
 export function decodeStrings(chunk: Buffer, rows: number): string[] {
   const strings: string[] = []
+  eachString(chunk, rows, (bytes, start, end) => strings.push(bytes.toString('utf8', start, end)))
+  return strings
+}
+
+/** Calls `visit` for the bytes of each value of a required string column, in order. */
+export function eachString(
+  chunk: Buffer,
+  rows: number,
+  visit: (bytes: Buffer, start: number, end: number) => void,
+): void {
+  let visited = 0
   for (const { values, uncompressedBytes, body } of pages(chunk)) {
     const bytes = zstdDecompressSync(body, { maxOutputLength: Math.max(1, uncompressedBytes) })
+    if (!(values <= rows - visited)) throw new Error(`has a page of ${values} more ids for ${rows} rows`)
     let at = 0
     for (let value = 0; value < values; value++) {
       const start = at + 4
       at = start + bytes.readUInt32LE(at)
       if (at > bytes.length) throw new Error('a string reaches beyond its page')
-      strings.push(bytes.toString('utf8', start, at))
+      visit(bytes, start, at)
     }
+    visited += values
   }
-  if (strings.length !== rows) throw new Error(`has ${strings.length} ids for ${rows} rows`)
-  return strings
+  if (visited !== rows) throw new Error(`has ${visited} ids for ${rows} rows`)
 }
 
 /** Decodes the chunk of any flat column. An int64 beyond 2^53 is returned as a bigint. */

@@ -3,7 +3,7 @@
 
 import { createHash } from 'node:crypto'
 import type { CarriedValue } from '@reembed/protocol'
-import { messageOf, release } from '@reembed/shared'
+import { type IdHash, mapConcurrent, messageOf, release } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import {
   asBuffer,
@@ -14,7 +14,7 @@ import {
   readFooter,
   type ShardFooter,
 } from './footer.ts'
-import { decodeFlat, decodeHashes, decodeStrings, decodeVectors } from './pages.ts'
+import { decodeFlat, decodeHashes, decodeStrings, decodeVectors, eachString } from './pages.ts'
 
 /** Rows in order. The vector of row i begins at `i * dimensions`, its content hash at `i * 16`. */
 export interface ShardBatch {
@@ -47,12 +47,48 @@ export async function readReceipt(
 export async function readIds(store: Store, key: string, options?: ReadShardOptions): Promise<string[]> {
   const footer = await readFooter(store, key, options)
   const ids: string[] = []
-  for (const [index, { id, rows }] of footer.rowGroups.entries()) {
-    const chunk = await readByteRange(store, key, footer, id, options?.signal)
+  for await (const { index, rows, chunk } of idChunks(store, key, footer, options?.signal)) {
     for (const value of decode(footer, index, () => decodeStrings(chunk, rows))) ids.push(value)
   }
   return ids
 }
+
+/**
+ * Reads the hash of each id of a shard in row order, of the bytes of the id column: no string is
+ * made of an id. @throws ReembedError CORRUPT
+ */
+export async function readIdHashes(
+  store: Store,
+  key: string,
+  hash: IdHash,
+  options?: ReadShardOptions,
+): Promise<BigUint64Array> {
+  const footer = await readFooter(store, key, options)
+  const hashes = new BigUint64Array(footer.rowGroups.reduce((sum, { rows }) => sum + rows, 0))
+  const words = new Uint32Array(hashes.buffer)
+  let row = 0
+  for await (const { index, rows, chunk } of idChunks(store, key, footer, options?.signal)) {
+    decode(footer, index, () =>
+      eachString(chunk, rows, (bytes, start, end) => hash.write(bytes, start, end, words, row++)),
+    )
+  }
+  return hashes
+}
+
+/** A large shard has an id column in each of its row groups: a request for each. */
+const ID_CHUNKS_AT_ONCE = 4
+
+/** The bytes of the id column of each row group, in order. */
+const idChunks = (store: Store, key: string, footer: ShardFooter, signal: AbortSignal | undefined) =>
+  mapConcurrent(
+    footer.rowGroups.entries(),
+    async ([index, { id, rows }], stop) => ({
+      index,
+      rows,
+      chunk: await readByteRange(store, key, footer, id, stop),
+    }),
+    { concurrency: ID_CHUNKS_AT_ONCE, signal },
+  )
 
 /**
  * Reads the content hashes of a shard in row order, 16 bytes each. Reads only their column. @throws
@@ -105,6 +141,8 @@ export async function* readRowGroups(
 export interface ReadRowsOptions extends ReadShardOptions {
   /** Whether to read the columns after id, vector and content hash as well. Default: false. */
   readonly extra?: boolean | undefined
+  /** Only the row groups that have one of these rows, in ascending order. */
+  readonly rows?: readonly number[] | undefined
   /**
    * The hash of the body in the manifest. With it every byte is read and compared; the rows are
    * verified only when the generator has ended.
@@ -119,7 +157,7 @@ export interface ReadRowsOptions extends ReadShardOptions {
 export async function* readShard(
   store: Store,
   key: string,
-  { extra = false, bodySha256, ...options }: ReadRowsOptions = {},
+  { extra = false, rows, bodySha256, ...options }: ReadRowsOptions = {},
 ): AsyncGenerator<ShardBatch, void, undefined> {
   const footer = await readFooter(store, key, options)
   if (bodySha256 !== undefined) {
@@ -132,7 +170,13 @@ export async function* readShard(
     }
     return
   }
+  let [end, next] = [0, 0]
   for (const [index, group] of footer.rowGroups.entries()) {
+    end += group.rows
+    if (rows) {
+      if ((rows[next] ?? end) >= end) continue
+      while ((rows[next] ?? end) < end) next += 1
+    }
     const span = { start: group.start, end: extra ? group.end : group.contentHash.end }
     const bytes = await readByteRange(store, key, footer, span, options.signal)
     yield decode(footer, index, () => decodeRowGroup(bytes, footer, group, extra))

@@ -16,7 +16,7 @@ import { requireManifest } from '@reembed/shard'
 import { createMemo, ReembedError, type RetryOptions } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { credentialsHint, openVectorStore, storeAddress } from './open.ts'
-import type { Target, VectorStore } from './vector-store.ts'
+import { isNotHeld, type Target, type VectorStore } from './vector-store.ts'
 import { writeShard } from './write-shard.ts'
 
 /** Loads shards for a worker; see `WorkerOptions.loader`. */
@@ -75,7 +75,11 @@ export function createShardLoader(urls: readonly string[]): ShardLoader {
     if (shard === undefined)
       throw new ReembedError('JOB_INVALID', `run ${job.run} has no shard ${job.shard}: remove the job`)
     if ((await vectors.holds(target.target)) !== id) return undefined
-    return writeShard(output, vectors, { ...options, target, load: id, shard })
+    return writeShard(output, vectors, { ...options, target, load: id, shard }).catch((error: unknown) => {
+      // Dropped or replaced meanwhile.
+      if (isNotHeld(error)) return undefined
+      throw error
+    })
   }
 
   return {

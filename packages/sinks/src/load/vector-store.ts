@@ -4,6 +4,7 @@
 //   name     what searches use: a view, an alias or a tag
 //   target   the table, collection or index of one run
 
+import { createHash } from 'node:crypto'
 import type { LoadProof, Manifest, RefusedRow } from '@reembed/protocol'
 import type { FlatColumn, ShardBatch } from '@reembed/shard'
 import { ReembedError, type RetryOptions } from '@reembed/shared'
@@ -54,14 +55,16 @@ export interface VectorStore extends AsyncDisposable {
   compared(manifest: Manifest): LoadProof['compared']
 
   /**
-   * Creates the target without an index, unless it exists. Returns the id of the load, which the
-   * vector store keeps with the target.
+   * Creates the target without an index, unless it exists, and opens it to the load. Returns the id
+   * of the load, which the vector store keeps with the target.
    * @throws ReembedError USAGE if the target holds something else, or cannot hold the run
    */
   prepare(target: Target, signal?: AbortSignal): Promise<string>
   /**
    * Writes the rows of a shard and resolves when they are durable. Idempotent, also beside another
    * process that writes the same shard. Returns the rows that the vector store cannot hold.
+   * @throws ReembedError USAGE, see `isNotHeld`, if the target was dropped, finished or updated:
+   *   the writer may be a process that was suspended
    */
   write(target: Target, write: ShardWrite, options?: RetryOptions): Promise<readonly RefusedRow[]>
   /**
@@ -73,7 +76,10 @@ export interface VectorStore extends AsyncDisposable {
   update(target: Target, update: TargetUpdate, options?: RetryOptions): Promise<RefusedByShard>
   /** The id of the load that a target holds, whole or in part; undefined if there is none. */
   holds(target: string): Promise<string | undefined>
-  /** Builds the index, and resolves when searches use it. Idempotent. */
+  /**
+   * Closes the target to late writes, builds the index, and resolves when searches use it.
+   * Idempotent.
+   */
   finish(target: Target, options?: RetryOptions): Promise<void>
   /** The number of rows in a target; undefined if it does not exist. */
   count(target: string): Promise<number | undefined>
@@ -87,11 +93,38 @@ export interface VectorStore extends AsyncDisposable {
   drop(target: string): Promise<void>
 }
 
-/** A target that another program dropped or replaced. */
+const NOT_HELD = 'target_not_held'
+
+/** A target that another process dropped, replaced or finished. */
 export const notHeld = (
   target: string,
   load: string,
   address: string,
   fix = 'load the run as a whole',
 ): ReembedError =>
-  new ReembedError('USAGE', `'${target}' at ${address} does not hold the load ${load} any more: ${fix}`)
+  new ReembedError('USAGE', `'${target}' at ${address} does not hold the load ${load} any more: ${fix}`, {
+    reason: NOT_HELD,
+  })
+
+export const isNotHeld = (error: unknown): boolean =>
+  error instanceof ReembedError && error.reason === NOT_HELD
+
+/**
+ * The alias through which one load writes one run into a target. It exists while the target is open
+ * to them, and the server resolves it in each request. So a write of a process that was suspended
+ * fails after the target was dropped, finished or updated, and a server that creates indexes by
+ * their first document creates none.
+ */
+export const writeAlias = (target: string, load: string, run: string): string =>
+  `${target}_w${load.replace(/[^0-9a-f]/g, '').slice(0, 12)}_${run.slice(0, 12)}`
+
+/** Whether a load writes, or has written, through this alias of a target. */
+export const isWriteAlias = (target: string, alias: string): boolean => alias.startsWith(`${target}_w`)
+
+/**
+ * The load of a target whose creator was stopped before it recorded one. Processes that find such a
+ * target at a time must agree, so the id depends on the target alone; a creator that was only slow
+ * takes it too.
+ */
+export const loadOfStopped = (target: string): string =>
+  createHash('sha256').update(target).digest('hex').slice(0, 32)

@@ -4,6 +4,10 @@
 //
 //   <name>_<run>   the target; `_meta.reembed` of its mapping has the load, the run and its hash
 //   <name>         an alias
+//   <name>_<run>_w<load>_<run>   an alias that a load writes through, see `writeAlias`
+//
+// A bulk request requires its alias (`require_alias`): to a name that does not exist the servers
+// would create an index by dynamic mapping.
 
 import { randomUUID } from 'node:crypto'
 import {
@@ -18,12 +22,14 @@ import type { RefusedRow } from '@reembed/protocol'
 import type { FlatColumn, ShardBatch } from '@reembed/shard'
 import { ReembedError, type RetryOptions, withRetries } from '@reembed/shared'
 import {
+  isWriteAlias,
   notHeld,
   type RefusedByShard,
   type ShardWrite,
   type Target,
   type TargetUpdate,
   type VectorStore,
+  writeAlias,
 } from '../load/vector-store.ts'
 import { createHttpClient, type HttpClient } from './http.ts'
 
@@ -37,12 +43,21 @@ interface Server {
   readonly version: number
 }
 
-/** Opens a server: `elasticsearch+https://host:9200`. ELASTIC_API_KEY, or the URL, has the key. */
-export async function openElasticsearch(url: string): Promise<VectorStore> {
+/** Connects to a server. ELASTIC_API_KEY, or the URL, has the key. */
+export async function openElasticClient(url: string): Promise<HttpClient & Server> {
   const { ELASTIC_API_KEY: key } = process.env
   const client = createHttpClient(url, key ? { authorization: `ApiKey ${key}` } : {})
-  const { address, request } = client
-  const server = await serverOf(client)
+  return { ...client, ...(await serverOf(client)) }
+}
+
+/** From 9.2 on, vectors are not part of the source unless a request asks for them. */
+export const hidesVectors = ({ product, version }: Server): boolean =>
+  product === 'elasticsearch' && version >= 902
+
+/** Opens a server: `elasticsearch+https://host:9200`. */
+export async function openElasticsearch(url: string): Promise<VectorStore> {
+  const server = await openElasticClient(url)
+  const { address, request } = server
   const hasBase64 = server.product === 'elasticsearch' && server.version >= 903
 
   const metaOf = async (index: string) => {
@@ -67,8 +82,12 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
         { option: 'name' },
       )
     }
+    const load = randomUUID()
     const created = await request('PUT', `/${target}`, {
-      json: indexOf(server, model.dimensions, extra, { load: randomUUID(), run, shardsSha256 }),
+      json: {
+        ...indexOf(server, model.dimensions, extra, { load, run, shardsSha256 }),
+        aliases: { [writeAlias(target, load, run)]: {} },
+      },
       // resource_already_exists_exception; what exists is read below.
       expect: [400],
     })
@@ -80,7 +99,10 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
       )
     }
     const found = index.reembed
-    if (found?.run === run && found.shardsSha256 === shardsSha256) return found.load
+    if (found?.run === run && found.shardsSha256 === shardsSha256) {
+      if (found.load !== load) await openTo(target, found.load, run)
+      return found.load
+    }
     throw new ReembedError(
       'USAGE',
       `'${target}' at ${address} holds ${found ? `other vectors, of run ${found.run}` : 'documents that reembed did not load'}: drop it, or choose another name`,
@@ -88,9 +110,29 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     )
   }
 
+  const openTo = (target: string, load: string, run: string): Promise<unknown> =>
+    request('POST', '/_aliases', {
+      json: { actions: [{ add: { index: target, alias: writeAlias(target, load, run) } }] },
+    })
+
+  /** Closes a target to all loads. */
+  async function close(target: string, options?: RetryOptions): Promise<void> {
+    const { body } = await request('GET', `/${target}/_alias`, { expect: [404], ...options })
+    const open = Object.keys(body?.[target]?.aliases ?? {}).filter(alias => isWriteAlias(target, alias))
+    if (open.length === 0) return
+    const actions = open.map(alias => ({ remove: { index: target, alias } }))
+    // Another process may have removed one since.
+    const { status } = await request('POST', '/_aliases', { json: { actions }, expect: [404], ...options })
+    if (status === 404) await close(target, options)
+  }
+
   /** Sends one bulk request; the items that the server refuses for their content. */
-  async function bulk(index: string, body: string, options?: RetryOptions): Promise<RefusedRow[]> {
-    const reply = await request('POST', `/${index}/_bulk`, {
+  async function bulk(
+    { target, load, run }: { readonly target: string; readonly load: string; readonly run: string },
+    body: string,
+    options?: RetryOptions,
+  ): Promise<RefusedRow[]> {
+    const reply = await request('POST', `/${writeAlias(target, load, run)}/_bulk?require_alias=true`, {
       text: { body, type: 'application/x-ndjson' },
       ...options,
     })
@@ -100,6 +142,8 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
       const item = entry.index ?? entry.delete
       if (item.error === undefined) continue
       const reason = [item.error.reason, item.error.caused_by?.reason].filter(Boolean).join(': ')
+      // index_not_found_exception; a document that is not found has no error.
+      if (item.status === 404) throw notHeld(target, load, address)
       if (item.status !== 400) {
         // es_rejected_execution_exception: the queue of the node is full. The request is repeated.
         throw new ReembedError('STORE_UNREACHABLE', `${address} answers ${item.status} in _bulk: ${reason}`, {
@@ -111,14 +155,15 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     return refused
   }
 
-  async function write({ target, manifest }: Target, { rows }: ShardWrite, options?: RetryOptions) {
+  async function write({ target, manifest }: Target, { load, rows }: ShardWrite, options?: RetryOptions) {
+    const to = { target, load, run: manifest.run }
     const refused: RefusedRow[] = []
     let lines: string[] = []
     let length = 0
     const send = async (): Promise<void> => {
       if (lines.length === 0) return
       const body = lines.join('')
-      refused.push(...(await withRetries(() => bulk(target, body, options), options)))
+      refused.push(...(await withRetries(() => bulk(to, body, options), options)))
       lines = []
       length = 0
     }
@@ -140,11 +185,15 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     return refused
   }
 
-  async function remove(target: string, ids: readonly string[], options?: RetryOptions): Promise<void> {
+  async function remove(
+    to: Parameters<typeof bulk>[0],
+    ids: readonly string[],
+    options?: RetryOptions,
+  ): Promise<void> {
     const lines = ids
       .filter(id => Buffer.byteLength(id) <= ELASTIC_ID_BYTES)
       .map(id => `{"delete":{"_id":${JSON.stringify(id)}}}\n`)
-    if (lines.length > 0) await withRetries(() => bulk(target, lines.join(''), options), options)
+    if (lines.length > 0) await withRetries(() => bulk(to, lines.join(''), options), options)
   }
 
   async function update(
@@ -153,7 +202,10 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     options?: RetryOptions,
   ): Promise<RefusedByShard> {
     const { run, shardsSha256 } = manifest
+    const to = { target, load, run }
     if ((await metaOf(target))?.reembed?.load !== load) throw notHeld(target, load, address)
+    await close(target, options)
+    await openTo(target, load, run)
     await request('PUT', `/${target}/_mapping`, {
       json: { _meta: { reembed: { load, run, shardsSha256 } } },
       ...options,
@@ -164,12 +216,13 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
       if (rejected.length === 0) continue
       refused.set(shard, rejected)
       await remove(
-        target,
+        to,
         rejected.map(({ id }) => id),
         options,
       )
     }
-    for await (const ids of removed()) await remove(target, ids, options)
+    for await (const ids of removed()) await remove(to, ids, options)
+    await close(target, options)
     await request('POST', `/${target}/_refresh`, options)
     return refused
   }
@@ -185,6 +238,7 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     update,
     holds: async target => (await metaOf(target))?.reembed?.load,
     async finish({ target }, options) {
+      await close(target, options)
       // null restores the default.
       const settings = { index: { refresh_interval: null, number_of_replicas: null } }
       await request('PUT', `/${target}/_settings`, { json: settings, ...options })
@@ -197,8 +251,7 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     async read(target, ids) {
       const source = {
         includes: ['embedding'],
-        // From 9.2 on, vectors are not part of the source unless a request asks for them.
-        ...(server.product === 'elasticsearch' && server.version >= 902 && { exclude_vectors: false }),
+        ...(hidesVectors(server) && { exclude_vectors: false }),
       }
       const { body } = await request('POST', `/${target}/_search`, {
         json: { size: ids.length, query: { ids: { values: ids } }, _source: source },
@@ -294,7 +347,8 @@ function* linesOf(
 const bigEndian = (vector: Float32Array): string =>
   Buffer.from(vector.slice().buffer).swap32().toString('base64')
 
-function vectorOf(value: readonly number[] | string): Float32Array {
+/** A vector as it was sent: numbers, or base64. */
+export function vectorOf(value: readonly number[] | string): Float32Array {
   if (typeof value !== 'string') return Float32Array.from(value)
   return new Float32Array(new Uint8Array(Buffer.from(value, 'base64').swap32()).buffer)
 }

@@ -2,7 +2,9 @@
 // overloaded or does not answer. Proxies are those of Node's fetch.
 
 import {
+  codeOf,
   deadlines,
+  isLoopback,
   LIMITS,
   messageOf,
   openFilesReason,
@@ -40,17 +42,33 @@ export interface HttpClient {
 
 const OVERLOADED: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504])
 
-/** The URL without user and password, and with the name of the store in front. */
+/** The URL without user, password and parameters, and with the name of the store in front. */
 export function httpAddress(url: string): string {
   const parsed = new URL(url.replace(/^[a-z]+\+/, ''))
   parsed.username = ''
   parsed.password = ''
+  parsed.search = ''
   return `${/^[a-z]+\+/.exec(url)?.[0] ?? ''}${parsed.href.replace(/\/$/, '')}`
 }
 
 /**
+ * Refuses to send a key over plain HTTP to another machine, unless the URL has `?insecure=true`.
+ * @throws ReembedError USAGE
+ */
+export function requireEncrypted(url: string): void {
+  const { protocol, host, hostname, searchParams } = new URL(url.replace(/^[a-z]+\+/, ''))
+  if (protocol !== 'http:' || isLoopback(hostname) || searchParams.get('insecure') === 'true') return
+  throw new ReembedError(
+    'USAGE',
+    `the key of the vector store would be sent to http://${host} unencrypted: use an https:// URL, or add ?insecure=true to it in a private network`,
+    { option: 'target' },
+  )
+}
+
+/**
  * @param url with the name of the store in front: `qdrant+https://user:password@host:6333`
- * @param headers of each request
+ * @param headers of each request, which hold the key
+ * @throws ReembedError USAGE where a key would be sent to another machine over plain HTTP
  */
 export function createHttpClient(url: string, headers: Readonly<Record<string, string>>): HttpClient {
   const parsed = new URL(url.replace(/^[a-z]+\+/, ''))
@@ -61,6 +79,7 @@ export function createHttpClient(url: string, headers: Readonly<Record<string, s
       : {
           authorization: `Basic ${Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString('base64')}`,
         }
+  if (username !== '' || Object.keys(headers).length > 0) requireEncrypted(url)
   const address = httpAddress(url)
   const base = address.replace(/^[a-z]+\+/, '')
   const { answerMs, replyMs } = deadlines().sink
@@ -100,7 +119,7 @@ export function createHttpClient(url: string, headers: Readonly<Record<string, s
       wait.gaveUp()
       const seconds = (hasAnswered ? replyMs : answerMs) / 1_000
       const reason = limit.aborted ? `no complete reply within ${seconds} s` : causeOf(cause)
-      throw failed(`does not answer: ${reason}; start it, or correct its address`, cause)
+      throw failed(`does not answer (${reason}): start it, or correct its address`, cause)
     }
     wait.answered()
     const { status } = response
@@ -131,7 +150,10 @@ export function createHttpClient(url: string, headers: Readonly<Record<string, s
 }
 
 /** What broke the connection; fetch names it as the cause of its own error. */
-const causeOf = (error: unknown): string => messageOf((error instanceof Error && error.cause) || error)
+function causeOf(error: unknown): string {
+  const cause = (error instanceof Error && error.cause) || error
+  return codeOf(cause) ?? messageOf(cause)
+}
 
 const SHOWN_CHARS = 300
 const shortened = (reply: string): string =>

@@ -70,7 +70,6 @@ interface LanceTable {
   optimize(options?: { readonly cleanupOlderThan: Date }): Promise<unknown>
   tags(): Promise<{
     list(): Promise<Record<string, unknown>>
-    getVersion(tag: string): Promise<number>
     create(tag: string, version: number): Promise<void>
     update(tag: string, version: number): Promise<void>
     delete(tag: string): Promise<void>
@@ -99,9 +98,9 @@ interface Holds {
 }
 
 /** LanceDB 0.39 fails with a newer Arrow than its peer dependency. */
-const PACKAGES = '@lancedb/lancedb apache-arrow@18'
+export const LANCE_PACKAGES = '@lancedb/lancedb apache-arrow@18'
 const HOLDS = 'reembed'
-const LIVE = 'live'
+export const LIVE = 'live'
 /** Rows of one append, in bytes: each is a file and a commit. */
 const APPEND_BYTES = 32 * 2 ** 20
 /** Fewer rows are found by id without an index in milliseconds. */
@@ -125,8 +124,10 @@ export function lanceAddress(url: string): string {
 export async function openLance(url: string): Promise<VectorStore> {
   const address = lanceAddress(url)
   const uri = address.slice('lancedb:'.length)
+  // At its default level the client warns that a new table does not exist.
+  process.env.LANCEDB_LOG ??= 'error'
   const client = await importClient<LanceClient>(
-    PACKAGES,
+    LANCE_PACKAGES,
     () => import('@lancedb/lancedb' as string) as Promise<LanceClient>,
   )
   const database = await client.connect(uri)
@@ -192,13 +193,11 @@ export async function openLance(url: string): Promise<VectorStore> {
 
   async function write({ name, target, manifest, extra }: Target, { load, shard, rows }: ShardWrite) {
     const table = await open(name)
-    if (table === undefined || (await holdsOf(table))?.load !== load) {
-      throw new ReembedError(
-        'USAGE',
-        `another run was loaded into the table '${name}' at ${address} before ${target} was complete: load this run again`,
-        { option: 'name' },
-      )
-    }
+    const held = table && (await holdsOf(table))
+    // Another run was loaded into the table before this one was complete, or an update brought the
+    // target to another run.
+    if (table === undefined || held?.load !== load || held.run !== manifest.run)
+      throw notHeld(target, load, address, `load run ${manifest.run} again`)
     const { dimensions } = manifest.model
     const columns = columnsOf(dimensions, extra)
     const tried = triedShards.get(load)
@@ -267,6 +266,8 @@ export async function openLance(url: string): Promise<VectorStore> {
   async function finish({ name, target, manifest: { model, totals }, extra }: Target): Promise<void> {
     const table = await open(name)
     if (table === undefined || (await holdsOf(table))?.target !== target) return
+    // The tagged version is finished; a later one is that of a late write.
+    if (target in (await (await table.tags()).list())) return
     await removePadding(table, columnsOf(model.dimensions, extra))
     const hnsw = {
       distanceType: model.normalized ? 'dot' : 'cosine',
@@ -280,10 +281,7 @@ export async function openLance(url: string): Promise<VectorStore> {
     ]
     for (const [column, config] of indexes)
       if (!(await isIndexed(table, column))) await table.createIndex(column, { config, replace: true })
-    const version = await table.version()
-    const tags = await table.tags()
-    if (!(target in (await tags.list())) || (await tags.getVersion(target)) !== version)
-      await setTag(table, target, version)
+    await setTag(table, target, await table.version())
   }
 
   return {
@@ -294,7 +292,13 @@ export async function openLance(url: string): Promise<VectorStore> {
     identifiers: true,
     compared: () => 'bits',
     prepare: target => guarded(() => prepare(target)),
-    write: (target, shard) => guarded(() => write(target, shard)),
+    write: (target, shard) =>
+      guarded(() => write(target, shard)).catch(async (error: unknown) => {
+        // A drop deletes files that an append in progress needs.
+        const table = await openTarget(target.name, target.target)
+        const isHeld = table && (await holdsOf(table))?.load === shard.load
+        throw isHeld ? error : notHeld(target.target, shard.load, address)
+      }),
     update: (target, update) => guarded(() => updateTarget(target, update)),
     holds: target =>
       guarded(async () => {

@@ -4,6 +4,7 @@
 //   reembed_loads   a collection with one row for each target: its load, run and the hash of the run
 //   <name>_<run>    the target
 //   <name>          an alias (milvus.io/docs/manage-aliases.md)
+//   <name>_<run>_w<load>_<run>   an alias that a load writes through, see `writeAlias`
 //
 // The primary key is the id of the document, so a shard that is written again replaces its rows.
 
@@ -23,13 +24,17 @@ import {
   withRetries,
 } from '@reembed/shared'
 import {
+  isWriteAlias,
+  loadOfStopped,
   notHeld,
   type RefusedByShard,
   type ShardWrite,
   type Target,
   type TargetUpdate,
   type VectorStore,
+  writeAlias,
 } from '../load/vector-store.ts'
+import { requireEncrypted } from './http.ts'
 
 interface Status {
   readonly code?: number
@@ -57,9 +62,29 @@ interface MilvusClient {
   get(data: object): Promise<{ readonly data: readonly Row[] }>
   query(data: object): Promise<{ readonly data: readonly Row[] }>
   describeAlias(data: object): Promise<{ readonly collection: string }>
+  describeCollection(data: object): Promise<{
+    readonly schema: {
+      readonly fields: readonly {
+        readonly name: string
+        readonly data_type: string
+        readonly is_primary_key: boolean
+      }[]
+    }
+  }>
   createAlias(data: object): Promise<Status>
+  dropAlias(data: object): Promise<Status>
+  listAliases(data: object): Promise<{ readonly aliases: readonly string[] }>
+  getCollectionStatistics(data: object): Promise<{ readonly data: { readonly row_count: string | number } }>
   alterAlias(data: object): Promise<Status>
   closeConnection(): Promise<unknown>
+}
+
+export interface MilvusConnection {
+  readonly client: MilvusClient
+  /** The URL without user and password. */
+  readonly address: string
+  /** The reply of a call; an error of reembed for one that fails. */
+  call<T>(work: () => Promise<T>): Promise<T>
 }
 
 interface MilvusPackage {
@@ -81,7 +106,7 @@ const UPSERT_BYTES = 8 * 2 ** 20
 const IDS_AT_ONCE = 1_000
 const MAX_DIMENSIONS = 32_768
 /** Between two reads of the record of a load. */
-const POLL_MS = 100
+const POLL_MS = 500
 const DATA_TYPE = { string: 'VarChar', int32: 'Int32', int64: 'Int64', double: 'Double', boolean: 'Bool' }
 /** Error codes of Milvus (pkg/util/merr): a collection or an alias that does not exist. */
 const NOT_FOUND: ReadonlySet<number> = new Set([100, 1_600])
@@ -97,16 +122,17 @@ export function milvusAddress(url: string): string {
 }
 
 /**
- * Opens a server: `milvus+https://host:19530/database`. The variable MILVUS_TOKEN, or user and
- * password in the URL, has the key.
+ * Connects to a server: `milvus+https://host:19530/database`. The variable MILVUS_TOKEN, or user
+ * and password in the URL, has the key.
  */
-export async function openMilvus(url: string): Promise<VectorStore> {
+export async function connectMilvus(url: string): Promise<MilvusConnection> {
+  const { protocol, host, username, password, pathname } = serverOf(url)
+  const { MILVUS_TOKEN: token } = process.env
+  if (username !== '' || token) requireEncrypted(url)
   const { MilvusClient } = await importClient<MilvusPackage>(
     PACKAGES,
     () => import('@zilliz/milvus2-sdk-node' as string) as Promise<MilvusPackage>,
   )
-  const { protocol, host, username, password, pathname } = serverOf(url)
-  const { MILVUS_TOKEN: token } = process.env
   const address = milvusAddress(url)
   const { replyMs } = deadlines().sink
   const client = new MilvusClient({
@@ -122,7 +148,6 @@ export async function openMilvus(url: string): Promise<VectorStore> {
   // Reported by the first call.
   client.connectPromise.catch(() => {})
 
-  /** The reply of a call; an error of reembed for one that fails. */
   async function call<T>(work: () => Promise<T>): Promise<T> {
     using wait = startWait(`the vector store at ${address}`)
     try {
@@ -136,6 +161,13 @@ export async function openMilvus(url: string): Promise<VectorStore> {
       throw milvusError(error, address)
     }
   }
+
+  return { client, call, address }
+}
+
+/** Opens a server, see `connectMilvus`. */
+export async function openMilvus(url: string): Promise<VectorStore> {
+  const { client, call, address } = await connectMilvus(url)
 
   const has = async (collection_name: string): Promise<boolean> =>
     (await call(() => client.listCollections())).data.some(({ name }) => name === collection_name)
@@ -209,17 +241,24 @@ export async function openMilvus(url: string): Promise<VectorStore> {
       )
     }
     await requireLoads()
-    if ((await has(target)) || !(await createTarget(target, manifest, extra))) {
-      const known = await recordedLoad(target, signal)
-      if (known?.run === run && known.shards_sha256 === shards_sha256) return known.load
+    const isNew = !(await has(target)) && (await createTarget(target, manifest, extra))
+    const known = isNew ? undefined : await recordedLoad(target, signal)
+    if (known?.run === run && known.shards_sha256 === shards_sha256) {
+      await openTo(target, known.load, run)
+      return known.load
+    }
+    // An empty collection without a record has a creator that was stopped.
+    if (known || (!isNew && (await hasRows(target)))) {
       throw new ReembedError(
         'USAGE',
-        `'${target}' at ${address} ${known ? `holds other vectors, of run ${known.run}` : 'is not recorded as a load of reembed'}: drop it, or choose another name`,
+        `'${target}' at ${address} holds ${known ? `other vectors, of run ${known.run}` : 'rows that reembed did not load'}: drop it, or choose another name`,
         { option: 'name' },
       )
     }
-    const load = randomUUID()
+    const isTaken = isNew && (await readLoad(target))?.load === loadOfStopped(target)
+    const load = isNew && !isTaken ? randomUUID() : loadOfStopped(target)
     await putLoad(target, { load, run, shards_sha256 })
+    await openTo(target, load, run)
     return load
   }
 
@@ -237,6 +276,36 @@ export async function openMilvus(url: string): Promise<VectorStore> {
     return create(target, fields)
   }
 
+  async function hasRows(collection_name: string): Promise<boolean> {
+    await call(() => client.flushSync({ collection_names: [collection_name] }))
+    const { data } = await call(() => client.getCollectionStatistics({ collection_name }))
+    return Number(data.row_count) > 0
+  }
+
+  /** Calls `work` unless another process has done the same: it then fails, and `isDone` holds. */
+  async function once(work: () => Promise<unknown>, isDone: () => Promise<boolean>): Promise<void> {
+    if (await isDone()) return
+    await call(work).catch(async (error: unknown) => {
+      if (!(await isDone())) throw error
+    })
+  }
+
+  const openTo = (target: string, load: string, run: string): Promise<void> => {
+    const alias = writeAlias(target, load, run)
+    const isOpen = async (): Promise<boolean> => (await current(alias)) === target
+    return once(() => client.createAlias({ alias, collection_name: target }), isOpen)
+  }
+
+  /** Deletes aliases of a collection: by default those of loads, which closes it to them. */
+  async function close(target: string, isClosed = (alias: string) => isWriteAlias(target, alias)) {
+    const { aliases } = await call(() => client.listAliases({ collection_name: target }))
+    for (const alias of aliases.filter(isClosed))
+      await once(
+        () => client.dropAlias({ alias }),
+        async () => (await current(alias)) === undefined,
+      )
+  }
+
   /** The load of a collection; waits for a process that has created it and not recorded it yet. */
   async function recordedLoad(target: string, signal: AbortSignal | undefined): Promise<Load | undefined> {
     const endMs = performance.now() + deadlines().sink.answerMs
@@ -249,9 +318,10 @@ export async function openMilvus(url: string): Promise<VectorStore> {
 
   async function write(
     { target, manifest, extra }: Target,
-    { rows }: Pick<ShardWrite, 'rows'>,
+    { load, rows }: Pick<ShardWrite, 'load' | 'rows'>,
     options?: RetryOptions,
   ): Promise<readonly RefusedRow[]> {
+    const to = { target, load, run: manifest.run }
     const refused: RefusedRow[] = []
     const size = Math.max(1, Math.floor(UPSERT_BYTES / (4 * manifest.model.dimensions + 1_024)))
     for await (const batch of rows()) {
@@ -262,18 +332,37 @@ export async function openMilvus(url: string): Promise<VectorStore> {
       for (let from = 0; from < data.length; from += size) {
         const part = data.slice(from, from + size)
         // The client writes each request as JSON, for a log of its own, also where nothing logs it.
-        const request = { collection_name: target, data: part, toJSON: () => target }
-        const upsert = () => call(() => client.upsert(request))
+        const upsert = () =>
+          whileOpen(to, collection_name =>
+            client.upsert({ collection_name, data: part, toJSON: () => collection_name }),
+          )
         await withRetries(upsert, options)
       }
     }
     return refused
   }
 
-  async function remove(target: string, ids: readonly string[], options?: RetryOptions): Promise<void> {
+  /** Calls `work` with the alias of a load. */
+  const whileOpen = <T>(
+    { target, load, run }: { readonly target: string; readonly load: string; readonly run: string },
+    work: (alias: string) => Promise<T>,
+  ): Promise<T> => {
+    const alias = writeAlias(target, load, run)
+    return call(() => work(alias)).catch(async (error: unknown) => {
+      // The client reports a missing alias without a code.
+      throw (await current(alias)) === undefined ? notHeld(target, load, address) : error
+    })
+  }
+
+  async function remove(
+    to: Parameters<typeof whileOpen>[0],
+    ids: readonly string[],
+    options?: RetryOptions,
+  ): Promise<void> {
     const kept = ids.filter(id => Buffer.byteLength(id) <= MILVUS_ID_BYTES)
     if (kept.length === 0) return
-    await withRetries(() => call(() => client.delete({ collection_name: target, ids: kept })), options)
+    const work = () => whileOpen(to, collection_name => client.delete({ collection_name, ids: kept }))
+    await withRetries(work, options)
   }
 
   async function update(
@@ -283,19 +372,23 @@ export async function openMilvus(url: string): Promise<VectorStore> {
   ): Promise<RefusedByShard> {
     const { run, shardsSha256: shards_sha256 } = target.manifest
     if ((await readLoad(target.target))?.load !== load) throw notHeld(target.target, load, address)
+    await close(target.target)
+    await openTo(target.target, load, run)
+    const to = { target: target.target, load, run }
     await putLoad(target.target, { load, run, shards_sha256 })
     const refused = new Map<number, readonly RefusedRow[]>()
     for await (const { shard, rows } of shards()) {
-      const rejected = await write(target, { rows }, options)
+      const rejected = await write(target, { load, rows }, options)
       if (rejected.length === 0) continue
       refused.set(shard, rejected)
       await remove(
-        target.target,
+        to,
         Array.from(rejected, ({ id }) => id),
         options,
       )
     }
-    for await (const ids of removed()) await remove(target.target, ids, options)
+    for await (const ids of removed()) await remove(to, ids, options)
+    await close(target.target)
     return refused
   }
 
@@ -304,7 +397,7 @@ export async function openMilvus(url: string): Promise<VectorStore> {
       // The client checks for a collection name that the request does not have.
       return (await call(() => client.describeAlias({ alias: name, collection_name: name }))).collection
     } catch (error) {
-      if (isNotFound(error)) return undefined
+      if (isMissing(error)) return undefined
       throw error
     }
   }
@@ -323,6 +416,7 @@ export async function openMilvus(url: string): Promise<VectorStore> {
       unlessAborted(
         signal,
         (async () => {
+          await close(target)
           await call(() => client.flushSync({ collection_names: [target] }))
           await index(target, 'embedding', model.normalized ? 'IP' : 'COSINE')
         })(),
@@ -363,9 +457,12 @@ export async function openMilvus(url: string): Promise<VectorStore> {
       await call(() => (exists ? client.alterAlias(alias) : client.createAlias(alias)))
     },
     async drop(target) {
-      // The record first: a later load must not take the record of this one for its own.
+      // The record first: a later load must not take the record of this one for its own. Milvus
+      // refuses to drop a collection that has an alias.
       if (await has(LOADS)) await call(() => client.delete({ collection_name: LOADS, ids: [target] }))
-      if (await has(target)) await call(() => client.dropCollection({ collection_name: target }))
+      if (!(await has(target))) return
+      await close(target, () => true)
+      await call(() => client.dropCollection({ collection_name: target }))
     },
     async [Symbol.asyncDispose]() {
       await client.closeConnection()
@@ -401,7 +498,8 @@ const exactly = (value: CarriedValue): unknown => (typeof value === 'bigint' ? S
 
 const codeOfStatus = (error: unknown): number | undefined => (error as Status | undefined)?.code
 
-const isNotFound = (error: unknown): boolean =>
+/** Whether a call failed because a collection or an alias does not exist. */
+export const isMissing = (error: unknown): boolean =>
   error instanceof ReembedError && NOT_FOUND.has(codeOfStatus(error.cause) ?? -1)
 
 function milvusError(error: unknown, address: string): unknown {

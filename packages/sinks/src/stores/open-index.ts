@@ -1,30 +1,58 @@
-// Opens an index to examine it: a table or view of PostgreSQL, or a collection of Qdrant.
+// Opens an index to examine it: a table or view of PostgreSQL, a table of LanceDB, a collection of
+// Milvus or Qdrant, an index of Elasticsearch or OpenSearch.
 //
 //   postgres://user@host/database?table=docs[&id=id][&vector=embedding][&text=body]
+//   lancedb:./folder?table=docs[&id=id][&vector=embedding][&text=body]
+//   milvus+https://host:19530/database?collection=docs[&vector=embedding][&text=body]
 //   qdrant+https://host:6333?collection=docs[&vector=name][&text=body]
+//   elasticsearch+https://host:9200?index=docs[&vector=embedding][&text=body]
 
-import type { IndexReader } from '@reembed/evaluate'
+import type { IndexReader, IndexSelection } from '@reembed/evaluate'
 import { ReembedError } from '@reembed/shared'
+import { openElasticsearchIndex } from './elasticsearch-index.ts'
+import { openLanceIndex } from './lancedb-index.ts'
+import { openMilvusIndex } from './milvus-index.ts'
 import { openPostgresIndex } from './postgres-index.ts'
 import { openQdrantIndex } from './qdrant-index.ts'
+
+interface Kind {
+  /** Parameters of the URL; the first is required. */
+  readonly names: readonly string[]
+  readonly open: (selection: IndexSelection) => Promise<IndexReader>
+}
+
+const postgres: Kind = { names: ['table', 'id', 'vector', 'text'], open: openPostgresIndex }
+const elastic: Kind = { names: ['index', 'vector', 'text'], open: openElasticsearchIndex }
+/** By the protocol without what follows a `+`. */
+const KINDS: Readonly<Record<string, Kind>> = {
+  'postgres:': postgres,
+  'postgresql:': postgres,
+  'lancedb:': { names: ['table', 'id', 'vector', 'text'], open: openLanceIndex },
+  'milvus:': { names: ['collection', 'vector', 'text'], open: openMilvusIndex },
+  'qdrant:': { names: ['collection', 'vector', 'text'], open: openQdrantIndex },
+  'elasticsearch:': elastic,
+  'opensearch:': elastic,
+}
+const USES = [
+  'postgres://user@host/database?table=<table>',
+  'lancedb:./folder?table=<table>',
+  'milvus+https://host:19530?collection=<collection>',
+  'qdrant+https://host:6333?collection=<collection>',
+  'elasticsearch+https://host:9200?index=<index>',
+  'opensearch+https://host:9200?index=<index>',
+]
 
 /**
  * @throws ReembedError USAGE for an invalid URL, or an index that does not exist
  * @throws ReembedError STORE_UNREACHABLE, STORE_ACCESS_DENIED
  */
 export async function openIndex(url: string): Promise<IndexReader> {
-  const [protocol] = /^[a-z+]+:/.exec(url) ?? []
-  const kinds = {
-    'postgres:': { names: ['table', 'id', 'vector', 'text'], open: openPostgresIndex },
-    'postgresql:': { names: ['table', 'id', 'vector', 'text'], open: openPostgresIndex },
-    'qdrant+http:': { names: ['collection', 'vector', 'text'], open: openQdrantIndex },
-    'qdrant+https:': { names: ['collection', 'vector', 'text'], open: openQdrantIndex },
-  }
-  const kind = kinds[protocol as keyof typeof kinds]
+  const [protocol] = /^[a-z+0-9]+:/.exec(url) ?? []
+  const kind = KINDS[protocol?.replace(/\+(https?|s3):$/, ':') ?? '']
   if (kind === undefined || !URL.canParse(url)) {
     throw new ReembedError(
       'USAGE',
-      `'${url.replace(/\/\/.*@/, '//')}' is not the URL of an index that can be examined: use postgres://user@host/database?table=<table> or qdrant+https://host:6333?collection=<collection>`,
+      `'${url.replace(/\/\/.*@/, '//')}' is not the URL of an index that can be examined: use ${USES.join(', ')}`,
       { option: 'store' },
     )
   }

@@ -27,7 +27,7 @@ export function postgresError(cause: unknown, address: string): unknown {
   if (TRANSIENT.test(code) || NETWORK.test(code) || /timeout|terminated|closed/i.test(message)) {
     return new ReembedError(
       'STORE_UNREACHABLE',
-      `${address} does not answer: ${message || code}; start it, or correct its address`,
+      `${address} does not answer (${NETWORK.test(code) ? code : message}): start it, or correct its address`,
       {
         retry: 'requeue',
         cause,
@@ -44,4 +44,21 @@ export function postgresError(cause: unknown, address: string): unknown {
   // Other failures are not the server's.
   if (!SQLSTATE.test(code)) return cause
   return new ReembedError('USAGE', `${address} refuses the load: ${message}`, { cause })
+}
+
+/**
+ * Creates a client, which reads the files that the URL names.
+ * @throws ReembedError USAGE for a parameter that cannot be used, such as a certificate that does
+ * not exist
+ */
+export function createClient<T>(create: () => T, address: string): T {
+  try {
+    return create()
+  } catch (cause) {
+    throw new ReembedError(
+      'USAGE',
+      `the parameters of the URL of ${address} cannot be used: ${messageOf(cause)}; correct them`,
+      { cause },
+    )
+  }
 }

@@ -5,13 +5,12 @@ import type { IndexReader, IndexRow, IndexSelection } from '@reembed/evaluate'
 import { quoted } from '@reembed/export'
 import { deadlines, importClient, ReembedError, startWait } from '@reembed/shared'
 import type { Client } from 'pg'
+import { chooseColumns, ID_NAMES } from './index-columns.ts'
 import { postgresAddress, postgresOptions, receivedVector } from './postgres.ts'
-import { postgresError } from './postgres-error.ts'
+import { createClient, postgresError } from './postgres-error.ts'
 import { watchStatement } from './postgres-watch.ts'
 
 const ROWS_AT_ONCE = 1_000
-const ID_NAMES = ['id', 'uuid', 'doc_id', 'document_id']
-const TEXT_NAMES = ['text', 'content', 'body', 'document', 'chunk', 'passage']
 
 interface Columns {
   readonly id: string
@@ -24,7 +23,7 @@ export async function openPostgresIndex({ server, of }: IndexSelection): Promise
   const address = postgresAddress(server)
   const { answerMs } = deadlines().sink
   const options = postgresOptions(server)
-  const client: Client = new pg.Client(options)
+  const client = createClient((): Client => new pg.Client(options), address)
   client.on('error', () => {})
   /** A statement may take any time while the server works, for example over a slow view. */
   const guarded = async <T>(work: () => Promise<T>): Promise<T> => {
@@ -94,28 +93,18 @@ async function columnsOf(
      WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`,
     [qualified(table)],
   )
-  const refuse = (what: string, parameter: string): never => {
-    const names = rows.map(({ name }) => name).join(', ')
-    throw new ReembedError(
-      'USAGE',
-      `the table '${table}' at ${address} ${what}; its columns are ${names}: add &${parameter}=<column>`,
-      { option: 'store' },
-    )
-  }
   if (rows.length === 0) {
     throw new ReembedError('USAGE', `${address} has no table or view '${table}'`, { option: 'store' })
   }
-  const has = (name: string | undefined): boolean => rows.some(column => column.name === name)
-  for (const parameter of ['id', 'vector', 'text'] as const)
-    if (of[parameter] !== undefined && !has(of[parameter]))
-      refuse(`has no column '${of[parameter]}'`, parameter)
-  const vectors = rows.filter(({ type }) => type === 'vector' || type === 'halfvec')
-  if (of.vector === undefined && vectors.length !== 1)
-    refuse(`has ${vectors.length} vector columns`, 'vector')
-  const id = of.id ?? rows.find(({ isKey }) => isKey)?.name ?? ID_NAMES.find(has)
-  return {
-    id: id ?? refuse('has no primary key of one column', 'id'),
-    vector: of.vector ?? vectors[0]?.name ?? '',
-    text: of.text ?? TEXT_NAMES.find(has),
-  }
+  const names = rows.map(({ name }) => name)
+  const vectors = rows.filter(({ type }) => type === 'vector' || type === 'halfvec').map(({ name }) => name)
+  const index = `the table '${table}' at ${address}`
+  const columns = chooseColumns({ names, vectors }, of, index)
+  const id = of.id ?? rows.find(({ isKey }) => isKey)?.name ?? ID_NAMES.find(name => names.includes(name))
+  if (id !== undefined) return { id, ...columns }
+  throw new ReembedError(
+    'USAGE',
+    `${index} has no primary key of one column; its columns are ${names.join(', ')}: add &id=<column>`,
+    { option: 'store' },
+  )
 }

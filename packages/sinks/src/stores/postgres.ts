@@ -26,7 +26,7 @@ import {
   type TargetUpdate,
   type VectorStore,
 } from '../load/vector-store.ts'
-import { postgresError } from './postgres-error.ts'
+import { createClient, postgresError } from './postgres-error.ts'
 import { createSwitch, requireOwnView } from './postgres-switch.ts'
 import { connectionOf, watchStatement } from './postgres-watch.ts'
 
@@ -52,10 +52,11 @@ export async function openPostgres(url: string): Promise<VectorStore> {
   ])
   const { answerMs } = deadlines().sink
   const options = postgresOptions(url)
+  const address = postgresAddress(url)
+  createClient(() => new pg.Client(options), address)
   const pool: Pool = new pg.Pool({ ...options, max: MAX_CONNECTIONS })
   // A broken idle connection is replaced; the next query reports an outage.
   pool.on('error', () => {})
-  const address = postgresAddress(url)
 
   /** Runs `work` on a connection of its own. An abort cancels the statement in progress. */
   async function withClient<T>(

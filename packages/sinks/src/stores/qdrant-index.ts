@@ -4,9 +4,9 @@
 import type { IndexReader, IndexRow, IndexSelection } from '@reembed/evaluate'
 import { ReembedError } from '@reembed/shared'
 import { createHttpClient } from './http.ts'
+import { TEXT_NAMES } from './index-columns.ts'
 
 const POINTS_AT_ONCE = 256
-const TEXT_NAMES = ['text', 'content', 'body', 'document', 'chunk', 'passage']
 
 interface Point {
   readonly id: string | number

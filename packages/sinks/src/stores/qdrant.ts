@@ -5,6 +5,7 @@
 //   reembed_loads   a collection with one point for each target: its load, run and the hash of the run
 //   <name>_<run>    the target
 //   <name>          an alias
+//   <name>_<run>_w<load>_<run>   an alias that a load writes through, see `writeAlias`
 //
 // A point id is a UUID that depends on the id of the document, so a shard that is written again
 // replaces its own points. The payload has the id.
@@ -15,12 +16,15 @@ import { floatArray, metadataOf, toJson } from '@reembed/export'
 import type { ShardBatch } from '@reembed/shard'
 import { ReembedError, type RetryOptions } from '@reembed/shared'
 import {
+  isWriteAlias,
+  loadOfStopped,
   notHeld,
   type RefusedByShard,
   type ShardWrite,
   type Target,
   type TargetUpdate,
   type VectorStore,
+  writeAlias,
 } from '../load/vector-store.ts'
 import { createHttpClient } from './http.ts'
 
@@ -122,7 +126,10 @@ export async function openQdrant(url: string): Promise<VectorStore> {
       (await create(target, { vectors: params, hnsw_config: { m: 0 } })).status !== 409
     // Concurrent loaders agree on one load: that of the creator.
     const known = isNew ? undefined : await recordedLoad(target, signal)
-    if (known?.run === run && known.shardsSha256 === shardsSha256) return known.load
+    if (known?.run === run && known.shardsSha256 === shardsSha256) {
+      await openTo(target, known.load, run)
+      return known.load
+    }
     if (known || (!isNew && (await count(target)))) {
       throw new ReembedError(
         'USAGE',
@@ -130,18 +137,40 @@ export async function openQdrant(url: string): Promise<VectorStore> {
         { option: 'name' },
       )
     }
-    const load = randomUUID()
+    const isTaken = isNew && (await readLoad(target))?.load === loadOfStopped(target)
+    const load = isNew && !isTaken ? randomUUID() : loadOfStopped(target)
     await putLoad({ target, load, run, shardsSha256 })
-    return (await readLoad(target))?.load ?? load
+    await openTo(target, load, run)
+    return load
   }
 
-  async function write({ target, manifest }: Target, { rows }: ShardWrite, options?: RetryOptions) {
+  const changeAliases = (actions: readonly object[], options?: RetryOptions) =>
+    request('POST', '/collections/aliases', { json: { actions }, expect: [404, 409], ...options })
+
+  async function openTo(target: string, load: string, run: string): Promise<void> {
+    const alias_name = writeAlias(target, load, run)
+    if ((await aliases()).has(alias_name)) return
+    // 409: another process has created it since.
+    const { status } = await changeAliases([{ create_alias: { collection_name: target, alias_name } }])
+    if (status === 404) throw notHeld(target, load, address)
+  }
+
+  /** Closes a target to all loads. */
+  async function close(target: string, options?: RetryOptions): Promise<void> {
+    const open = [...(await aliases()).keys()].filter(alias => isWriteAlias(target, alias))
+    if (open.length === 0) return
+    const actions = open.map(alias_name => ({ delete_alias: { alias_name } }))
+    // Another process may have removed one since.
+    if ((await changeAliases(actions, options)).status === 404) await close(target, options)
+  }
+
+  async function write({ target, manifest }: Target, { load, rows }: ShardWrite, options?: RetryOptions) {
+    const path = `/collections/${writeAlias(target, load, manifest.run)}/points?wait=true`
     for await (const batch of rows()) {
       for (const body of upsertsOf(batch, manifest.model.dimensions)) {
-        await request('PUT', `/collections/${target}/points?wait=true`, {
-          text: { body, type: 'application/json' },
-          ...options,
-        })
+        const text = { body, type: 'application/json' }
+        const { status } = await request('PUT', path, { text, expect: [404], ...options })
+        if (status === 404) throw notHeld(target, load, address)
       }
     }
     return []
@@ -154,18 +183,23 @@ export async function openQdrant(url: string): Promise<VectorStore> {
   ): Promise<RefusedByShard> {
     const { run, shardsSha256 } = manifest
     if ((await readLoad(target))?.load !== load) throw notHeld(target, load, address)
+    await close(target, options)
+    await openTo(target, load, run)
     await putLoad({ target, load, run, shardsSha256 })
     for await (const { shard, rows } of shards())
       await write({ target, manifest, ...rest }, { load, shard, rows }, options)
-    for await (const ids of removed())
-      await request('POST', `/collections/${target}/points/delete?wait=true`, {
-        json: { points: ids.map(pointId) },
-        ...options,
-      })
+    const path = `/collections/${writeAlias(target, load, run)}/points/delete?wait=true`
+    for await (const ids of removed()) {
+      const json = { points: ids.map(pointId) }
+      const { status } = await request('POST', path, { json, expect: [404], ...options })
+      if (status === 404) throw notHeld(target, load, address)
+    }
+    await close(target, options)
     return new Map()
   }
 
   async function finish({ target }: Target, options: RetryOptions = {}): Promise<void> {
+    await close(target, options)
     const build = () =>
       request('PATCH', `/collections/${target}`, { json: { hnsw_config: { m: HNSW_M } }, ...options })
     await build()

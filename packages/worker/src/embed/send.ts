@@ -8,13 +8,12 @@ import {
   isOverload,
   isRefusal,
   isUnavailable,
-  type Limiter,
-  type Permit,
   type RequestLimits,
   type RequestSizes,
   toError,
   unavailableReason,
 } from '@reembed/endpoint'
+import type { Limiter, Permit } from '@reembed/limiter'
 import type { RejectReason } from '@reembed/protocol'
 import type { JobStop } from '@reembed/queue'
 import { type Clock, ReembedError } from '@reembed/shared'

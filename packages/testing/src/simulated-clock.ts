@@ -9,7 +9,8 @@ export interface SimulatedClock extends Clock {
   runUntil(ms: number): Promise<void>
 }
 
-export function createClock(): SimulatedClock {
+/** A clock that starts at 0. Only `runUntil` lets its time pass. */
+export function createSimulatedClock(): SimulatedClock {
   let now = 0
   let count = 0
   /** A heap by time, then by order of arrival. */

@@ -1,13 +1,13 @@
 // Workers at a shared coordinator: shares, cold starts, an unavailable coordinator.
 
 import { createLimitCoordinator, type LimitCoordinator } from '@reembed/queue'
+import { createSimulatedClock, seeded } from '@reembed/testing'
 import { describe, expect, test } from 'vitest'
-import { createLimiter, type LimiterOptions } from '../src/limiter/limiter.ts'
-import type { EndpointProbe } from '../src/limiter/probe-loop.ts'
-import { createClock, seeded } from './parts/simulated-clock.ts'
+import { createLimiter, type LimiterOptions } from '../src/limiter.ts'
+import type { EndpointProbe } from '../src/probe-loop.ts'
 
 const fleetOf = (count: number, options: Partial<LimiterOptions> = {}) => {
-  const clock = createClock()
+  const clock = createSimulatedClock()
   const coordinator = createLimitCoordinator(clock)
   const random = seeded(3)
   const limiters = Array.from({ length: count }, (_, i) =>
@@ -93,7 +93,7 @@ describe('an unavailable endpoint', () => {
   }
 
   test('is probed by one worker of the fleet; the others wait and state for how long', async () => {
-    const clock = createClock()
+    const clock = createSimulatedClock()
     const { probes, probe } = asleepUntil(clock, 42_000)
     const coordinator = createLimitCoordinator(clock)
     const fleet = Array.from({ length: 8 }, (_, i) =>
@@ -111,7 +111,7 @@ describe('an unavailable endpoint', () => {
   })
 
   test('fails a request that waits longer than maxUnavailableMs, with retry requeue', async () => {
-    const clock = createClock()
+    const clock = createSimulatedClock()
     const { probes, probe } = asleepUntil(clock, Number.POSITIVE_INFINITY)
     const limiter = createLimiter({ max: 100, clock, random: seeded(1), probe, maxUnavailableMs: 30_000 })
     const refused = later(limiter.acquire(1))
@@ -128,7 +128,7 @@ describe('an unavailable endpoint', () => {
   })
 
   test('is probed by another worker within seconds after the prober is lost', async () => {
-    const clock = createClock()
+    const clock = createSimulatedClock()
     const coordinator = createLimitCoordinator(clock)
     const never: EndpointProbe = signal =>
       new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal)))
@@ -145,7 +145,7 @@ describe('an unavailable endpoint', () => {
   })
 
   test('stops a fleet within a window', async () => {
-    const clock = createClock()
+    const clock = createSimulatedClock()
     const limiter = createLimiter({
       max: 400,
       clock,
@@ -173,7 +173,7 @@ describe('an unavailable endpoint', () => {
 })
 
 test('a worker whose coordinator fails continues within its last share, and rejoins it later', async () => {
-  const clock = createClock()
+  const clock = createSimulatedClock()
   const real = createLimitCoordinator(clock)
   let silent = false
   const coordinator: LimitCoordinator = {

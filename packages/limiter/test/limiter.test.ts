@@ -1,17 +1,10 @@
 import { getEventListeners } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import { createLimitCoordinator } from '@reembed/queue'
+import { createSimulatedClock, seeded } from '@reembed/testing'
 import { describe, expect, test } from 'vitest'
-import { createLimiter } from '../src/limiter/limiter.ts'
-import {
-  type Bounds,
-  initialState,
-  type LimitState,
-  parseState,
-  step,
-  type Window,
-} from '../src/limiter/step.ts'
-import { createClock, seeded } from './parts/simulated-clock.ts'
+import { createLimiter } from '../src/limiter.ts'
+import { type Bounds, initialState, type LimitState, parseState, step, type Window } from '../src/step.ts'
 
 const BOUNDS: Bounds = { min: 1, max: 400, start: 64 }
 const quiet: Window = {
@@ -297,7 +290,7 @@ describe('createLimiter', () => {
      * is known.
      */
     async function isServed(idleMs: number): Promise<boolean> {
-      const clock = createClock()
+      const clock = createSimulatedClock()
       const coordinator = createLimitCoordinator(clock)
       const open = (worker: string) =>
         createLimiter({ coordinator, worker, clock, max: 1, initial: 1, random: seeded(1) })

@@ -1,11 +1,10 @@
+import { createSimulatedClock } from '@reembed/testing'
 import { describe, expect, test } from 'vitest'
-import type { EndpointInfo } from '../src/client/info.ts'
-import { createDeadline } from '../src/limiter/deadline.ts'
-import { initialLimit } from '../src/limiter/initial-limit.ts'
-import { permitSize } from '../src/limiter/permit-size.ts'
-import { createRetryBudget } from '../src/limiter/retry-budget.ts'
-import { createTally } from '../src/limiter/tally.ts'
-import { createClock } from './parts/simulated-clock.ts'
+import { createDeadline } from '../src/deadline.ts'
+import { initialLimit, type StatedLimits } from '../src/initial-limit.ts'
+import { permitSize } from '../src/permit-size.ts'
+import { createRetryBudget } from '../src/retry-budget.ts'
+import { createTally } from '../src/tally.ts'
 
 describe('the deadline of a request', () => {
   test('is a minute until replies are known, then 30 s while they are quick', () => {
@@ -43,8 +42,8 @@ describe('the part of a request that may go now', () => {
 })
 
 describe('the limit to begin with', () => {
-  const INFO = { maxBatchTokens: 16_384, maxBatchRequests: null, maxInputLength: 512 } as EndpointInfo
-  test.each<[string, Partial<EndpointInfo>, number]>([
+  const INFO = { maxBatchTokens: 16_384, maxBatchRequests: null, maxInputLength: 512 }
+  test.each<[string, Partial<StatedLimits>, number]>([
     ['is 64 with TEI’s defaults: a batch of full texts computed, one waiting', {}, 64],
     ['follows the tokens that the server computes at once', { maxBatchTokens: 65_536 }, 256],
     ['does not take a long context for long documents', { maxInputLength: 8_192 }, 64],
@@ -60,7 +59,7 @@ describe('the limit to begin with', () => {
 describe('the retry budget', () => {
   /** How many of endless retries go out in `seconds`, with `answers` a second. */
   async function sent(seconds: number, answers: number, workers = 1): Promise<number> {
-    const clock = createClock()
+    const clock = createSimulatedClock()
     const budget = createRetryBudget(clock, () => workers)
     let count = 0
     const retry = async (): Promise<void> => {
@@ -94,7 +93,7 @@ describe('the retry budget', () => {
     expect(more).toBeLessThan(1.1 * 60 * 20)
   })
   test('an aborted waiter takes no budget', async () => {
-    const clock = createClock()
+    const clock = createSimulatedClock()
     const budget = createRetryBudget(clock, () => 1)
     for (let i = 0; i < 10; i++) await budget.spend()
     const stop = new AbortController()

@@ -3,9 +3,9 @@
 
 import { createLimitCoordinator, type LimitCoordinator } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
+import { createSimulatedClock, seeded } from '@reembed/testing'
 import { expect, test } from 'vitest'
-import { createLimiter, type Limiter } from '../src/limiter/limiter.ts'
-import { createClock, seeded } from './parts/simulated-clock.ts'
+import { createLimiter, type Limiter } from '../src/limiter.ts'
 
 const SEEDS = 60
 const STORMY_MS = 40_000
@@ -13,7 +13,7 @@ const CALM_MS = 90_000
 
 /** How many who asked were neither served nor sent back when all had been well for so long. */
 async function forgotten(seed: number): Promise<number> {
-  const clock = createClock()
+  const clock = createSimulatedClock()
   const random = seeded(seed)
   const below = (n: number): number => Math.floor(n * random())
   const isStormy = (): boolean => clock.now() < STORMY_MS

@@ -1,0 +1,47 @@
+// A GET whose redirects are checked before they are followed. `fetch` drops the authorization when
+// a redirect leaves the origin (https://fetch.spec.whatwg.org/#http-redirect-fetch), but follows
+// one to any address, also to that of a cloud's metadata service, and would return its reply.
+
+import { isLinkLocal, ReembedError } from '@reembed/shared'
+
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
+/** The Hub redirects once to its file storage; a mirror may add some. */
+const MAX_HOPS = 10
+
+/** The first request, and the errors for a redirect that is not followed. */
+export interface RedirectedRequest {
+  readonly headers: Readonly<Record<string, string>>
+  readonly signal: AbortSignal
+}
+
+/**
+ * Sends a GET and follows redirects. `authorization` is sent to the origin of `url` alone: once a
+ * redirect has left it, no later request has it.
+ * @throws ReembedError STORE_ACCESS_DENIED for a redirect to a link-local address, to another
+ *   protocol than HTTP, or after ten redirects
+ */
+export async function getFollowing(url: string, { headers, signal }: RedirectedRequest): Promise<Response> {
+  let at = new URL(url)
+  let sent = headers
+  for (let hops = 0; ; hops += 1) {
+    const response = await fetch(at.href, { headers: sent, signal, redirect: 'manual' })
+    const location = response.headers.get('location')
+    if (!REDIRECTS.has(response.status) || location === null) return response
+    await response.body?.cancel()
+    const next = URL.canParse(location, at.href) ? new URL(location, at) : undefined
+    if (next === undefined || !/^https?:$/.test(next.protocol)) throw refused(at, 'what is no HTTP URL')
+    if (isLinkLocal(next.hostname)) throw refused(at, `${next.origin}, a link-local address`)
+    if (hops >= MAX_HOPS) throw refused(at, `another place for the ${MAX_HOPS + 1}th time`)
+    if (next.origin !== at.origin) {
+      const { authorization: _, ...others } = sent
+      sent = others
+    }
+    at = next
+  }
+}
+
+const refused = ({ origin }: URL, to: string): ReembedError =>
+  new ReembedError(
+    'STORE_ACCESS_DENIED',
+    `${origin} redirects to ${to}: check HF_ENDPOINT, and whether a proxy answers instead`,
+  )

@@ -10,21 +10,14 @@ import { CASES } from './bounds/cases.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
-test('each limit has a trial at it and beyond it, a case that exists, or a test that exists', async () => {
+test('each limit has a trial at it and beyond it, or a case that exists', () => {
   expect(Object.keys(CAPS).toSorted()).toEqual(Object.keys(LIMITS).toSorted())
-  const wrong: string[] = []
-  for (const [name, cap] of Object.entries(CAPS)) {
-    if ('run' in cap) continue
-    if ('cases' in cap) {
-      const unknown = cap.cases.filter(each => !CASES.some(known => known.name === each))
-      if (cap.cases.length === 0 || unknown.length > 0) wrong.push(name)
-    } else {
-      const [file, begin] = cap.test
-      const source = await readFile(join(ROOT, file), 'utf8').catch(() => '')
-      if (!new RegExp(`['"\`]${RegExp.escape(begin)}`).test(source)) wrong.push(name)
-    }
-  }
-  expect(wrong).toEqual([])
+  const wrong = Object.entries(CAPS).filter(
+    ([, cap]) =>
+      'cases' in cap &&
+      (cap.cases.length === 0 || !cap.cases.every(each => CASES.some(known => known.name === each))),
+  )
+  expect(wrong.map(([name]) => name)).toEqual([])
 })
 
 /** Bounds of what a process itself writes, sends, shows or remembers. */

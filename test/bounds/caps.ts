@@ -19,10 +19,7 @@ export interface CapTrial {
 
 export type Cap =
   /** A case of cases.ts: far beyond the limit, or at it with the largest memory. */
-  | { readonly cases: readonly string[] }
-  | CapTrial
-  /** A test that tries both: its file and the beginning of its name. */
-  | { readonly test: readonly [file: string, name: string] }
+  { readonly cases: readonly string[] } | CapTrial
 
 export const CAPS: Readonly<Record<keyof Limits, Cap>> = {
   recordBytes: { cases: ['record'] },
@@ -65,7 +62,7 @@ export const CAPS: Readonly<Record<keyof Limits, Cap>> = {
   connections: http.connections,
   headerBytes: http.headerBytes,
   hookBodyBytes: http.hookBodyBytes,
-  hookBodies: { test: ['packages/producer/test/hooks.test.ts', 'connections and bodies that do not end'] },
+  hookBodies: http.hookBodies,
   hookDeliveries: http.hookDeliveries,
   formBytes: http.formBytes,
   queryCharacters: http.queryCharacters,

@@ -175,6 +175,30 @@ export const hookBodyBytes: CapTrial = {
     ),
 }
 
+export const hookBodies: CapTrial = {
+  what: 'bodies of hooks that do not end: 8, and one more',
+  most: 256,
+  outcomes: [/^8 are read$/, /^status 503$/],
+  run: () =>
+    withHooks(async url => {
+      const { port, hostname } = new URL(url)
+      const sockets = Array.from({ length: LIMITS.hookBodies }, () => {
+        const socket = connect(Number(port), hostname)
+        socket.on('error', () => {})
+        socket.write(
+          `POST /hooks/generic HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${SECRET}\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n`,
+        )
+        return socket
+      })
+      // The server asks for a body once it has begun to read it.
+      const heads = await Promise.all(sockets.map(async socket => String((await once(socket, 'data'))[0])))
+      const read = heads.filter(head => head.startsWith('HTTP/1.1 100')).length
+      const beyond = await send(url, 'a body')
+      for (const socket of sockets) socket.destroy()
+      return [`${read} are read`, beyond]
+    }),
+}
+
 export const hookDeliveries: CapTrial = {
   what: 'signed deliveries: 10,000, and one more',
   most: 256,

@@ -101,9 +101,7 @@ async function allCaps(names: readonly string[]): Promise<void> {
     if (names.length > 0 && !names.includes(name)) continue
     const cap = CAPS[name]
     const limit = `${name} ${LIMITS[name].toLocaleString('en')}`
-    if ('test' in cap) {
-      process.stdout.write(`test ${limit}: ${cap.test.join(': ')}\n`)
-    } else if ('cases' in cap) {
+    if ('cases' in cap) {
       process.stdout.write(`case ${limit}: ${cap.cases.join(', ')} below\n`)
     } else {
       const tried = await triedCap(name)

@@ -28,11 +28,13 @@ export interface Command {
   readonly args: (places: Places) => readonly string[]
   /** Stays up: only the time to its first line and that of a signal are measured. */
   readonly staysUp?: boolean
+  /** An optional client: without it, the command is not measured. */
+  readonly client?: string
   /** Continues without the dependency after its deadline, and ends with exit code 0. */
   readonly continues?: boolean
 }
 
-const vectorUrl = (kind: 'elasticsearch' | 'qdrant' | 'postgres', url: string): string => {
+const vectorUrl = (kind: 'elasticsearch' | 'milvus' | 'qdrant' | 'postgres', url: string): string => {
   if (kind !== 'postgres') return `${kind}+${url}`
   const { protocol, host } = new URL(url)
   return `postgres://${host}/search${protocol === 'https:' ? '?sslmode=require' : ''}`
@@ -96,6 +98,24 @@ export const COMMANDS: readonly Command[] = [
     ],
   },
   {
+    name: 'worker --sinks (up)',
+    uses: ['vector store'],
+    staysUp: true,
+    args: ({ redis, endpoint, finished: { output }, folder, vectors }) => [
+      'worker',
+      ...flags({ redis, endpoint, output, sources: folder, sinks: vectorUrl('qdrant', vectors) }),
+    ],
+  },
+  {
+    name: 'producer (up)',
+    uses: ['endpoint'],
+    staysUp: true,
+    args: ({ redis, source, endpoint, fresh, folder }) => [
+      'producer',
+      ...flags({ redis, source, endpoint, output: fresh, config: join(folder, 'reembed.yaml') }),
+    ],
+  },
+  {
     name: 'producer',
     uses: ['Redis', 'S3'],
     args: ({ redis, source, endpoint, fresh, folder }) => [
@@ -104,8 +124,16 @@ export const COMMANDS: readonly Command[] = [
     ],
   },
   {
+    name: 'schedule ls',
+    uses: ['S3'],
+    args: ({ finished: { output }, folder }) => [
+      ...['schedule', 'ls'],
+      ...flags({ output, config: join(folder, 'reembed.yaml') }),
+    ],
+  },
+  {
     name: 'schedule tick',
-    uses: ['Redis', 'S3'],
+    uses: ['Redis', 'S3', 'endpoint'],
     args: ({ redis, source, endpoint, fresh, folder }) => [
       ...['schedule', 'tick'],
       ...flags({ redis, source, endpoint, output: fresh, config: join(folder, 'reembed.yaml') }),
@@ -225,6 +253,14 @@ export const COMMANDS: readonly Command[] = [
     ],
   },
   {
+    name: 'load --redis (qdrant)',
+    uses: ['Redis'],
+    args: ({ vectors, redis, finished: { output } }) => [
+      'load',
+      ...flags({ output, redis, to: vectorUrl('qdrant', vectors) }),
+    ],
+  },
+  {
     name: 'endpoint bench',
     uses: ['endpoint'],
     args: ({ endpoint }) => ['endpoint', 'bench', ...flags({ endpoint, seconds: '1' })],
@@ -255,10 +291,19 @@ export const COMMANDS: readonly Command[] = [
       ...flags({ as: 'hf:acme/bge', instance: 'nvidia-a10g-x1', revision: 'a'.repeat(40) }),
     ],
   },
+  {
+    name: 'endpoint deploy (revision)',
+    uses: ['Hub'],
+    args: () => [
+      ...['endpoint', 'deploy', 'acme/model'],
+      ...flags({ as: 'hf:acme/bge', instance: 'nvidia-a10g-x1' }),
+    ],
+  },
   { name: 'endpoint price', uses: ['management API'], args: () => ['endpoint', 'price', 'acme'] },
   ...(['load', 'switch', 'drop'] as const).flatMap(name =>
-    (['elasticsearch', 'qdrant', 'postgres'] as const).map(kind => ({
+    (['elasticsearch', 'milvus', 'qdrant', 'postgres'] as const).map(kind => ({
       name: `${name} (${kind})`,
+      ...(kind === 'milvus' && { client: '@zilliz/milvus2-sdk-node' }),
       // Each reads the output before it opens the vector store.
       uses: kind === 'postgres' ? (['S3', 'vector store'] as const) : (['vector store'] as const),
       args: ({ vectors, finished: { output, runs } }: Places) => [

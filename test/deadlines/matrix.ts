@@ -174,7 +174,10 @@ export async function measureMatrix({
     return cell
   }
 
-  const cells = COMMANDS.flatMap(command =>
+  const hasClient = await Promise.all(
+    COMMANDS.map(({ client }) => client === undefined || isInstalled(client)),
+  )
+  const cells = COMMANDS.filter((_, i) => hasClient[i]).flatMap(command =>
     command.uses.flatMap(dependency =>
       FAILURES.filter(
         failure =>
@@ -190,6 +193,12 @@ export async function measureMatrix({
   cells.sort((a, b) => turnOf(a) - turnOf(b))
   return await Array.fromAsync(mapConcurrent(cells, cell => measure(...cell), { concurrency: atOnce }))
 }
+
+const isInstalled = (client: string): Promise<boolean> =>
+  import(client).then(
+    () => true,
+    () => false,
+  )
 
 type Started = ReturnType<typeof start>
 

@@ -130,7 +130,7 @@ const UNSIGNED: Answer = [401, 'the secret is missing or wrong']
 const TOO_LARGE: Answer = [413, 'a hook has at most 1 MiB']
 
 /** Collects the hooks of a burst. */
-function createBurst(debounceMs: number, onHook: HooksOptions['onHook']) {
+export function createBurst(debounceMs: number, onHook: HooksOptions['onHook']) {
   const waiting = new Set<HookKind>()
   let timer: NodeJS.Timeout | undefined
   let firstMs = 0

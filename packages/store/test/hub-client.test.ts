@@ -70,16 +70,18 @@ test('a redirect to another host is followed without the token', async () => {
 })
 
 test('a chain of redirects that leaves the host and returns to it carries no token', async () => {
-  const hub = await recording()
-  const middle = await listen((_, response) =>
-    response.writeHead(307, { location: `${hub.url}/again` }).end(),
-  )
-  const far = await listen((_, response) => response.writeHead(308, { location: `${middle}/b` }).end())
-  const first = await listen((_, response) => response.writeHead(302, { location: `${far}/a` }).end())
-  expect(await createHubClient({ codes, endpoint: first, token: TOKEN }).text('/file', { subject })).toBe(
-    '{}',
-  )
-  expect(hub.seen).toEqual([undefined])
+  const seen: (string | undefined)[] = []
+  let middle = ''
+  const hub = await listen(({ url, headers }, response) => {
+    seen.push(headers.authorization)
+    if (url === '/again') response.end('{}')
+    else response.writeHead(302, { location: `${middle}/a` }).end()
+  })
+  const far = await listen((_, response) => response.writeHead(307, { location: `${hub}/again` }).end())
+  middle = await listen((_, response) => response.writeHead(308, { location: `${far}/b` }).end())
+  const client = createHubClient({ codes, endpoint: hub, token: TOKEN })
+  expect(await client.text('/file', { subject })).toBe('{}')
+  expect(seen).toEqual([`Bearer ${TOKEN}`, undefined])
 })
 
 test('a redirect below the same host keeps the token', async () => {

@@ -130,6 +130,21 @@ describe('a canary rides in every request', () => {
     await expect(rows(300, reference)).rejects.toMatchObject({ code: 'MODEL_MISMATCH' })
   })
 
+  test('and a reply of which all rows but the last are in another order is refused', async () => {
+    const reference = await start()
+    server.script(({ route, texts }, response) => {
+      if (texts.length < 3) return false
+      const sound = texts.map(text => vectorOf(text))
+      const vectors = [...sound.slice(1, -1), ...sound.slice(0, 1), ...sound.slice(-1)]
+      return sendJson(
+        response,
+        200,
+        route === '/embed' ? vectors.map(vector => [...vector]) : openaiReply(vectors, server.model),
+      )
+    })
+    await expect(rows(300, reference)).rejects.toMatchObject({ code: 'MODEL_MISMATCH' })
+  })
+
   test('and a text without a vector is found by its own place, wherever the canary is', async () => {
     const reference = await start()
     const ill = 'document number 33'

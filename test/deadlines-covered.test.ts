@@ -17,7 +17,8 @@ const WITHOUT: Readonly<Record<string, string>> = {
   'console endpoint': 'used by a search, while the console is up',
   'retry Redis': 'after the rejects of the run were read; then as enqueue',
   'retry endpoint': 'after the rejects of the run were read; then as enqueue',
-  'worker vector store': 'of a load that it serves: worker --sinks (up)',
+  'producer endpoint': 'of a tick that is due; then as enqueue',
+  'schedule tick endpoint': 'of a tick that is due; then as enqueue',
 }
 /** Commands without a dependency: they edit or print a file. */
 const LOCAL = new Set(['schedule add', 'schedule rm', 'config'])

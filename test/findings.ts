@@ -706,8 +706,8 @@ export const FINDINGS: readonly Finding[] = [
     test: done('a shard that two workers made counts once'),
     without: {
       file: 'packages/producer/src/documents-done.ts',
-      find: 'Math.min(done, progress.shards)',
-      replace: 'progress.shards',
+      find: 'return Math.round(known * counted + (done - known) * mean + open)',
+      replace: 'return progress.documents + progress.openDocuments',
     },
   },
   {

@@ -98,24 +98,6 @@ export const COMMANDS: readonly Command[] = [
     ],
   },
   {
-    name: 'worker --sinks (up)',
-    uses: ['vector store'],
-    staysUp: true,
-    args: ({ redis, endpoint, finished: { output }, folder, vectors }) => [
-      'worker',
-      ...flags({ redis, endpoint, output, sources: folder, sinks: vectorUrl('qdrant', vectors) }),
-    ],
-  },
-  {
-    name: 'producer (up)',
-    uses: ['endpoint'],
-    staysUp: true,
-    args: ({ redis, source, endpoint, fresh, folder }) => [
-      'producer',
-      ...flags({ redis, source, endpoint, output: fresh, config: join(folder, 'reembed.yaml') }),
-    ],
-  },
-  {
     name: 'producer',
     uses: ['Redis', 'S3'],
     args: ({ redis, source, endpoint, fresh, folder }) => [
@@ -133,7 +115,7 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     name: 'schedule tick',
-    uses: ['Redis', 'S3', 'endpoint'],
+    uses: ['Redis', 'S3'],
     args: ({ redis, source, endpoint, fresh, folder }) => [
       ...['schedule', 'tick'],
       ...flags({ redis, source, endpoint, output: fresh, config: join(folder, 'reembed.yaml') }),

@@ -143,7 +143,10 @@ interface Ours {
   readonly cpu: number
 }
 
-/** Loads the shards; to the end, with index and proof, if `isWhole`. The index of pgvector takes a minute. */
+/**
+ * Loads the shards; to the end, with index and proof, if `isWhole`. The index of pgvector takes a
+ * minute.
+ */
 async function loadByUs(url: string, isWhole: boolean): Promise<Ours> {
   await using vectors = await openVectorStore(url)
   const stop = new AbortController()

@@ -1,6 +1,6 @@
 // Arrow IPC files and Arrow tables of the same columns, with vectors as fixed-size lists, and the
-// schema hint for Parquet. The only module of the package that uses apache-arrow. It loads the library on use:
-// it is large, and most runs need none.
+// schema hint for Parquet. The only module of the package that uses apache-arrow. It loads the
+// library on use: it is large, and most runs need none.
 
 import type { CarriedValue } from '@reembed/protocol'
 import type { ParquetColumn, VectorElement } from './columns.ts'

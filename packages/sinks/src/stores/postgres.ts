@@ -26,6 +26,7 @@ import {
   type TargetUpdate,
   type VectorStore,
 } from '../load/vector-store.ts'
+import { createCopyWriter } from './postgres-copy.ts'
 import { createClient, postgresError } from './postgres-error.ts'
 import { createSwitch, requireOwnView } from './postgres-switch.ts'
 import { connectionOf, watchStatement } from './postgres-watch.ts'
@@ -147,13 +148,7 @@ export async function openPostgres(url: string): Promise<VectorStore> {
     })
     // Reported where it is awaited.
     ended.catch(() => {})
-    const { stream: socket } = connectionOf(client)
-    const write = async (bytes: Buffer): Promise<void> => {
-      if (!copy.write(bytes))
-        await Promise.race([new Promise<void>(resolve => copy.once('drain', resolve)), ended])
-      // Otherwise the system may still read the bytes.
-      if (socket.writableLength === 0) release(bytes)
-    }
+    const write = createCopyWriter(copy, connectionOf(client).stream, ended)
     try {
       await write(COPY_HEADER)
       for await (const batch of rows()) {

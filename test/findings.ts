@@ -663,8 +663,8 @@ export const FINDINGS: readonly Finding[] = [
     ],
     without: {
       file: 'packages/planner/src/open-corpus.ts',
-      find: 'if (!MAY_BACKTRACK.test(pattern)) return key',
-      replace: 'return key',
+      find: 'interruptAfter(MATCH_MS, work, late)',
+      replace: 'work()',
     },
   },
   {

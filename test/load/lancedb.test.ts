@@ -126,7 +126,7 @@ describe.skipIf(client === undefined)('a folder of LanceDB', () => {
       if (failures === 1 || failures === 2) throw new Error('dispatch failure')
       return openTable.apply(this, names)
     })
-    const { proof } = await loadRun(output, manifest, vectors, { name: 'wiki' })
+    const { proof } = await loadRun(output, manifest, vectors, { name: 'wiki', concurrency: 1 })
     spy.mockRestore()
     expect(failures).toBeGreaterThan(2)
     expect(proof.rows).toBe(300)

@@ -87,7 +87,10 @@ export function addRunCommands(program: Command): void {
       [
         ...option.output,
         ...option.s3,
-        new Option('--part <k/n>', 'verify one of n parts: a run is verified when each of its parts is'),
+        new Option(
+          '--part <k/n>',
+          'verify one of n parts: all of them verify the run, but judge no repeated vectors',
+        ),
         option.json,
       ],
     )

@@ -87,10 +87,7 @@ export function addRunCommands(program: Command): void {
       [
         ...option.output,
         ...option.s3,
-        new Option(
-          '--part <k/n>',
-          'verify one of n parts: all of them verify the run, but judge no repeated vectors',
-        ),
+        new Option('--part <k/n>', 'verify one of n parts; all of them verify all but repeated vectors'),
         option.json,
       ],
     )

@@ -9,8 +9,8 @@ import type { FlatColumn } from '../parquet/columns.ts'
 
 export interface ReadShardOptions {
   /**
-   * Size of the object, if the caller knows it from a LIST. Saves one HEAD request. 0 is unknown: the
-   * object may have been written after the LIST.
+   * Size of the object, if the caller knows it from a LIST. Saves one HEAD request. 0 is unknown:
+   * the object may have been written after the LIST.
    */
   readonly size?: number | undefined
   readonly signal?: AbortSignal | undefined

@@ -112,7 +112,7 @@ describe.skipIf(client === undefined)('a folder of LanceDB', () => {
     expect(await vectors.count(target.target)).toBe(300)
   })
 
-  test('a load goes on after an outage', async () => {
+  test('a load continues after an outage', async () => {
     await using folder = await temporaryFolder()
     const output = memoryStore()
     const { manifest } = await makeRun(output)

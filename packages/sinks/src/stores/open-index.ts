@@ -76,7 +76,7 @@ export async function openIndex(url: string): Promise<IndexReader> {
   })
 }
 
-/** The path is kept as it is given, as a load opens it: URL would encode it, and cut it at a `#`. */
+/** The path is kept as it is given, as a load opens it: URL encodes it, and ends it at a `#`. */
 function folderOf(url: string): { readonly server: string; readonly params: URLSearchParams } {
   const [, server = url, query = ''] = /^(.*)\?(.*)$/s.exec(url) ?? []
   return { server, params: new URLSearchParams(query) }

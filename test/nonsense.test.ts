@@ -38,12 +38,12 @@ function collapsing(isWrong: (text: string) => boolean): Engine {
 }
 const constant: Vectors = new Float32Array(DIMENSIONS).fill(Math.sqrt(1 / DIMENSIONS))
 
-async function runWith(engine: Engine, name: string, inputs: number) {
+async function runWith(engine: Engine, name: string, inputs: number, perShard = 60) {
   await using tei = await serveTei({ engine, maxClientBatchSize: inputs })
   const source = await writeJsonl(join(folder.path, 'corpus.jsonl'), documents(120))
   const output = join(folder.path, name)
   const args = ['--source', source, '--output', output, '--endpoint', tei.url, '--redis', redis.url]
-  return { output, ended: await inProcess(['run', ...args, '--documents-per-shard', '60']) }
+  return { output, ended: await inProcess(['run', ...args, '--documents-per-shard', `${perShard}`]) }
 }
 
 test.each([8, 32])(
@@ -64,11 +64,12 @@ test.each([8, 32])(
   },
 )
 
-test('verify fails for a run of which a fifth of the texts have one vector', async () => {
+test('verify fails for a run of which a fifth of the texts have one vector, and a part of it states their number', async () => {
   const { output, ended } = await runWith(
     collapsing(text => /[05]\b/.test(text)),
     'fifth',
     32,
+    120,
   )
   expect(ended.code, ended.stderr).toBe(0)
   const verified = await inProcess(['verify', '--output', output])
@@ -76,4 +77,7 @@ test('verify fails for a run of which a fifth of the texts have one vector', asy
   expect(verified.stderr).toMatch(
     /run \w+ in \S+ is not usable: 29 of 120 texts have the vector of at least three other texts; remove texts that differ only in case or spaces, use a model of the language of the texts, or repair the model/,
   )
+  const part = await inProcess(['verify', '--output', output, '--part', '1/2'])
+  expect(part.code, part.stderr).toBe(0)
+  expect(part.stdout).toContain('29 repeated for different texts')
 })

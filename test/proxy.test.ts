@@ -112,7 +112,9 @@ test('a proxy that is not a URL is refused by name, and its value is not printed
 
 test('a proxy that accepts connections and stays silent is an error in time', async () => {
   await using folder = await temporaryFolder()
-  await using silent = await startFaultyLink({ target: 1, fault: 'silent' })
+  await using server = await startS3Server()
+  const target = Number(new URL(server.endpoint).port)
+  await using silent = await startFaultyLink({ target, fault: 'silent' })
   const source = await writeJsonl(join(folder.path, 'corpus.jsonl'), documents(5))
   const HTTP_PROXY = `http://127.0.0.1:${silent.port}`
   const s3 = { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b', AWS_REGION: 'us-east-1' }

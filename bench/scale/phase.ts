@@ -130,7 +130,7 @@ async function finalized({ store, view, synthetic }: Opened, plan: Plan): Promis
 
 async function compared({ store }: Opened, plan: Plan): Promise<Measured> {
   const present = await shardsPresent(store, plan)
-  await requireUniqueIds(store, plan, plan.estimatedDocuments, { present })
+  await requireUniqueIds(store, plan, { rows: plan.estimatedDocuments, shardsSha256: plan.run }, { present })
   return { run: plan.run, outcome: 'ids unique' }
 }
 

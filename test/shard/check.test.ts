@@ -5,15 +5,17 @@ import {
   checkShard,
   createShardBuffer,
   createShardWriter,
+  readIdHashes,
   readIds,
   readReceipt,
   readShard,
 } from '@reembed/shard'
-import { ReembedError } from '@reembed/shared'
+import { createIdHash, ReembedError } from '@reembed/shared'
 import { tableFromArrays, tableToIPC } from 'apache-arrow'
 import fc from 'fast-check'
 import { Table as WasmTable, writeParquet } from 'parquet-wasm'
 import { describe, expect, it } from 'vitest'
+import { resigned } from '../parts/resigned.ts'
 import { factsOf, makeRows, memoryStore, writeShard } from './parts.ts'
 
 // The same examples in each run.
@@ -58,6 +60,34 @@ describe('reading', () => {
     const store = memoryStore({ [KEY]: bytes })
     expect((await readReceipt(store, KEY, { size: bytes.length })).receipt).toEqual(receipt)
     expect(store.reads).toHaveLength(2)
+  })
+
+  it('takes a size of 0, of a shard that a LIST did not have yet, as unknown', async () => {
+    const { bytes, receipt } = writeShard({ rows: 10, dimensions: 4 })
+    const store = memoryStore({ [KEY]: bytes })
+    expect((await readReceipt(store, KEY, { size: 0 })).receipt).toEqual(receipt)
+    expect(await messageFrom(readReceipt(memoryStore(), KEY, { size: 0 }))).toContain('is missing')
+  })
+
+  it('hashes the ids of a shard that has more of them than are reserved for at first', async () => {
+    const { bytes, ids } = writeShard({ rows: 10_000, dimensions: 4, rowGroupRows: 3_000 })
+    const hash = createIdHash('key')
+    expect(await readIdHashes(memoryStore({ [KEY]: bytes }), KEY, hash)).toEqual(
+      BigUint64Array.from(ids, hash.of),
+    )
+  })
+
+  it.each<[string, string, string, string]>([
+    ['a negative number of', '\xd8\x04', '\xd7\x04', 'row group 0 claims -300 rows'],
+    ['more', '"rows":300', '"rows":999', 'has 300 rows, but its receipt states 999'],
+  ])('P-BOUNDED: reserves nothing for %s rows that a signed footer claims', async (_, from, to, message) => {
+    const { bytes } = writeShard({ rows: 300, dimensions: 4 })
+    const shard = Buffer.from(bytes)
+    const footer = shard.length - 8 - shard.readUInt32LE(shard.length - 8)
+    const claimed = shard.toString('latin1', footer).replaceAll(from, to)
+    const forged = resigned(Buffer.concat([shard.subarray(0, footer), Buffer.from(claimed, 'latin1')]))
+    const read = readIdHashes(memoryStore({ [KEY]: forged }), KEY, createIdHash('key'))
+    expect(await messageFrom(read)).toContain(message)
   })
 
   it('reads only the id column for the ids', async () => {

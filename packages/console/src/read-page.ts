@@ -194,7 +194,8 @@ export function createPageReader(sources: PageSources): PageReader {
       const current = output.current?.version
       const versions = await details.versions(output.store, current)
       const figures = await details.versionFigures(output.store, current)
-      const targets = await details.storeTargets(output.store)
+      // A record that cannot be read must not hide the versions.
+      const targets = await details.storeTargets(output.store).catch(messageOf)
       return versionsPage(output, { versions, figures, targets }, links, commandOf)
     } catch (error) {
       return versionsPage({ ...output, problem: messageOf(error) }, NO_VERSIONS, links, commandOf)

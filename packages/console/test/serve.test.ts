@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
 import { setTimeout as wait } from 'node:timers/promises'
 import { putGateReport, putLoadRecord, putSliceSegment, putVersion, setRunState } from '@reembed/protocol'
-import { gatesKey, LIMITS, ReembedError, shardKey } from '@reembed/shared'
+import { gatesKey, LIMITS, loadKey, ReembedError, shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createSearchReader } from '../src/data/searches.ts'
@@ -417,6 +417,24 @@ test('versions have the vector stores that hold their runs, the one that searche
   expect(await text(`${url}/versions`)).toMatch(
     /wiki_next.*12,345, 2 refused.*✓<\/span> wiki<\/span> since.*wiki_old/s,
   )
+})
+
+test('a record of a load that cannot be read does not hide the versions', async () => {
+  const plan = await plannedRun(made.store)
+  await finishedRun(made.store, plan)
+  await putVersion(made.store, {
+    version: 1,
+    run: RUN,
+    seq: plan.seq,
+    manifestSha256: 'x',
+    action: 'publish',
+  })
+  await made.store.putIfAbsent(loadKey(1), Buffer.from('{}'))
+  const url = await serve()
+  await expect.poll(() => text(`${url}/versions`)).toContain('Version 1')
+  const page = await text(`${url}/versions`)
+  expect(page).toMatch(/<h2>Vector stores<\/h2>.*The records of loads cannot be read: loads\//s)
+  expect(page).not.toContain('The store does not answer')
 })
 
 test('a search that failed is shown, and made again after ten seconds', async () => {

@@ -17,7 +17,8 @@ test.each([
   'http://100.100.100.200/latest/meta-data',
   'http://[::ffff:100.100.100.200]/',
   'http://168.63.129.16/machine',
-  'http://metadata/computeMetadata/v1/',
+  'http://[2002:6464:64c8::]/',
+  'http://[2002:a83f:8110::1]/',
   'http://metadata.goog./',
   'http://0251.0376.0251.0376/',
   'http://169.254.43518/',
@@ -26,7 +27,7 @@ test.each([
   expect(() => parseAddress(url, undefined, false)).toThrow(/is a link-local address/)
 })
 
-test.each(['http://10.0.0.5:8080', 'http://tei:8080', 'http://[::1]:8080'])(
+test.each(['http://10.0.0.5:8080', 'http://tei:8080', 'http://metadata:8080', 'http://[::1]:8080'])(
   'P-NO-METADATA: %s is taken',
   url => {
     expect(parseAddress(url, undefined, false).url).toBe(url)

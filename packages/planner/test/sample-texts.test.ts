@@ -36,7 +36,8 @@ test('sampled texts keep nothing of the documents behind their beginnings in mem
   }
   const before = held()
   const texts = await sampled()
-  expect(held() - before).toBeLessThan(8 * MIB)
+  // One collection may leave what a call that has just ended refers to.
+  await expect.poll(() => held() - before).toBeLessThan(8 * MIB)
   expect(texts.map(text => text.length)).toEqual(Array(files).fill(CHARACTERS))
   expect(texts[0]).toMatch(/^# 0\n\nOwls hunt at night\. /)
 })

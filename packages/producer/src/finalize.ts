@@ -71,7 +71,7 @@ export async function finalize(store: Store, plan: Plan, options: FinalizeOption
     totals.rows,
     options.signal,
   )
-  if (!areUnique) await requireUniqueIds(store, plan, totals.rows, options)
+  if (!areUnique) await requireUniqueIds(store, plan, { rows: totals.rows, shardsSha256 }, options)
 
   let segment = 0
   for await (const rows of batched(shards.rows(), SHARDS_PER_SEGMENT)) {

@@ -101,24 +101,43 @@ export function createReplyMeter(maxBytes: number): ReplyMeter {
  * duplicates. A client with Sentinels must not have connected: it asks the first one at once.
  */
 export function boundReplies<Client extends Redis>(client: Client, shown: string): Client {
-  boundResults(client, 'duplicate', shown)
   if ('nodes' in client) {
+    boundResults(client, 'duplicate', shown)
     const cluster = client as unknown as Cluster
     // A Cluster reads its slots by a duplicate of a node.
     cluster.on('+node', (node: Redis) => boundReplies(node, shown))
   } else {
     boundStream(client, shown)
     const { connector } = client as unknown as { readonly connector: object }
-    if ('connectToSentinel' in connector) boundResults(connector, 'connectToSentinel', shown)
+    const hasSentinels = 'connectToSentinel' in connector
+    if (hasSentinels) boundResults(connector, 'connectToSentinel', shown)
+    // A duplicate inherits `lazyConnect`. BullMQ would connect it itself, and would never fetch a
+    // job if that first attempt failed; it awaits the reconnects of a client that connects already.
+    boundResults(client, 'duplicate', shown, copy => {
+      if (hasSentinels) copy.connect().catch(() => {})
+    })
   }
   return client
 }
 
-/** Bounds the replies on each connection that a method of the client makes. */
-function boundResults(of: object, name: string, shown: string): void {
+/**
+ * Bounds the replies on each connection that a method of the client makes, then calls `bounded`.
+ */
+function boundResults(
+  of: object,
+  name: string,
+  shown: string,
+  bounded: (client: Redis) => void = () => {},
+): void {
   const make = (of as Record<string, (...args: unknown[]) => Redis>)[name]?.bind(of)
   if (make === undefined) throw new Error(`ioredis has no method '${name}'`)
-  Object.assign(of, { [name]: (...args: unknown[]) => boundReplies(make(...args), shown) })
+  Object.assign(of, {
+    [name]: (...args: unknown[]) => {
+      const made = boundReplies(make(...args), shown)
+      bounded(made)
+      return made
+    },
+  })
 }
 
 function boundStream(client: Redis, shown: string): void {

@@ -4,6 +4,8 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { LIMITS, withDeadlines } from '@reembed/shared'
+import { RedisConnection } from 'bullmq'
+import type { Redis } from 'ioredis'
 import { afterEach, expect, test, vi } from 'vitest'
 import { connectRedis } from '../src/redis-client.ts'
 
@@ -50,7 +52,7 @@ async function flood(socket: Socket): Promise<number> {
   return socket.bytesWritten
 }
 
-const open = (url: string): void => {
+const open = (url: string): Redis => {
   const client = withDeadlines({ timeoutMs: 3_000 }, () => connectRedis(url))
   client.on('error', () => {})
   stack.push({
@@ -58,6 +60,7 @@ const open = (url: string): void => {
       client.disconnect()
     },
   })
+  return client
 }
 
 test('P-BOUNDED: a Sentinel whose reply does not end is left, and the next one is asked', async () => {
@@ -91,4 +94,36 @@ test('P-BOUNDED: the slots of a Cluster are a reply with a limit', async () => {
   open(`redis+cluster://127.0.0.1:${port}`)
   await vi.waitFor(() => expect(taken.length).toBeGreaterThan(0), 20_000)
   expect(await taken[0]).toBeLessThan(LIMITS.redisReplyBytes)
+})
+
+test('BullMQ gets a duplicate behind Sentinels although its first connection closes', async () => {
+  const known = new Set<Socket>()
+  let mayOpen = true
+  let closed = 0
+  const info = ['redis_version:7.2.0', 'loading:0', 'maxmemory_policy:noeviction', ''].join('\r\n')
+  const primary = await serve(([name], socket) => {
+    if (mayOpen) known.add(socket)
+    else if (!known.has(socket) && closed++ === 0) socket.destroy()
+    if (!socket.destroyed) socket.write(name === 'info' ? `$${info.length}\r\n${info}\r\n` : '+OK\r\n')
+  })
+  const sentinel = await serve(([name, part], socket) => {
+    if (name !== 'sentinel') socket.write('+OK\r\n')
+    else if (part === 'get-master-addr-by-name')
+      socket.write(`*2\r\n$9\r\n127.0.0.1\r\n$${`${primary}`.length}\r\n${primary}\r\n`)
+    else socket.write('*0\r\n')
+  })
+  const client = open(`redis+sentinel://127.0.0.1:${sentinel}/primary`)
+  if (client.status !== 'ready') await once(client, 'ready')
+  mayOpen = false
+  const copy = client.duplicate()
+  copy.on('error', () => {})
+  const connection = new RedisConnection(copy, { shared: true, blocking: true })
+  connection.on('error', () => {})
+  try {
+    await connection.client
+    expect(closed).toBeGreaterThan(0)
+    expect(copy.status).toBe('ready')
+  } finally {
+    copy.disconnect()
+  }
 })

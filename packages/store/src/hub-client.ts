@@ -136,6 +136,7 @@ export function createHubClient({
           getFollowing(endpoint + path, {
             headers: { ...headers, ...(range && { range }) },
             signal: attempt.signal,
+            refused,
           }),
         )
         if (response.ok || response.status === 404 || response.status === 416)
@@ -154,6 +155,13 @@ export function createHubClient({
       await wait(waitMs, undefined, { signal })
     }
   }
+
+  /** The error for a redirect of the Hub that must not be followed. */
+  const refused = (what: string): ReembedError =>
+    new ReembedError(
+      codes.accessDenied,
+      `${what}: check HF_ENDPOINT, and whether a proxy answers instead${otherwise}`,
+    )
 
   function refusal(subject: string, status: number): ReembedError {
     if (status === 401 || status === 403) {

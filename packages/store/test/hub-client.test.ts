@@ -104,19 +104,37 @@ test.for([
   ['http://100.100.100.200/', 'a link-local address'],
   ['file:///etc/passwd', 'no HTTP URL'],
   ['http://[', 'no HTTP URL'],
-  ['/', 'for the 11th time'],
 ])('P-NO-METADATA: a redirect of the Hub to %s is not followed', async ([location = '', why = '']) => {
   let requests = 0
   const endpoint = await listen((_, response) => {
     requests += 1
     response.writeHead(302, { location }).end()
   })
-  const client = createHubClient({ codes, endpoint, token: TOKEN, retries: 2, retryMs: 0 })
-  await expect(client.text('/file', { subject })).rejects.toMatchObject({
-    code: 'STORE_ACCESS_DENIED',
-    message: expect.stringContaining(why),
+  const own = { unreachable: 'ENDPOINT_UNREACHABLE', accessDenied: 'ENDPOINT_ACCESS_DENIED' } as const
+  const alternative = 'give the folder of the model'
+  const options = { endpoint, token: TOKEN, retries: 2, retryMs: 0 }
+  await expect(
+    createHubClient({ ...options, codes: own, alternative }).text('/file', { subject }),
+  ).rejects.toMatchObject({
+    code: 'ENDPOINT_ACCESS_DENIED',
+    message: expect.stringMatching(new RegExp(`${why}: check HF_ENDPOINT.*, or ${alternative}$`)),
   })
-  expect(requests).toBe(location === '/' ? 11 : 1)
+  expect(requests).toBe(1)
+})
+
+test('a loop of redirects is a Hub that cannot be read: each attempt ends at the 11th', async () => {
+  let requests = 0
+  const endpoint = await listen((_, response) => {
+    requests += 1
+    response.writeHead(302, { location: '/' }).end()
+  })
+  const client = createHubClient({ codes, endpoint, retries: 1, retryMs: 0 })
+  await expect(client.text('/file', { subject })).rejects.toMatchObject({
+    code: 'STORE_UNREACHABLE',
+    retry: 'requeue',
+    message: expect.stringContaining('redirects for the 11th time'),
+  })
+  expect(requests).toBe(22)
 })
 
 test.for([

@@ -2,7 +2,8 @@
 // written. With recomputed hashes it may be taken, and then all ways of reading it agree.
 
 import { checkShard, readIds, readReceipt, readShard } from '@reembed/shard'
-import { makeRun, resigned } from '../run.ts'
+import { resigned } from '../../parts/resigned.ts'
+import { makeRun } from '../run.ts'
 import { memoryStore, must, refusing, type Target } from '../target.ts'
 
 const KEY = 'a.parquet'

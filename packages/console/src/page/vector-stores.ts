@@ -6,7 +6,10 @@ import { type Html, html } from './html.ts'
 import type { Links } from './links.ts'
 import { shortId, time } from './parts.ts'
 
-export function vectorStores(targets: readonly StoreTarget[], output: string, links: Links): Html {
+/** @param targets or why they cannot be read */
+export function vectorStores(targets: readonly StoreTarget[] | string, output: string, links: Links): Html {
+  if (typeof targets === 'string')
+    return html`<h2>Vector stores</h2><p class="problem" role="alert">The records of loads cannot be read: ${targets}</p>`
   if (targets.length === 0) return html``
   return html`<h2>Vector stores</h2><div class="scroll" tabindex="0" role="region" aria-label="Vector stores"><table><thead><tr><th>Store</th><th>Target</th><th>Run</th><th class="num">Rows</th><th>Loaded</th><th>Searches</th></tr></thead><tbody>${targets.map(
     ({ address, name, target, run, rows, refused, loadedMs, isUsed, usedMs }) =>

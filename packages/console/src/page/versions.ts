@@ -14,7 +14,8 @@ import { versionFigures } from './version-figures.ts'
 export interface Versions {
   readonly versions: readonly PublishedVersion[]
   readonly figures: readonly VersionFigures[]
-  readonly targets: readonly StoreTarget[]
+  /** A text states why they cannot be read. */
+  readonly targets: readonly StoreTarget[] | string
 }
 
 export const NO_VERSIONS: Versions = { versions: [], figures: [], targets: [] }

@@ -1,8 +1,10 @@
 // Checks that every id of a run is unique. Reads only the id columns, in memory that does not grow
 // with the corpus: each id is hashed to 64 bits. Equal hashes are compared as ids in a second pass,
-// so a hash collision is never reported as a duplicate. The run id is the key of the hash: it
-// depends on every byte of the corpus, so a corpus with prepared collisions, which would fill the
-// list of repeated hashes, cannot be written.
+// so a hash collision is never reported as a duplicate. The key of the hash covers every shard: ids
+// that collide under it cannot be prepared, since each changed id changes it. They would fill the
+// bounded list of repeated hashes and hide duplicates. The run id would not do: of a folder it
+// depends on the sizes and times of files, which can be known before their content. All parts of a
+// verification have the same key.
 
 import { basename } from 'node:path'
 import type { Plan, Receipt } from '@reembed/protocol'
@@ -14,18 +16,32 @@ import { ofPart, type Part, WHOLE } from './part.ts'
 
 const SHARDS_AT_ONCE = 8
 const SHOWN = 3
+/** Of a run with 10^10 rows about three hashes collide by chance. */
+const HASHES_KEPT = 10 * SHOWN
 
 /** @throws ReembedError DUPLICATE_ID naming the first few ids and two rows of each. */
 export async function requireUniqueIds(
   store: Store,
   plan: Plan,
-  rows: number,
+  { rows, shardsSha256 }: ComparedShards,
   options: UniqueIdOptions = {},
 ): Promise<void> {
-  const hash = createIdHash(plan.run)
-  const { part = WHOLE } = options
-  const repeated = await duplicateHashes(shardHashes(store, plan, hash, options), rows / part.of)
-  if (repeated.size > 0) await reportDuplicates(store, plan, { repeated, hash }, options)
+  for (let attempt = 0; ; attempt += 1) {
+    const hash = createIdHash(`${shardsSha256} ${attempt}`)
+    // Another key assigns ids to other parts, so a further attempt compares all of them.
+    const scope = attempt === 0 ? options : { ...options, part: WHOLE }
+    const expected = rows / (scope.part ?? WHOLE).of
+    const repeated = await duplicateHashes(shardHashes(store, plan, hash, scope), expected)
+    if (repeated.size > 0) await reportDuplicates(store, plan, { repeated, hash }, scope)
+    // A full list of collisions may leave out a duplicate.
+    if (repeated.size < HASHES_KEPT) return
+  }
+}
+
+/** The rows of a run, and the SHA-256 over the key and the file hash of every shard, in order. */
+export interface ComparedShards {
+  readonly rows: number
+  readonly shardsSha256: string
 }
 
 export interface UniqueIdOptions {
@@ -50,7 +66,7 @@ export async function duplicateHashes(
     for await (const { hashes } of shards) await buckets.add(hashes)
     for await (const hashes of buckets.sorted()) {
       const words = wordsOf(hashes)
-      for (let i = 2; i < words.length && repeated.size < 10 * SHOWN; i += 2) {
+      for (let i = 2; i < words.length && repeated.size < HASHES_KEPT; i += 2) {
         if (words[i] !== words[i - 2] || words[i + 1] !== words[i - 1]) continue
         repeated.add(hashes[i / 2] ?? 0n)
       }

@@ -87,7 +87,7 @@ export function addRunCommands(program: Command): void {
       [
         ...option.output,
         ...option.s3,
-        new Option('--part <k/n>', 'verify one of n parts: a run is verified when each of its parts is'),
+        new Option('--part <k/n>', 'verify one of n parts; all of them verify all but repeated vectors'),
         option.json,
       ],
     )

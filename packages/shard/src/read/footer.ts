@@ -8,7 +8,10 @@ import { type ColumnChunk, parquetMetadata, type RowGroup, type SchemaElement } 
 import type { FlatColumn } from '../parquet/columns.ts'
 
 export interface ReadShardOptions {
-  /** Size of the object, if the caller knows it from a LIST. Saves one HEAD request. */
+  /**
+   * Size of the object, if the caller knows it from a LIST. Saves one HEAD request. 0 is unknown:
+   * the object may have been written after the LIST.
+   */
   readonly size?: number | undefined
   readonly signal?: AbortSignal | undefined
 }
@@ -69,7 +72,7 @@ export async function readFooter(
   { size, signal }: ReadShardOptions = {},
 ): Promise<ShardFooter> {
   const name = `${key} in ${store.url}`
-  const end = size ?? (await store.head(key, { signal }))?.size
+  const end = size || (await store.head(key, { signal }))?.size
   if (end === undefined) throw corruptShard(name, 'is missing')
   const tailStart = Math.max(0, end - TAIL_BYTES)
   const tail = asBuffer(await store.get(key, { start: tailStart, end, signal }))

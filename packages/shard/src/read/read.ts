@@ -64,15 +64,40 @@ export async function readIdHashes(
   options?: ReadShardOptions,
 ): Promise<BigUint64Array> {
   const footer = await readFooter(store, key, options)
-  const hashes = new BigUint64Array(footer.rowGroups.reduce((sum, { rows }) => sum + rows, 0))
-  const words = new Uint32Array(hashes.buffer)
+  const rows = rowsOf(footer)
+  let hashes = new BigUint64Array(Math.min(rows, FIRST_HASHES))
+  let words = new Uint32Array(hashes.buffer)
   let row = 0
-  for await (const { index, rows, chunk } of idChunks(store, key, footer, options?.signal)) {
+  for await (const { index, rows: ofGroup, chunk } of idChunks(store, key, footer, options?.signal)) {
     decode(footer, index, () =>
-      eachString(chunk, rows, (bytes, start, end) => hash.write(bytes, start, end, words, row++)),
+      eachString(chunk, ofGroup, (bytes, start, end) => {
+        if (row === hashes.length) {
+          const more = new BigUint64Array(Math.min(rows, 2 * row))
+          more.set(hashes)
+          hashes = more
+          words = new Uint32Array(hashes.buffer)
+        }
+        hash.write(bytes, start, end, words, row++)
+      }),
     )
   }
   return hashes
+}
+
+/** The rows that a footer states are not verified: beyond these, memory grows with the ids read. */
+const FIRST_HASHES = 2 ** 12
+
+/** The rows of all row groups. @throws ReembedError CORRUPT if they are not those of the receipt */
+function rowsOf({ name, rowGroups, receipt }: ShardFooter): number {
+  let sum = 0
+  for (const [index, { rows }] of rowGroups.entries()) {
+    if (!(Number.isSafeInteger(rows) && rows >= 0))
+      throw corruptShard(name, `was changed after it was written: row group ${index} claims ${rows} rows`)
+    sum += rows
+  }
+  if (sum !== receipt.rows)
+    throw corruptShard(name, `has ${sum} rows, but its receipt states ${receipt.rows}`)
+  return sum
 }
 
 /** A large shard has an id column in each of its row groups: a request for each. */
@@ -141,7 +166,10 @@ export async function* readRowGroups(
 export interface ReadRowsOptions extends ReadShardOptions {
   /** Whether to read the columns after id, vector and content hash as well. Default: false. */
   readonly extra?: boolean | undefined
-  /** Only the row groups that have one of these rows, in ascending order. */
+  /**
+   * Only the row groups that have one of these rows, in ascending order. Without effect beside
+   * `bodySha256`, which needs all of them.
+   */
   readonly rows?: readonly number[] | undefined
   /**
    * The hash of the body in the manifest. With it every byte is read and compared; the rows are

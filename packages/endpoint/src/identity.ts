@@ -101,7 +101,7 @@ export async function computeReference(
     return (now() - sentMs) / Math.ceil(count / together)
   }
   const firstMs = await someWith(texts.length, [])
-  // A pause of the server or of this process delays one request, and the radius is stored for ever.
+  // A pause of the server or of this process delays one request, and a stored radius is final.
   const isFast =
     rounds > 0 &&
     (firstMs < SLOW_MS || (await someWith(Math.min(together, SHORT_TEXTS.length), filler)) < SLOW_MS)
@@ -233,8 +233,8 @@ export async function ensureReference(
  * Other weights change the vector of each text, so the short ones suffice. Each is sent alone: one
  * address may have replicas with different weights. Returns the largest distance of these vectors,
  * which is the noise between a text alone and with others.
- * @throws ReembedError MODEL_MISMATCH unless the endpoint states the same model and returns the same
- * vectors again
+ * @throws ReembedError MODEL_MISMATCH unless the endpoint states the same model and returns the
+ * same vectors again
  */
 async function confirm(measured: ModelReference, endpoint: Endpoint): Promise<number> {
   const [{ model }, { url }] = [measured, endpoint]

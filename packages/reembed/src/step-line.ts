@@ -5,7 +5,7 @@
 /** Time without output after which a plain line is written: logs need fewer lines than a screen. */
 const QUIET_MS = 10_000
 const REDRAW_MS = 200
-/** Those of `printable` of @reembed/shared, which is not loaded yet: names of objects contain them. */
+/** As `printable` of @reembed/shared, which is not loaded yet: names of objects contain them. */
 const UNPRINTABLE =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to replace
   /[\u0000-\u001f\u007f-\u009f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu

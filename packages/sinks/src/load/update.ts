@@ -47,7 +47,7 @@ const COMPARED_ROWS = 1_024
 /** Runs between that of the target and the current one. */
 const MAX_STEPS = 100
 /** Times that an update is repeated because another one has closed the target. */
-const MAX_REPEATS = 3
+const UPDATE_REPEATS = 3
 
 /**
  * The target that an update can bring to a run, or why the run must be loaded as a whole.
@@ -137,7 +137,7 @@ export async function updateTarget(
     try {
       return await updateOnce(source, vectors, target, found, options)
     } catch (error) {
-      if (!isNotHeld(error) || repeats === MAX_REPEATS) throw error
+      if (!isNotHeld(error) || repeats === UPDATE_REPEATS) throw error
       const now = await updatableTarget(source, target.manifest, vectors, target.name)
       if (typeof now === 'string' || now.target !== found.target || now.load !== found.load) throw error
       found = now

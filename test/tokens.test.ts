@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { openVectorStore } from '@reembed/sinks'
+import { openIndex, openVectorStore } from '@reembed/sinks'
 import { afterEach, expect, test, vi } from 'vitest'
 import { documents, temporaryFolder, writeJsonl } from './parts/cli.ts'
 import { inProcess } from './parts/in-process.ts'
@@ -197,7 +197,14 @@ test.each(['http://tei.example:8080', 'http://[::ffff:10.0.0.5]:8080', 'http://l
   },
 )
 
-test('a key of a vector store is sent over plain HTTP where its URL allows it, and the address has no parameter', async () => {
+test('a key of a vector store over plain HTTP is accepted where its URL allows it, and the address has no parameter', async () => {
   const url = 'qdrant+http://user:key@qdrant.example:6333?insecure=true'
   expect((await openVectorStore(url)).address).toBe('qdrant+http://qdrant.example:6333')
+})
+
+test('a key of an index over plain HTTP is refused with the option that names the index', async () => {
+  for (const kind of ['elasticsearch', 'qdrant'])
+    await expect(
+      openIndex(`${kind}+http://user:key@host.example:80?index=docs&collection=docs`),
+    ).rejects.toMatchObject({ code: 'USAGE', option: 'store' })
 })

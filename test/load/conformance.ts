@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { columnsOf, columnsUnder, rowsOf, shardsOf } from '@reembed/export'
-import { type Manifest, putVersion, readLoadedShards, readLoadRecords } from '@reembed/protocol'
+import { type Manifest, putVersion, readLoadedShards, readLoadRecords, wholeTarget } from '@reembed/protocol'
 import { dropTarget, loadRun, openVectorStore, switchStore } from '@reembed/sinks'
 import { openStore, type Store } from '@reembed/store'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -411,7 +411,7 @@ export function proveLoads(
       const columns = columnsOf(old.manifest, { identifiers: vectors.identifiers })
       const [first] = await Array.fromAsync(shardsOf(output, old.manifest))
       /** Writes the first shard of the old run; `event` happens after the write began. */
-      async function writeDuring(target: string, load: string, event: () => Promise<unknown>) {
+      async function writeDuring(target: string, load: string, event: () => Promise<unknown>, begins = true) {
         let happened: Promise<unknown> | undefined
         const of = { name: target.replace(/_[^_]*$/, ''), target, manifest: old.manifest }
         async function* rows() {
@@ -422,6 +422,7 @@ export function proveLoads(
         const write = () =>
           vectors.write({ ...of, extra: columnsUnder(columns) }, { load, shard: first?.shard ?? -1, rows })
         const result = await write().catch((error: unknown) => error)
+        expect(happened !== undefined).toBe(begins)
         await (happened ?? event())
         if (!Array.isArray(result))
           expect(String(result)).toMatch(/does not hold the load|conflict|did not take/)
@@ -432,7 +433,15 @@ export function proveLoads(
         return { target: record.target, load: proof.load }
       }
 
-      const dropped = await load('late')
+      // A store that locks a target records its shards too, and reads no rows of one that it has.
+      const opened = async (name: string) => {
+        if (!locks) return load(name)
+        const target = wholeTarget([], name, old.manifest.run)
+        const of = { name, target, manifest: old.manifest, extra: columnsUnder(columns) }
+        return { target, load: await other.prepare(of) }
+      }
+
+      const dropped = await opened('late')
       const late = await writeDuring(dropped.target, dropped.load, () => other.drop(dropped.target))
       expect(await vectors.count(dropped.target)).toBeUndefined()
       await expect(late()).rejects.toMatchObject({
@@ -441,10 +450,10 @@ export function proveLoads(
       })
       expect(await vectors.count(dropped.target)).toBeUndefined()
 
-      const replaced = await load('late')
+      const replaced = await opened('late')
       await writeDuring(replaced.target, replaced.load, async () => {
         await other.drop(replaced.target)
-        await rm(join(folder, 'loads'), { recursive: true })
+        await rm(join(folder, 'loads'), { recursive: true, force: true })
         await load('late')
       })
       expectEqualRows(await store.rows(replaced.target), old, { bits, lossyColumns })
@@ -453,8 +462,11 @@ export function proveLoads(
       const updated = await load('later')
       await switchStore(output, other, { name: 'later' })
       await publish(next.manifest, 2)
-      await writeDuring(updated.target, updated.load, () =>
-        loadRun(output, next.manifest, other, { name: 'later', update: true }),
+      await writeDuring(
+        updated.target,
+        updated.load,
+        () => loadRun(output, next.manifest, other, { name: 'later', update: true }),
+        !locks,
       )
       expectEqualRows(await store.rows(updated.target), next, { bits, lossyColumns })
       await loadRun(output, next.manifest, other, { name: 'later' })

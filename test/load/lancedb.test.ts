@@ -5,6 +5,13 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { columnsOf, columnsUnder, rowsOf, shardsOf } from '@reembed/export'
+import { wholeTarget } from '@reembed/protocol'
+import { loadRun, openIndex, openVectorStore } from '@reembed/sinks'
+import { describe, expect, test, vi } from 'vitest'
+import { makeRun } from '../export/run.ts'
+import { temporaryFolder } from '../parts/cli.ts'
+import { memoryStore } from '../shard/parts.ts'
 import { proveLoads } from './conformance.ts'
 
 type Row = Record<string, unknown> & { readonly embedding: { toArray(): Float32Array } }
@@ -70,3 +77,70 @@ proveLoads(
   },
   { bits: true },
 )
+
+describe.skipIf(client === undefined)('a folder of LanceDB', () => {
+  test('an append of another process is found by the process that began the load', async () => {
+    await using folder = await temporaryFolder()
+    const output = memoryStore()
+    const { manifest } = await makeRun(output)
+    const columns = columnsOf(manifest, { identifiers: true })
+    const target = {
+      name: 'wiki',
+      target: wholeTarget([], 'wiki', manifest.run),
+      manifest,
+      extra: columnsUnder(columns),
+    }
+    const shards = await Array.fromAsync(shardsOf(output, manifest))
+    await using vectors = await openVectorStore(`lancedb:${folder.path}`)
+    await using other = await openVectorStore(`lancedb:${folder.path}`)
+    const load = await vectors.prepare(target)
+    const { dimensions } = manifest.model
+    const write = async (by: typeof vectors, shard: (typeof shards)[number]) =>
+      by.write(target, {
+        load,
+        shard: shard.shard,
+        rows: () => rowsOf(output, shard, { dimensions, columns, verify: true }),
+      })
+    const [first, second, third] = shards
+    if (!first || !second || !third) throw new Error('no shards')
+    await write(vectors, first)
+    await write(other, second)
+    await write(other, third)
+    await write(vectors, second)
+    await write(vectors, third)
+    await vectors.finish(target)
+    expect(await vectors.count(target.target)).toBe(300)
+  })
+
+  test('a load continues after an outage', async () => {
+    await using folder = await temporaryFolder()
+    const output = memoryStore()
+    const { manifest } = await makeRun(output)
+    await using vectors = await openVectorStore(`lancedb:${folder.path}`)
+    const database = Object.getPrototypeOf(await client?.connect(folder.path))
+    const { openTable } = database
+    let failures = 0
+    const spy = vi.spyOn(database, 'openTable').mockImplementation(function (this: object, ...names) {
+      failures += 1
+      // The write, and the read of what the table holds.
+      if (failures === 1 || failures === 2) throw new Error('dispatch failure')
+      return openTable.apply(this, names)
+    })
+    const { proof } = await loadRun(output, manifest, vectors, { name: 'wiki', concurrency: 1 })
+    spy.mockRestore()
+    expect(failures).toBeGreaterThan(2)
+    expect(proof.rows).toBe(300)
+  })
+
+  test('is examined under the path that was given, with characters that a URL encodes', async () => {
+    await using folder = await temporaryFolder()
+    const url = `lancedb:${join(folder.path, 'my folder#1 %20?')}`
+    const output = memoryStore()
+    const { manifest } = await makeRun(output)
+    await using vectors = await openVectorStore(url)
+    await loadRun(output, manifest, vectors, { name: 'wiki' })
+    await using index = await openIndex(`${url}?table=wiki`)
+    const batches = await Array.fromAsync(index.rows(undefined))
+    expect(batches.flat()).toHaveLength(300)
+  })
+})

@@ -1,8 +1,12 @@
 // Loads into Qdrant: a stand-in of its documented API, because the server cannot be built here.
 
-import { loadRun, openVectorStore, switchStore } from '@reembed/sinks'
+import { columnsOf, columnsUnder } from '@reembed/export'
+import { putVersion, readLoadRecords, wholeTarget } from '@reembed/protocol'
+import { dropTarget, loadRun, openVectorStore, switchStore, type VectorStore } from '@reembed/sinks'
+import { openStore } from '@reembed/store'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { makeRun } from '../export/run.ts'
+import { temporaryFolder } from '../parts/cli.ts'
 import { startQdrant } from '../parts/qdrant.ts'
 import { memoryStore } from '../shard/parts.ts'
 import { eitherModel, proveLoads } from './conformance.ts'
@@ -154,4 +158,67 @@ test('a collection whose creator was stopped before the record is taken over', a
   server.collections.get('reembed_loads')?.points.clear()
   const load = await vectors.prepare(target)
   expect(await vectors.holds('wiki_a')).toBe(load)
+})
+
+test('a collection whose creator was stopped after a drop is taken over with an id of that drop', async () => {
+  await using server = await startQdrant(KEY)
+  const output = memoryStore()
+  const { manifest } = await makeRun(output)
+  await using vectors = await openVectorStore(`qdrant+${server.url}`)
+  const target = wholeTarget([], 'wiki', manifest.run)
+  const at = {
+    name: 'wiki',
+    target,
+    manifest,
+    extra: columnsUnder(columnsOf(manifest, { identifiers: false })),
+  }
+  const points = () => server.collections.get('reembed_loads')?.points
+  await vectors.prepare(at)
+  await dropTarget(output, vectors, manifest.run, { name: 'wiki' })
+  expect(await vectors.holds(target)).toBeUndefined()
+  const before = [...(points() ?? [])]
+  await vectors.prepare(at)
+  for (const [id, point] of before) points()?.set(id, point)
+  const load = await vectors.prepare(at)
+  expect(before.map(([, { payload }]) => payload.load)).toEqual([load])
+  expect(await vectors.holds(target)).toBe(load)
+})
+
+test('of two updates of a target at a time, the one whose target the other has closed completes', async () => {
+  await using server = await startQdrant(KEY)
+  await using folder = await temporaryFolder()
+  await using output = await openStore(folder.path)
+  const publish = (run: string, version: number) =>
+    putVersion(output, { version, run, seq: version, manifestSha256: '' })
+  const old = await makeRun(output, { run: 'a'.repeat(26) })
+  const rows = Array.from({ length: 300 }, (_, row) => row).filter(row => row !== 3)
+  const later = { from: old.manifest.run, rows: [...rows, 300], changed: new Set([7]) }
+  const next = await makeRun(output, { run: 'b'.repeat(26), later })
+  await using vectors = await openVectorStore(`qdrant+${server.url}`)
+  await using other = await openVectorStore(`qdrant+${server.url}`)
+  await publish(old.manifest.run, 1)
+  await loadRun(output, old.manifest, vectors, { name: 'wiki' })
+  await switchStore(output, vectors, { name: 'wiki' })
+  await publish(next.manifest.run, 2)
+  const update = (vectors: VectorStore) =>
+    loadRun(output, next.manifest, vectors, { name: 'wiki', update: true })
+  let isFirst = true
+  const overtaken: VectorStore = Object.assign(Object.create(vectors), {
+    update: (...[target, { removed, ...rest }]: Parameters<VectorStore['update']>) =>
+      vectors.update(target, {
+        ...rest,
+        async *removed() {
+          if (isFirst) {
+            isFirst = false
+            await update(other)
+          }
+          yield* removed()
+        },
+      }),
+  })
+  const { proof } = await update(overtaken)
+  expect(proof).toMatchObject({ rows: 300, updated: { written: 2, deleted: 1 } })
+  expect(await Array.fromAsync(readLoadRecords(output), ({ action }) => action)).toEqual([
+    ...['load', 'update', 'switch', 'load'],
+  ])
 })

@@ -6,7 +6,10 @@ import type { LoadQueue } from './fleet.ts'
 export interface LoadOptions {
   /** The name that searches use; default `embeddings`. The target is named after it and the run. */
   readonly name?: string | undefined
-  /** Shards that are written at a time; default 4. Each holds one row group in memory. */
+  /**
+   * Shards that are written at a time; default 4. Each holds one row group in memory; for LanceDB,
+   * 32 MiB of vectors or one row group, and the copies that its client makes of them.
+   */
   readonly concurrency?: number | undefined
   /**
    * Brings the target that searches use to the run in place, if both have vectors of one recipe:

@@ -25,7 +25,7 @@ import type { Store } from '@reembed/store'
 import { compareRows, sampleOfBatch } from './compare.ts'
 import { type LoadOptions, type LoadOutcome, SHOWN_REFUSED } from './options.ts'
 import { prove, recordLoad } from './prove.ts'
-import type { RefusedByShard, Target, VectorStore } from './vector-store.ts'
+import { isNotHeld, type RefusedByShard, type Target, type VectorStore } from './vector-store.ts'
 
 /** A target in use, and the runs that its rows are of. */
 export interface UpdatableTarget {
@@ -45,6 +45,8 @@ const IDS_AT_ONCE = 1_000
 const COMPARED_ROWS = 1_024
 /** Runs between that of the target and the current one. */
 const MAX_STEPS = 100
+/** Times that an update is repeated because another one has closed the target. */
+const MAX_REPEATS = 3
 
 /**
  * The target that an update can bring to a run, or why the run must be loaded as a whole.
@@ -115,21 +117,39 @@ async function hasReused(source: Store, manifest: Manifest, from: string): Promi
   return run === from
 }
 
+type UpdateOptions = Pick<LoadOptions, 'by' | 'signal' | 'onProgress'> & Pick<RowsOptions, 'columns'>
+
 /**
- * Brings a target to a run, and proves that it holds exactly the run.
+ * Brings a target to a run, and proves that it holds exactly the run. Another process may do the
+ * same: the one that ends first closes the target, and the other finds what it left.
  * @throws ReembedError UNBALANCED if the vector store does not hold the run afterwards
  */
 export async function updateTarget(
   source: Store,
   vectors: VectorStore,
   target: Target,
+  updatable: UpdatableTarget,
+  options: UpdateOptions,
+): Promise<LoadOutcome> {
+  let found = updatable
+  for (let repeats = 0; ; repeats += 1) {
+    try {
+      return await updateOnce(source, vectors, target, found, options)
+    } catch (error) {
+      if (!isNotHeld(error) || repeats === MAX_REPEATS) throw error
+      const now = await updatableTarget(source, target.manifest, vectors, target.name)
+      if (typeof now === 'string' || now.target !== found.target || now.load !== found.load) throw error
+      found = now
+    }
+  }
+}
+
+async function updateOnce(
+  source: Store,
+  vectors: VectorStore,
+  target: Target,
   { load, before, isInterrupted }: UpdatableTarget,
-  {
-    columns,
-    by,
-    signal,
-    onProgress = () => {},
-  }: Pick<LoadOptions, 'by' | 'signal' | 'onProgress'> & Pick<RowsOptions, 'columns'>,
+  { columns, by, signal, onProgress = () => {} }: UpdateOptions,
 ): Promise<LoadOutcome> {
   const { manifest } = target
   const at = { address: vectors.address, name: target.name, target: target.target, run: manifest.run }

@@ -115,15 +115,17 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
       json: { actions: [{ add: { index: target, alias: writeAlias(target, load, run) } }] },
     })
 
-  /** Closes a target to all loads. */
-  async function close(target: string, options?: RetryOptions): Promise<void> {
+  /** Closes a target to all loads, except the one that writes through `kept`. */
+  async function close(target: string, options?: RetryOptions, kept?: string): Promise<void> {
     const { body } = await request('GET', `/${target}/_alias`, { expect: [404], ...options })
-    const open = Object.keys(body?.[target]?.aliases ?? {}).filter(alias => isWriteAlias(target, alias))
+    const open = Object.keys(body?.[target]?.aliases ?? {}).filter(
+      alias => isWriteAlias(target, alias) && alias !== kept,
+    )
     if (open.length === 0) return
     const actions = open.map(alias => ({ remove: { index: target, alias } }))
     // Another process may have removed one since.
     const { status } = await request('POST', '/_aliases', { json: { actions }, expect: [404], ...options })
-    if (status === 404) await close(target, options)
+    if (status === 404) await close(target, options, kept)
   }
 
   /** Sends one bulk request; the items that the server refuses for their content. */
@@ -204,7 +206,7 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     const { run, shardsSha256 } = manifest
     const to = { target, load, run }
     if ((await metaOf(target))?.reembed?.load !== load) throw notHeld(target, load, address)
-    await close(target, options)
+    await close(target, options, writeAlias(target, load, run))
     await openTo(target, load, run)
     await request('PUT', `/${target}/_mapping`, {
       json: { _meta: { reembed: { load, run, shardsSha256 } } },

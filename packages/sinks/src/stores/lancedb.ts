@@ -97,6 +97,16 @@ interface Holds {
   readonly shardsSha256: string
 }
 
+/** A load that this process has begun. */
+interface BegunLoad {
+  /** The version of the table in which it began. */
+  readonly version: number
+  /** Appends that this process has committed. */
+  appends: number
+  /** Shards that it has tried to write. */
+  readonly tried: Set<number>
+}
+
 /** LanceDB 0.39 fails with a newer Arrow than its peer dependency. */
 export const LANCE_PACKAGES = '@lancedb/lancedb apache-arrow@18'
 const HOLDS = 'reembed'
@@ -131,8 +141,8 @@ export async function openLance(url: string): Promise<VectorStore> {
     () => import('@lancedb/lancedb' as string) as Promise<LanceClient>,
   )
   const database = await client.connect(uri)
-  /** Loads that this process has begun, each with the shards that it has tried to write. */
-  const triedShards = new Map<string, Set<number>>()
+  /** Loads that this process has begun. */
+  const begunLoads = new Map<string, BegunLoad>()
 
   const guarded = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
@@ -186,34 +196,46 @@ export async function openLance(url: string): Promise<VectorStore> {
     }
     const holds: Holds = { load: randomUUID(), target, run, shardsSha256 }
     const { schema } = await arrowOf(columnsOf(model.dimensions, extra), [], holds)
-    await database.createEmptyTable(name, schema, { mode: 'overwrite' })
-    triedShards.set(holds.load, new Set())
+    const created = await database.createEmptyTable(name, schema, { mode: 'overwrite' })
+    begunLoads.set(holds.load, { version: await created.version(), appends: 0, tried: new Set() })
     return holds.load
   }
 
   async function write({ name, target, manifest, extra }: Target, { load, shard, rows }: ShardWrite) {
-    const table = await open(name)
-    const held = table && (await holdsOf(table))
-    // Another run was loaded into the table before this one was complete, or an update brought the
-    // target to another run.
-    if (table === undefined || held?.load !== load || held.run !== manifest.run)
-      throw notHeld(target, load, address, `load run ${manifest.run} again`)
+    /** The newest version of the table. */
+    const openHeld = async (): Promise<LanceTable> => {
+      const table = await open(name)
+      const held = table && (await holdsOf(table))
+      // Another run was loaded into the table before this one was complete, or an update brought
+      // the target to another run.
+      if (table === undefined || held?.load !== load || held.run !== manifest.run)
+        throw notHeld(target, load, address, `load run ${manifest.run} again`)
+      return table
+    }
+    await openHeld()
     const { dimensions } = manifest.model
     const columns = columnsOf(dimensions, extra)
-    const tried = triedShards.get(load)
-    const isFirstTry = tried !== undefined && !tried.has(shard)
-    tried?.add(shard)
+    const begun = begunLoads.get(load)
+    const isFirstTry = begun !== undefined && !begun.tried.has(shard)
+    begun?.tried.add(shard)
     let batches: ShardBatch[] = []
     let bytes = 0
     const append = async (): Promise<void> => {
       const [first] = batches[0]?.ids ?? []
       if (first === undefined) return
       const data = await arrowOf(columns, batches)
+      // Read before the version: an append that ends between the two must not hide another one.
+      const ownAppends = begun?.appends ?? 0
+      const table = await openHeld()
+      // Each append makes a version. Another process has written while this one was suspended if
+      // the table has more of them.
+      const isOnlyOwn = begun !== undefined && (await table.version()) <= begun.version + ownAppends
       // An append is one commit. So the first id is found if an earlier attempt has committed it.
       // The search reads the ids of all rows.
-      const isKnown = !isFirstTry && (await table.countRows(`id = ${literal(first)}`)) > 0
+      const isKnown = !(isFirstTry && isOnlyOwn) && (await table.countRows(`id = ${literal(first)}`)) > 0
       if (isKnown) await table.mergeInsert('id').whenNotMatchedInsertAll().execute(data)
       else await table.add(data)
+      if (begun && !isKnown) begun.appends += 1
       for (const { vectors } of batches) release(vectors)
       batches = []
       bytes = 0
@@ -295,8 +317,10 @@ export async function openLance(url: string): Promise<VectorStore> {
     write: (target, shard) =>
       guarded(() => write(target, shard)).catch(async (error: unknown) => {
         // A drop deletes files that an append in progress needs.
-        const table = await openTarget(target.name, target.target)
-        const isHeld = table && (await holdsOf(table))?.load === shard.load
+        const isHeld = await guarded(async () => {
+          const table = await openTarget(target.name, target.target)
+          return table && (await holdsOf(table))?.load === shard.load
+        })
         throw isHeld ? error : notHeld(target.target, shard.load, address)
       }),
     update: (target, update) => guarded(() => updateTarget(target, update)),

@@ -24,6 +24,8 @@ import {
   withRetries,
 } from '@reembed/shared'
 import {
+  droppedLoad,
+  isRecordedSince,
   isWriteAlias,
   loadOfStopped,
   notHeld,
@@ -210,7 +212,7 @@ export async function openMilvus(url: string): Promise<VectorStore> {
     await call(() => client.loadCollectionSync({ collection_name }))
   }
 
-  async function readLoad(target: string): Promise<Load | undefined> {
+  async function readRecord(target: string): Promise<Load | undefined> {
     const { data } = await call(() =>
       client.get({
         collection_name: LOADS,
@@ -220,6 +222,11 @@ export async function openMilvus(url: string): Promise<VectorStore> {
       }),
     )
     return data[0] as Load | undefined
+  }
+
+  async function readLoad(target: string): Promise<Load | undefined> {
+    const record = await readRecord(target)
+    return record?.run === '' ? undefined : record
   }
 
   const putLoad = (target: string, load: Load) =>
@@ -241,7 +248,10 @@ export async function openMilvus(url: string): Promise<VectorStore> {
       )
     }
     await requireLoads()
+    const before = await readRecord(target)
     const isNew = !(await has(target)) && (await createTarget(target, manifest, extra))
+    // A user without the right to list aliases could not close the target at the end.
+    await aliasesOf(target)
     const known = isNew ? undefined : await recordedLoad(target, signal)
     if (known?.run === run && known.shards_sha256 === shards_sha256) {
       await openTo(target, known.load, run)
@@ -255,9 +265,13 @@ export async function openMilvus(url: string): Promise<VectorStore> {
         { option: 'name' },
       )
     }
-    const isTaken = isNew && (await readLoad(target))?.load === loadOfStopped(target)
-    const load = isNew && !isTaken ? randomUUID() : loadOfStopped(target)
-    await putLoad(target, { load, run, shards_sha256 })
+    // A creator that was slow finds the record of a process that took it for a stopped one.
+    const recorded = isNew ? await readRecord(target) : undefined
+    const isTaken = recorded !== undefined && isRecordedSince(before, recorded)
+    const id = isTaken ? recorded.load : isNew ? randomUUID() : loadOfStopped(target, before)
+    await putLoad(target, { load: id, run, shards_sha256 })
+    // Another process may have recorded one at the same time.
+    const { load = id } = (await readLoad(target)) ?? {}
     await openTo(target, load, run)
     return load
   }
@@ -296,10 +310,14 @@ export async function openMilvus(url: string): Promise<VectorStore> {
     return once(() => client.createAlias({ alias, collection_name: target }), isOpen)
   }
 
-  /** Deletes aliases of a collection: by default those of loads, which closes it to them. */
-  async function close(target: string, isClosed = (alias: string) => isWriteAlias(target, alias)) {
-    const { aliases } = await call(() => client.listAliases({ collection_name: target }))
-    for (const alias of aliases.filter(isClosed))
+  const aliasesOf = async (collection_name: string): Promise<readonly string[]> =>
+    (await call(() => client.listAliases({ collection_name }))).aliases
+
+  /** Closes a target to all loads, except the one that writes through `kept`. */
+  async function close(target: string, kept?: string): Promise<void> {
+    for (const alias of (await aliasesOf(target)).filter(
+      alias => isWriteAlias(target, alias) && alias !== kept,
+    ))
       await once(
         () => client.dropAlias({ alias }),
         async () => (await current(alias)) === undefined,
@@ -372,7 +390,7 @@ export async function openMilvus(url: string): Promise<VectorStore> {
   ): Promise<RefusedByShard> {
     const { run, shardsSha256: shards_sha256 } = target.manifest
     if ((await readLoad(target.target))?.load !== load) throw notHeld(target.target, load, address)
-    await close(target.target)
+    await close(target.target, writeAlias(target.target, load, run))
     await openTo(target.target, load, run)
     const to = { target: target.target, load, run }
     await putLoad(target.target, { load, run, shards_sha256 })
@@ -457,11 +475,19 @@ export async function openMilvus(url: string): Promise<VectorStore> {
       await call(() => (exists ? client.alterAlias(alias) : client.createAlias(alias)))
     },
     async drop(target) {
-      // The record first: a later load must not take the record of this one for its own. Milvus
-      // refuses to drop a collection that has an alias.
-      if (await has(LOADS)) await call(() => client.delete({ collection_name: LOADS, ids: [target] }))
-      if (!(await has(target))) return
-      await close(target, () => true)
+      const exists = await has(target)
+      const used = exists ? (await aliasesOf(target)).filter(alias => !isWriteAlias(target, alias)) : []
+      if (used.length > 0) {
+        throw new ReembedError(
+          'USAGE',
+          `${target} at ${address} has the alias ${used.join(', ')}: point it to another collection, or drop it first`,
+        )
+      }
+      // The record first: a later load must not take the record of this one for its own.
+      if (await has(LOADS)) await putLoad(target, { ...droppedLoad(), shards_sha256: '' })
+      if (!exists) return
+      // Milvus refuses to drop a collection that has an alias.
+      await close(target)
       await call(() => client.dropCollection({ collection_name: target }))
     },
     async [Symbol.asyncDispose]() {

@@ -57,17 +57,38 @@ export async function openIndex(url: string): Promise<IndexReader> {
     )
   }
   const [required = ''] = kind.names
-  const parsed = new URL(url)
+  const { server, params } = protocol === 'lancedb:' ? folderOf(url) : serverOf(url, kind.names)
   const of: Record<string, string> = {}
   for (const name of kind.names) {
-    const value = parsed.searchParams.get(name)
+    const value = params.get(name)
     if (value !== null) of[name] = value
-    parsed.searchParams.delete(name)
   }
   if (of[required] === undefined) {
     throw new ReembedError('USAGE', `the URL of the index names no ${required}: add ?${required}=<name>`, {
       option: 'store',
     })
   }
-  return kind.open({ server: parsed.href, of })
+  return kind.open({ server, of }).catch((error: unknown) => {
+    // A load names the store by another option.
+    if (!(error instanceof ReembedError) || error.option !== 'target') throw error
+    const { code, message, reason, cause } = error
+    throw new ReembedError(code, message, { option: 'store', reason, cause })
+  })
+}
+
+/** The path is kept as it is given, as a load opens it: URL encodes it, and ends it at a `#`. */
+function folderOf(url: string): { readonly server: string; readonly params: URLSearchParams } {
+  const [, server = url, query = ''] = /^(.*)\?(.*)$/s.exec(url) ?? []
+  return { server, params: new URLSearchParams(query) }
+}
+
+/** The URL without the parameters that select the index. */
+function serverOf(
+  url: string,
+  names: readonly string[],
+): { readonly server: string; readonly params: URLSearchParams } {
+  const parsed = new URL(url)
+  const params = new URLSearchParams(parsed.search)
+  for (const name of names) parsed.searchParams.delete(name)
+  return { server: parsed.href, params }
 }

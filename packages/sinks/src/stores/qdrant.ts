@@ -16,6 +16,8 @@ import { floatArray, metadataOf, toJson } from '@reembed/export'
 import type { ShardBatch } from '@reembed/shard'
 import { ReembedError, type RetryOptions } from '@reembed/shared'
 import {
+  droppedLoad,
+  isRecordedSince,
   isWriteAlias,
   loadOfStopped,
   notHeld,
@@ -74,16 +76,22 @@ export async function openQdrant(url: string): Promise<VectorStore> {
   const create = (name: string, options: object) =>
     request('PUT', `/collections/${name}`, { json: options, expect: [409] })
 
-  async function readLoad(target: string) {
+  async function readRecord(target: string) {
     const { body } = await request('POST', `/collections/${LOADS}/points`, {
       json: { ids: [pointId(target)], with_payload: true },
     })
     return body.result[0]?.payload as Load | undefined
   }
 
-  const putLoad = (payload: Load & { readonly target: string }) =>
+  async function readLoad(target: string): Promise<Load | undefined> {
+    const record = await readRecord(target)
+    return record?.run === '' ? undefined : record
+  }
+
+  const putLoad = (payload: Load & { readonly target: string }, expect: readonly number[] = []) =>
     request('PUT', `/collections/${LOADS}/points?wait=true`, {
       json: { points: [{ id: pointId(payload.target), vector: [1], payload }] },
+      expect,
     })
 
   async function count(target: string): Promise<number | undefined> {
@@ -121,6 +129,7 @@ export async function openQdrant(url: string): Promise<VectorStore> {
     }
     if (!existing.has(LOADS)) await create(LOADS, { vectors: { size: 1, distance: 'Dot' } })
     const params = { size: model.dimensions, distance: model.normalized ? 'Dot' : 'Cosine' }
+    const before = await readRecord(target)
     const isNew =
       !existing.has(target) &&
       (await create(target, { vectors: params, hnsw_config: { m: 0 } })).status !== 409
@@ -137,9 +146,13 @@ export async function openQdrant(url: string): Promise<VectorStore> {
         { option: 'name' },
       )
     }
-    const isTaken = isNew && (await readLoad(target))?.load === loadOfStopped(target)
-    const load = isNew && !isTaken ? randomUUID() : loadOfStopped(target)
-    await putLoad({ target, load, run, shardsSha256 })
+    // A creator that was slow finds the record of a process that took it for a stopped one.
+    const recorded = isNew ? await readRecord(target) : undefined
+    const isTaken = recorded !== undefined && isRecordedSince(before, recorded)
+    const id = isTaken ? recorded.load : isNew ? randomUUID() : loadOfStopped(target, before)
+    await putLoad({ target, load: id, run, shardsSha256 })
+    // Another process may have recorded one at the same time.
+    const { load = id } = (await readLoad(target)) ?? {}
     await openTo(target, load, run)
     return load
   }
@@ -155,13 +168,13 @@ export async function openQdrant(url: string): Promise<VectorStore> {
     if (status === 404) throw notHeld(target, load, address)
   }
 
-  /** Closes a target to all loads. */
-  async function close(target: string, options?: RetryOptions): Promise<void> {
-    const open = [...(await aliases()).keys()].filter(alias => isWriteAlias(target, alias))
+  /** Closes a target to all loads, except the one that writes through `kept`. */
+  async function close(target: string, options?: RetryOptions, kept?: string): Promise<void> {
+    const open = [...(await aliases()).keys()].filter(alias => isWriteAlias(target, alias) && alias !== kept)
     if (open.length === 0) return
     const actions = open.map(alias_name => ({ delete_alias: { alias_name } }))
     // Another process may have removed one since.
-    if ((await changeAliases(actions, options)).status === 404) await close(target, options)
+    if ((await changeAliases(actions, options)).status === 404) await close(target, options, kept)
   }
 
   async function write({ target, manifest }: Target, { load, rows }: ShardWrite, options?: RetryOptions) {
@@ -183,7 +196,7 @@ export async function openQdrant(url: string): Promise<VectorStore> {
   ): Promise<RefusedByShard> {
     const { run, shardsSha256 } = manifest
     if ((await readLoad(target))?.load !== load) throw notHeld(target, load, address)
-    await close(target, options)
+    await close(target, options, writeAlias(target, load, run))
     await openTo(target, load, run)
     await putLoad({ target, load, run, shardsSha256 })
     for await (const { shard, rows } of shards())
@@ -249,10 +262,9 @@ export async function openQdrant(url: string): Promise<VectorStore> {
       await request('POST', '/collections/aliases', { json: { actions }, signal })
     },
     async drop(target) {
+      // The record first: a later load must not take the record of this one for its own.
+      await putLoad({ target, ...droppedLoad(), shardsSha256: '' }, [404])
       await request('DELETE', `/collections/${target}`, { expect: [404] })
-      await request('POST', `/collections/${LOADS}/points/delete?wait=true`, {
-        json: { points: [pointId(target)] },
-      })
     },
     async [Symbol.asyncDispose]() {},
   }

@@ -343,11 +343,11 @@ export const FINDINGS: readonly Finding[] = [
   {
     point: 'paths',
     seen: 'The source of a plan leads out of an allowed one by dots or escapes (sibling).',
-    test: allowed('a worker does not read %s for %s with the sources %j'),
+    test: allowed('no worker reads %s for %s with the sources %j: its job fails'),
     without: {
       file: 'packages/worker/src/allowed-source.ts',
-      find: 'if (isAllowed && isDirect(source)) return',
-      replace: 'if (isAllowed) return',
+      find: 'if (!isDirectSource(source)) {',
+      replace: 'if (!source) {',
     },
   },
   {
@@ -665,8 +665,8 @@ export const FINDINGS: readonly Finding[] = [
     ],
     without: {
       file: 'packages/planner/src/open-corpus.ts',
-      find: 'if (!MAY_BACKTRACK.test(pattern)) return key',
-      replace: 'return key',
+      find: 'interruptAfter(MATCH_MS, work, late)',
+      replace: 'work()',
     },
   },
   {

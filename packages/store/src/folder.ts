@@ -66,10 +66,14 @@ export async function openFolder(path: string, { create = false }: FolderOptions
       for (let at = start; at < stop; ) {
         signal?.throwIfAborted()
         const piece = Buffer.allocUnsafe(Math.min(pieceBytes, stop - at))
-        const { bytesRead } = await file.read(piece, 0, piece.length, at)
-        if (bytesRead === 0) throw changed(path)
-        at += bytesRead
-        yield piece.subarray(0, bytesRead)
+        // A read may return fewer bytes: the rest is read into the same buffer.
+        for (let filled = 0; filled < piece.length; ) {
+          const { bytesRead } = await file.read(piece, filled, piece.length - filled, at + filled)
+          if (bytesRead === 0) throw changed(path)
+          filled += bytesRead
+        }
+        at += piece.length
+        yield piece
       }
       // A file can change during a read, unlike an S3 object: compare the etag again at the end.
       if (ifMatch !== undefined && (await infoOfOpen(key, file))?.etag !== ifMatch) throw changed(path)

@@ -11,6 +11,8 @@ import type { Store } from '../src/store.ts'
 
 /** The call that fails, and its error code. */
 let fault: { readonly call: string; readonly code: string; readonly after?: boolean } | undefined
+/** The buffers of reads, each of which returns at most 7 bytes; undefined for real reads. */
+let shortReads: Set<Buffer> | undefined
 
 vi.mock('node:fs/promises', async importOriginal => {
   const fs = await importOriginal<typeof import('node:fs/promises')>()
@@ -29,6 +31,13 @@ vi.mock('node:fs/promises', async importOriginal => {
       const file = await fs.open(path, flags)
       if (fault?.call === 'write') file.write = async () => fail()
       if (fault?.call === 'sync') file.sync = async () => fail()
+      if (shortReads) {
+        const read = file.read.bind(file) as (...args: readonly unknown[]) => Promise<unknown>
+        file.read = (async (buffer: Buffer, offset: number, length: number, position: number) => {
+          shortReads?.add(buffer)
+          return read(buffer, offset, Math.min(7, length), position)
+        }) as typeof file.read
+      }
       return file
     },
   }
@@ -38,6 +47,7 @@ let root: string
 let store: Store
 beforeEach(async () => {
   fault = undefined
+  shortReads = undefined
   root = await mkdtemp(join(tmpdir(), 'reembed-faults-'))
   store = await openStore(root)
 })
@@ -83,4 +93,12 @@ test('a put returns created when the link was made although the reply is EEXIST'
   expect(await put()).toBe('created')
   fault = { call: 'link', code: 'EEXIST' }
   expect(await put()).toBe('exists')
+})
+
+test('short reads are continued in one buffer', async () => {
+  const body = Buffer.from('a body that is longer than a read')
+  await store.putIfAbsent('a', body)
+  shortReads = new Set()
+  expect(Buffer.from(await store.get('a'))).toEqual(body)
+  expect(shortReads.size).toBe(1)
 })

@@ -78,13 +78,16 @@ test('P-ROLLBACK: a rollback to a version makes its run current again, and a sec
 })
 
 test('P-GATE: a run that is planned again with other gates states that it keeps those of its plan', async () => {
-  const enqueue = (gate: string) => inProcess(['enqueue', ...planningArgs(), '--gate', gate])
-  expect((await enqueue('rows drop 5%')).stderr).not.toContain('keeps')
+  const enqueue = (...gate: string[]) => inProcess(['enqueue', ...planningArgs(), '--gate', ...gate])
+  // What is not given again is no other limit.
+  expect((await enqueue('rows drop 5%', '--max-rejects', '5%')).stderr).not.toContain('keeps')
   const { stdout, stderr } = await enqueue('rejects max 1%')
   expect(stderr.replaceAll('\n', ' ')).toContain(
     'this run was planned before, and its plan keeps gates: rows drop 5% (given now: rejects max 1%)',
   )
-  expect(stdout).toMatch(/queued +no more jobs: they are on the queue/)
+  expect(stdout).toMatch(
+    /queued +no jobs added: they are queued already, or another process carries shards over/,
+  )
   expect((await enqueue('rows drop 5%')).stderr).not.toContain('keeps')
 })
 
@@ -101,6 +104,10 @@ test('P-HOLD: a run that was held for its rejects is published when the operator
   expect(held.code).toBe(3)
   const { run } = JSON.parse(held.stdout)
   expect(await command('publish', run)).toMatchObject({ code: 3, result: { status: 'held' } })
+  // A finished run is published with the limit that is given now.
+  const again = await inProcess(runArgs('--max-rejects', '0.1'))
+  expect(again.code).toBe(3)
+  expect(again.stderr).not.toContain('keeps')
   expect(await command('publish', run, '--max-rejects', '1')).toMatchObject({
     code: 0,
     result: { status: 'published' },

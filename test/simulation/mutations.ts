@@ -54,7 +54,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'references are measured only once',
     file: 'endpoint/src/identity.ts',
     find: 'await confirm(measured, endpoint)',
-    replace: '',
+    replace: '0',
   },
   {
     name: 'publishing ignores sequence numbers',

@@ -8,7 +8,7 @@ import type { ModelReference } from '@reembed/protocol'
 import { cosine } from '@reembed/shared'
 import type { Endpoint, RequestOptions } from './client/endpoint.ts'
 import type { Answered, Outcome } from './client/outcome.ts'
-import { referenceTexts, UNKNOWN_RADIUS } from './identity.ts'
+import { referenceTexts } from './identity.ts'
 import { requestLimits } from './pack.ts'
 
 export interface CanaryRequest extends RequestOptions {
@@ -46,7 +46,7 @@ export function createCanary(
 ): Canary {
   const { dimensions, maxClientBatchSize } = endpoint.info
   const known = reference ? canariesOf(reference) : []
-  const tolerance = Math.max(RADIUS_FACTOR * (reference?.radius ?? UNKNOWN_RADIUS), MIN_DISTANCE)
+  const tolerance = Math.max(RADIUS_FACTOR * (reference?.radius ?? 0), MIN_DISTANCE)
   let turn = 0
 
   /** Replies of the other route may not name the model. */

@@ -52,10 +52,11 @@ const MIN_REFERENCE_COSINE = 0.999
 
 /** A larger distance is not noise: two models answer at one address. */
 const MAX_RADIUS = 1e-3
-/** Where the noise was not measured. */
-export const UNKNOWN_RADIUS = 2.5e-4
 const ROUNDS = 3
-/** An endpoint that takes longer for all reference texts embeds them once. */
+/**
+ * An endpoint that takes longer for a request, the first and the second time, embeds the texts in
+ * these requests only.
+ */
 const SLOW_MS = 300
 /** Vectors above this cosine are equal. */
 const SAME_COSINE = 1 - 1e-7
@@ -71,13 +72,14 @@ export function modelOf({ info }: Pick<Endpoint, 'info'>): ModelIdentity {
 /**
  * Embeds the reference texts in one request, and then alone and in full requests, several times,
  * which measures the noise of the server and detects a second model at the same address. A slow
- * endpoint embeds them once: its noise is not measured, so that a plan waits for few requests.
+ * endpoint embeds them once, and the short ones in one full request, so that a plan waits for few
+ * requests.
  * @throws ReembedError MODEL_MISMATCH when the vectors of one text differ by more than noise,
  *   ENDPOINT_UNSUPPORTED when different texts have the same vector
  */
 export async function computeReference(
   endpoint: Endpoint,
-  { rounds = ROUNDS, texts: stored, signal }: ReferenceOptions = {},
+  { rounds = ROUNDS, texts: stored, now = () => performance.now(), signal }: ReferenceOptions = {},
 ): Promise<ModelReference> {
   const texts = await acceptedTexts(endpoint, stored, signal)
   const { dimensions } = endpoint.info
@@ -88,25 +90,27 @@ export async function computeReference(
     for (let i = 0; i < count; i++) seen[from + i]?.push(vectors.slice(i * dimensions, (i + 1) * dimensions))
   }
   const together = Math.min(texts.length, inputs)
-  const allWith = async (filler: readonly string[]): Promise<void> => {
-    for (let from = 0; from < texts.length; from += together) {
-      const some = texts.slice(from, from + together)
-      await embedded([...some, ...filler], from, some.length)
+  const filler = Array<string>(inputs - together).fill(FILLER)
+  /** Returns the mean time of a request in milliseconds. */
+  const someWith = async (count: number, others: readonly string[]): Promise<number> => {
+    const sentMs = now()
+    for (let from = 0; from < count; from += together) {
+      const some = texts.slice(from, Math.min(from + together, count))
+      await embedded([...some, ...others], from, some.length)
     }
+    return (now() - sentMs) / Math.ceil(count / together)
   }
-  const sentMs = performance.now()
-  await allWith([])
-  const isMeasured = rounds > 0 && performance.now() - sentMs < SLOW_MS
-  if (isMeasured) {
+  const firstMs = await someWith(texts.length, [])
+  // A pause of the server or of this process delays one request, and a stored radius is final.
+  const isFast =
+    rounds > 0 &&
+    (firstMs < SLOW_MS || (await someWith(Math.min(together, SHORT_TEXTS.length), filler)) < SLOW_MS)
+  if (isFast) {
     for (const [i, text] of texts.entries()) await embedded([text], i, 1)
-    const filler = Array<string>(inputs - together)
-    for (let round = 0; round < rounds; round++) await allWith(filler.fill(FILLER))
+    for (let round = 0; round < rounds; round++) await someWith(texts.length, filler)
   }
   const means = seen.map(meanOf)
-  let radius = 0
-  for (const [i, mean] of means.entries()) {
-    for (const vector of seen[i] ?? []) radius = Math.max(radius, 1 - cosine(vector, mean))
-  }
+  const radius = Math.max(0, ...means.flatMap((mean, i) => (seen[i] ?? []).map(one => 1 - cosine(one, mean))))
   const model = modelOf(endpoint)
   if (!(radius <= MAX_RADIUS)) {
     throw new ReembedError(
@@ -124,7 +128,6 @@ export async function computeReference(
         `(${JSON.stringify(alike[0])} and ${JSON.stringify(alike[1])}): its model is broken, restart the endpoint`,
     )
   }
-  if (!isMeasured) radius = UNKNOWN_RADIUS
   return { format: 1, model, texts, vectors: means.map(mean => [...mean]), radius }
 }
 
@@ -180,6 +183,8 @@ export interface ReferenceOptions {
   readonly rounds?: number
   /** The texts of a stored reference, to compare with it. */
   readonly texts?: readonly string[] | undefined
+  /** The time in milliseconds, which decides whether the endpoint is slow. */
+  readonly now?: () => number
   readonly signal?: AbortSignal | undefined
 }
 
@@ -213,8 +218,8 @@ export async function ensureReference(
   const measured = await computeReference(endpoint, { texts: known?.texts })
   if (known === undefined) {
     onProgress(1, 2)
-    await confirm(measured, endpoint)
-    await putModelReference(store, measured)
+    const distance = await confirm(measured, endpoint)
+    await putModelReference(store, { ...measured, radius: Math.max(measured.radius, distance) })
   }
   const stored = await readModelReference(store, measured.model)
   if (stored === undefined) {
@@ -226,10 +231,12 @@ export async function ensureReference(
 
 /**
  * Other weights change the vector of each text, so the short ones suffice. Each is sent alone: one
- * address may have replicas with different weights. @throws ReembedError MODEL_MISMATCH unless the
- * endpoint states the same model and returns the same vectors again
+ * address may have replicas with different weights. Returns the largest distance of these vectors,
+ * which is the noise between a text alone and with others.
+ * @throws ReembedError MODEL_MISMATCH unless the endpoint states the same model and returns the
+ * same vectors again
  */
-async function confirm(measured: ModelReference, endpoint: Endpoint): Promise<void> {
+async function confirm(measured: ModelReference, endpoint: Endpoint): Promise<number> {
   const [{ model }, { url }] = [measured, endpoint]
   const restated = async (): Promise<void> => {
     const { revision, ...info } = await endpoint.restate()
@@ -240,16 +247,19 @@ async function confirm(measured: ModelReference, endpoint: Endpoint): Promise<vo
   // A server refuses requests beyond its permits.
   const concurrency = Math.max(1, endpoint.info.maxConcurrentRequests)
   const sent = mapConcurrent(texts, async text => [...(await endpoint.embed([text]))], { concurrency })
-  checkReference({ ...measured, texts, vectors: await Array.fromAsync(sent) }, measured, url)
+  const again = { ...measured, texts, vectors: await Array.fromAsync(sent) }
+  const distance = checkReference(again, measured, url)
   // A rollback may have come between name and vectors both times; then the name differs now.
   await restated()
+  return distance
 }
 
 /**
- * @throws ReembedError MODEL_MISMATCH unless the vectors of `measured`, from `url`, agree with
- * those of `stored`
+ * Returns the largest distance between a vector of `measured`, from `url`, and that of `stored`.
+ * @throws ReembedError MODEL_MISMATCH unless all of them agree
  */
-export function checkReference(measured: ModelReference, stored: ModelReference, url: string): void {
+export function checkReference(measured: ModelReference, stored: ModelReference, url: string): number {
+  let distance = 0
   for (const [i, expected] of stored.vectors.entries()) {
     const text = stored.texts[i] ?? ''
     const place = measured.texts.indexOf(text)
@@ -267,7 +277,9 @@ export function checkReference(measured: ModelReference, stored: ModelReference,
         { retry: 'requeue', retryAfterMs: MODEL_RECHECK_MS },
       )
     }
+    distance = Math.max(distance, 1 - likeness)
   }
+  return distance
 }
 
 /** @throws ReembedError MODEL_MISMATCH unless the endpoint states the model `expected` */

@@ -1,7 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as wait } from 'node:timers/promises'
 import type { ModelReference } from '@reembed/protocol'
 import { openStore } from '@reembed/store'
 import {
@@ -21,11 +20,16 @@ import {
   ensureReference,
   modelOf,
   referenceTexts,
-  UNKNOWN_RADIUS,
 } from '../src/identity.ts'
 
-/** The time of a reply that counts as slow. */
-const SLOW_MS = 320
+/** A clock at which the reference texts take the next of these times, and in the end no time. */
+function clockOf(...takenMs: number[]): () => number {
+  let [ms, calls] = [0, 0]
+  return () => {
+    if (calls++ % 2 === 1) ms += takenMs.shift() ?? 0
+    return ms
+  }
+}
 
 let server: ScriptedEndpoint
 let endpoint: Endpoint
@@ -76,15 +80,33 @@ describe('checkReference', () => {
     checkReference(await computeReference(endpoint), stored, server.url)
   })
 
-  test('a slow endpoint embeds the reference texts in one request, and its noise counts as unknown', async () => {
-    server.script(async () => {
-      await wait(SLOW_MS)
-      return false
-    })
-    const { vectors, radius } = await computeReference(endpoint)
+  test('a slow endpoint embeds the reference texts twice, the second time in a full request, which measures its noise', async () => {
+    server.script(() => false)
+    const { vectors, radius } = await computeReference(endpoint, { now: clockOf(320, 320) })
     expect(vectors).toHaveLength(referenceTexts.length)
-    expect(server.calls).toHaveLength(1)
-    expect(radius).toBe(UNKNOWN_RADIUS)
+    expect(server.calls.map(({ texts }) => texts.length)).toEqual([8, 31])
+    expect(radius).toBeLessThan(1e-7)
+  })
+
+  test('an endpoint that is slow once is measured as a fast one', async () => {
+    server.script(() => false)
+    await computeReference(endpoint, { now: clockOf(320, 20) })
+    expect(server.calls.map(({ texts }) => texts.length)).toEqual([
+      8,
+      31,
+      ...Array<number>(8).fill(1),
+      32,
+      32,
+      32,
+    ])
+  })
+
+  test('what decides is the time of a request, not of all texts', async () => {
+    server.info = { ...INFO, max_client_batch_size: 1 }
+    await using single = await openEndpoint(server.url)
+    server.script(() => false)
+    await computeReference(single, { rounds: 1, now: clockOf(8 * 100) })
+    expect(server.calls).toHaveLength(24)
   })
 
   test('noise as of half precision passes', async () => {

@@ -2,7 +2,7 @@
 // wrong is refused before an endpoint is started, woken or waited for.
 
 import { createMapper } from '@reembed/corpus'
-import type { Document, ShardLayout } from '@reembed/protocol'
+import { type Document, isDirectSource, type ShardLayout } from '@reembed/protocol'
 import { type Consumer, extraColumns } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
@@ -29,10 +29,17 @@ export interface InspectedCorpus {
  * Lists the corpus, reads a sample of it, chooses the fields, and refuses what every worker would
  * refuse. Holds at most 100,000 objects in memory.
  * @throws ReembedError SOURCE_EMPTY, SOURCE_FORMAT, FIELD_NOT_FOUND, DUPLICATE_ID; USAGE for
- * columns that cannot be carried
+ * columns that cannot be carried, and for a source that no worker reads
  */
 export async function inspectCorpus(corpus: Corpus, options: InspectOptions): Promise<InspectedCorpus> {
   const { template, layout, consumers = [], onProgress = () => {}, signal } = options
+  if (!isDirectSource(corpus.store.url)) {
+    throw new ReembedError(
+      'USAGE',
+      `the path of the source ${JSON.stringify(corpus.store.url)} contains dots or control characters: give its plain path, or rename the folder`,
+      { option: 'source' },
+    )
+  }
   const { id, text } = options.fields ?? {}
   if (id !== undefined) corpus.requireField?.(id, 'fields.id')
   if (text !== undefined) corpus.requireField?.(text, 'fields.text')

@@ -43,8 +43,10 @@ export async function openCorpus(
    */
   const card = /^hf:\/\/datasets\/[^/]+\/[^/]+\/?$/.test(url) ? 'README.md' : undefined
 
-  const objects: Corpus['objects'] = options =>
-    sourceObjects(store, { format, csv, isWanted: key => key !== card }, options)
+  const select = async function* (all: AsyncIterable<ObjectInfo>): AsyncGenerator<ObjectInfo> {
+    for await (const object of all) if (object.key !== card) yield object
+  }
+  const objects: Corpus['objects'] = options => sourceObjects(store, { format, csv, select }, options)
   return { store, objects, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
 }
 
@@ -73,23 +75,32 @@ async function* sourceObjects(
     format,
     csv,
     prefix = '',
-    isWanted,
+    select = all => all,
     includesSetAside = false,
   }: Reading & {
     readonly prefix?: string
-    readonly isWanted: (key: string) => boolean
+    readonly select?: (objects: AsyncIterable<ObjectInfo>) => AsyncIterable<ObjectInfo>
     /** Whether objects are read that `isSetAside` would skip. */
     readonly includesSetAside?: boolean
   },
   { onSkip, signal }: ListCorpusOptions = {},
 ): ReturnType<Corpus['objects']> {
-  for await (const { key, size, etag } of store.list(prefix, { signal })) {
-    refuseLogOfTable(store.url, key)
-    if (isHidden(key) || !isWanted(key)) continue
+  for await (const { key, size, etag } of select(visibleObjects(store, prefix, signal))) {
     const encoding = objectEncodingOf(key, format)
     if (encoding && (includesSetAside || !isSetAside(key, encoding)))
       yield sourceObjectOf({ key, size, etag }, encoding, csv)
     else if (encoding || !isMarker(key)) onSkip?.(key)
+  }
+}
+
+async function* visibleObjects(
+  store: Store,
+  prefix: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<ObjectInfo> {
+  for await (const object of store.list(prefix, { signal })) {
+    refuseLogOfTable(store.url, object.key)
+    if (!isHidden(object.key)) yield object
   }
 }
 
@@ -129,16 +140,16 @@ function corpusOfGlob(store: Store, { pattern }: Glob, reading: Reading): Corpus
   /** What all keys that match begin with: only these are listed. */
   const prefix = pattern.slice(0, pattern.search(/[*?[{]/))
   const includesSetAside = /(^|\/)_/.test(pattern)
-  const matchesInTime = matcherOf(pattern)
 
   async function* objects(options?: ListCorpusOptions): ReturnType<Corpus['objects']> {
     let found = false
-    const isWanted = (key: string): boolean => {
-      const matches = matchesInTime(key)
-      found ||= matches
-      return matches
+    const select = async function* (all: AsyncIterable<ObjectInfo>): AsyncGenerator<ObjectInfo> {
+      for await (const object of matching(all, pattern)) {
+        found = true
+        yield object
+      }
     }
-    yield* sourceObjects(store, { ...reading, prefix, isWanted, includesSetAside }, options)
+    yield* sourceObjects(store, { ...reading, prefix, select, includesSetAside }, options)
     if (!found) {
       throw new ReembedError(
         'SOURCE_EMPTY',
@@ -151,27 +162,48 @@ function corpusOfGlob(store: Store, { pattern }: Glob, reading: Reading): Corpus
 
 /** Matching one key takes microseconds. */
 const MATCH_MS = 1_000
-/** Two wildcards in one name, alternatives: their regular expression may backtrack. */
-const MAY_BACKTRACK = /\*[^*/][^/]*\*|[(){}]/
+/** Objects within one limit of time, which costs up to 0.5 ms. */
+const MATCHED_AT_ONCE = 500
 
 /**
- * Whether a key matches a pattern. The names of keys are chosen by the writers of the corpus: some
- * make a pattern with several wildcards backtrack for years, in which no signal is handled.
+ * The objects whose keys match a pattern. The names of keys are chosen by the writers of the
+ * corpus: some make a pattern with several wildcards backtrack for years, in which no signal is
+ * handled.
+ * @throws ReembedError USAGE for the first key that takes too long
  */
-function matcherOf(pattern: string): (key: string) => boolean {
-  if (!MAY_BACKTRACK.test(pattern)) return key => posix.matchesGlob(key, pattern)
-  return key =>
-    interruptAfter(
-      MATCH_MS,
-      () => posix.matchesGlob(key, pattern),
-      () =>
-        new ReembedError(
-          'USAGE',
-          `the pattern '${pattern}' takes more than ${MATCH_MS / 1000} s for the object ${JSON.stringify(key)}: use fewer wildcards in a name, or rename the object`,
-          { option: 'source' },
-        ),
-    )
+async function* matching(objects: AsyncIterable<ObjectInfo>, pattern: string): AsyncGenerator<ObjectInfo> {
+  const matches = ({ key }: ObjectInfo): boolean => posix.matchesGlob(key, pattern)
+  const inTime = <T>(work: () => T, late: () => Error): T => interruptAfter(MATCH_MS, work, late)
+  let listed: ObjectInfo[] = []
+  function* matched(): Generator<ObjectInfo> {
+    const late = new Error()
+    const all = (): ObjectInfo[] => listed.filter(matches)
+    const each = (object: ObjectInfo): boolean =>
+      inTime(
+        () => matches(object),
+        () => tooSlow(pattern, object.key),
+      )
+    try {
+      yield* inTime(all, () => late)
+    } catch (error) {
+      if (error !== late) throw error
+      for (const object of listed) if (each(object)) yield object
+    }
+    listed = []
+  }
+  for await (const object of objects) {
+    listed.push(object)
+    if (listed.length === MATCHED_AT_ONCE) yield* matched()
+  }
+  yield* matched()
 }
+
+const tooSlow = (pattern: string, key: string): ReembedError =>
+  new ReembedError(
+    'USAGE',
+    `the pattern '${pattern}' takes more than ${MATCH_MS / 1000} s for the object ${JSON.stringify(key)}: use fewer wildcards in a name, or rename the object`,
+    { option: 'source' },
+  )
 
 function corpusOfOne(store: Store, { key, size, etag }: ObjectInfo, { format, csv }: Reading): Corpus {
   const encoding = objectEncodingOf(key, format)

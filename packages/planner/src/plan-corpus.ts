@@ -11,7 +11,7 @@ import {
   resolveGiven,
 } from '@reembed/endpoint'
 import { resolveGates, storeQueries } from '@reembed/evaluate'
-import { type RunBudget, type ShardLayout, unreadShare } from '@reembed/protocol'
+import { type RunBudget, readManifest, type ShardLayout, unreadShare } from '@reembed/protocol'
 import { announcePlanning, type PlanningStep, type RedisTarget, requestWake } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
@@ -187,7 +187,15 @@ async function planQuietly(
   const { maxInputLength } = endpoint.info
   // A run that was recorded before has its quote.
   if ('seq' in planned.head) {
-    const limits = keptLimits(planned.head, { ...gating, ...options, gates: gating.gates })
+    const limits = keptLimits(planned.head, {
+      gates: gating.gates,
+      evaluation: gating.evaluation,
+      // A finished run is published with the limits that are given.
+      ...(!(output && (await readManifest(output, planned.head.run))) && {
+        maxRejects: options.maxRejects,
+        maxTruncated: options.maxTruncated,
+      }),
+    })
     if (limits.length > 0) onNotice({ kind: 'limits_kept', limits })
     return { ...planned, endpoint: resolved, maxInputLength, budget, tokenizer }
   }

@@ -310,3 +310,13 @@ describe('a glob', () => {
     })
   })
 })
+
+it('a folder whose name has a control character, which no worker reads, is refused', async () => {
+  const source = join(folder, 'a\tb')
+  await put({ 'a\tb/a.jsonl': LINES })
+  await expect(read({}, {}, source)).rejects.toMatchObject({
+    code: 'USAGE',
+    option: 'source',
+    message: expect.stringMatching(/a\\tb" contains dots or control characters: give its plain path/),
+  })
+})

@@ -33,3 +33,11 @@ test.each(['*a*a.jsonl', '**/*a*', '{a,b}*', '**/a*a*a*.jsonl'])(
     expect(await Array.fromAsync(corpus.objects())).toHaveLength(1)
   },
 )
+
+test('a source of more objects than are matched at once has all that match, in order', async () => {
+  const names = Array.from({ length: 1_100 }, (_, i) => `b${i + 1_000}.${i % 2 ? 'jsonl' : 'txt'}`)
+  await Promise.all(names.map(name => writeFile(join(folder, name), '{"id":"a","text":"t"}\n')))
+  await using corpus = await openCorpus(join(folder, 'b*.{jsonl,gz}'))
+  const found = await Array.fromAsync(corpus.objects(), ({ key }) => key)
+  expect(found).toEqual(names.filter(name => name.endsWith('.jsonl')))
+})

@@ -44,6 +44,7 @@ export {
   TITLE_FIELD,
 } from './corpus.ts'
 export { describeCsvDialect, parseCsvDialect } from './csv-dialect.ts'
+export { filePathOf, isDirectSource } from './direct-source.ts'
 export { type ExportRecord, putExportRecord, readExportRecord } from './export-record.ts'
 export {
   type Evaluation,

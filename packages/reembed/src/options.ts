@@ -48,7 +48,7 @@ export interface CorpusFlags extends EndpointFlags, S3Flags, SpendingFlags {
   readonly promptName?: string
   readonly truncate: boolean
   readonly documentsPerShard?: number
-  readonly maxRejects: string
+  readonly maxRejects?: string
   readonly maxTruncated?: string
   readonly dimensions?: number
   readonly dtype?: Dtype
@@ -266,9 +266,10 @@ export const corpus: readonly Option[] = [
   new Option('--arrow-schema', 'write ARROW:schema, so that Arrow reads vectors as fixed-size lists'),
   new Option('--no-reuse', 'embed every text, also texts that did not change since the current version'),
   new Option('--reuse-from <run>', 'reuse vectors of this run instead of the current version'),
-  new Option('--max-rejects <limit>', "publish with at most this many rejects, like '20' or '1%'")
-    .default('1%')
-    .argParser(rejectLimit),
+  new Option(
+    '--max-rejects <limit>',
+    "publish with at most this many rejects, like '20' or '5%' (default: 1%)",
+  ).argParser(rejectLimit),
   maxTruncated,
 ]
 

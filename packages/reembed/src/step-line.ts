@@ -5,9 +5,10 @@
 /** Time without output after which a plain line is written: logs need fewer lines than a screen. */
 const QUIET_MS = 10_000
 const REDRAW_MS = 200
-/** Names of objects can contain them. `printable` of @reembed/shared is not loaded yet. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to replace
-const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g
+/** As `printable` of @reembed/shared, which is not loaded yet: names of objects contain them. */
+const UNPRINTABLE =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to replace
+  /[\u0000-\u001f\u007f-\u009f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu
 /** A step that takes longer shows its seconds. */
 const SHOWN_SECONDS_MS = 2_000
 

@@ -3,6 +3,7 @@
 import { Writable } from 'node:stream'
 import { WriteStream } from 'node:tty'
 import { paintFirst, paintRun } from '@reembed/render'
+import { printable } from '@reembed/shared'
 import { openLog } from '@reembed/telemetry'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createStepLine, steps } from '../src/step-line.ts'
@@ -101,4 +102,21 @@ test('states have colours on a terminal, and none in a pipe, with NO_COLOR or on
 test('a process that logs shows no step of its start any more', () => {
   const end = vi.spyOn(steps, 'end')
   withLoggedWaits(openLog({ level: 'silent' }), () => expect(end).toHaveBeenCalledOnce())
+})
+
+test('a step replaces each character that the other texts escape', () => {
+  const screen = terminal(undefined)
+  let nowMs = 0
+  const line = createStepLine(screen.stream, () => nowMs)
+  const characters = Array.from({ length: 0x900 }, (_, i) =>
+    String.fromCodePoint(i < 0x800 ? i : 0xe_0000 + i - 0x800),
+  )
+  const marks = Array.from({ length: 0x1_0000 - 0x800 }, (_, i) => String.fromCharCode(0x800 + i))
+  const escaped = [...characters, ...marks].filter(character => printable(character) !== character)
+  expect(escaped.length).toBeGreaterThan(200)
+  line.show('x')
+  nowMs = 10_000
+  line.show(`x${escaped.join('')}`)
+  line.end()
+  expect(screen.written()).toBe(`x${'?'.repeat(escaped.length)}\n`)
 })

@@ -86,7 +86,7 @@ export function describeQuote(quote: Quote): Row[] {
       ? 'estimated from the number of characters'
       : inputs === 0
         ? 'every sampled text already has its vector'
-        : sampled >= inputs
+        : sampled >= inputs && relativeError === 0
           ? `all of ${counted(inputs, 'text')} counted`
           : `± ${share(relativeError)} with 95 % confidence, from ${count(Math.min(sampled, inputs))} of ${count(inputs)} texts`
   const canaries =

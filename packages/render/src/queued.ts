@@ -17,7 +17,9 @@ export function queuedRows({
 }): Row[] {
   if (finished) return [['queued', 'no jobs: this run is finished']]
   const jobs =
-    enqueued === 0 && shardsDone < shards ? 'no more jobs: they are on the queue' : counted(enqueued, 'job')
+    enqueued === 0 && shardsDone < shards
+      ? 'no jobs added: they are queued already, or another process carries shards over'
+      : counted(enqueued, 'job')
   const exist =
     shardsDone > 0 ? `; ${counted(shardsDone, 'shard')} already ${shardsDone === 1 ? 'exists' : 'exist'}` : ''
   return [['queued', `${jobs}${exist}`]]

@@ -3,7 +3,7 @@
 // read besides.
 
 import { posix } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { filePathOf, isDirectSource } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 
 /** A healthy worker may serve the run meanwhile. */
@@ -12,18 +12,25 @@ const DELAY_MS = 2_000
 /**
  * Checks the source of a plan. Given sources allow themselves and what lies below them. Without
  * them, every place except a local folder for an output that is not local is allowed.
- * @throws ReembedError JOB_INVALID (requeue) for a source that this worker must not read
+ * @throws ReembedError JOB_INVALID: requeue for a source that this worker must not read, never for
+ * one that no worker reads
  */
 export function requireAllowedSource(
   source: string,
   output: string,
   sources: readonly string[] | undefined,
 ): void {
+  if (!isDirectSource(source)) {
+    throw new ReembedError(
+      'JOB_INVALID',
+      `no worker reads the corpus ${JSON.stringify(source)}: its path contains dots or control characters, or is no path of this machine. Plan again with the plain path`,
+    )
+  }
   // The copy of a table lies in the output itself.
   const isAllowed =
     allows(`${output}/tables`, source) ||
     (sources === undefined ? !isLocal(source) || isLocal(output) : sources.some(one => allows(one, source)))
-  if (isAllowed && isDirect(source)) return
+  if (isAllowed) return
   const why =
     sources === undefined
       ? `a local folder is not read for the output ${output}, unless it is among the sources of the worker`
@@ -33,24 +40,6 @@ export function requireAllowedSource(
     `this worker does not read the corpus ${source}: ${why}. Start a worker with that source if the plan is right`,
     { option: 'worker.sources', retry: 'requeue', retryAfterMs: DELAY_MS },
   )
-}
-
-/**
- * Whether a source is what it begins with: dots between slashes, percent-encoded or not, lead out
- * of it, and some file: URLs have no path.
- */
-function isDirect(source: string): boolean {
-  if (/\/(?:\.|%2e){1,2}(?:\/|$)/i.test(source) || /\p{Cc}/u.test(source)) return false
-  return !/^file:/i.test(source) || pathOf(source) !== undefined
-}
-
-/** The path of a file: URL; undefined for an encoded slash, another machine or another form. */
-function pathOf(url: string): string | undefined {
-  try {
-    return fileURLToPath(url)
-  } catch {
-    return undefined
-  }
 }
 
 const isLocal = (url: string): boolean => /^file:/i.test(url) || !/^[a-z0-9+]+:\/\//i.test(url)
@@ -69,7 +58,7 @@ function allows(given: string, source: string): boolean {
 /** A form with one slash at its end and without the revision of a dataset, to compare prefixes. */
 function comparable(url: string): string {
   if (url.startsWith('hf://')) return withSlash(url.replace(/^(hf:\/\/datasets\/[^/@]+\/[^/@]+)@[^/]+/, '$1'))
-  const place = /^file:/i.test(url) ? (pathOf(url) ?? url) : url
+  const place = /^file:/i.test(url) ? (filePathOf(url) ?? url) : url
   if (isLocal(url)) return withSlash(posix.resolve(place))
   return withSlash(url.replace(/^([a-z0-9+]+:\/\/[^/]+)\/+/i, '$1/'))
 }

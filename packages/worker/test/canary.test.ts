@@ -26,7 +26,13 @@ async function start(info: Record<string, unknown> = {}): Promise<ModelReference
   server.info = { ...INFO, served_model_name: NAME, ...info }
   server.model = String(info.served_model_name ?? NAME)
   endpoint = await openEndpoint(server.url)
-  return computeReference(endpoint)
+  return measured()
+}
+
+/** Each request takes `ms` at the clock that decides whether the endpoint is slow. */
+function measured(ms = 0): Promise<ModelReference> {
+  let now = 0
+  return computeReference(endpoint, { now: () => (now += ms) })
 }
 
 beforeEach(async () => {
@@ -293,17 +299,20 @@ describe('the noise of a server is measured before anything is planned', () => {
   test('a server without noise has radius 0, with a little the radius says how much', async () => {
     expect((await start()).radius).toBeLessThan(1e-7)
     server.script(otherWeights(0.003, call => call % 2 === 0))
-    const { radius } = await computeReference(endpoint)
+    const { radius } = await measured()
     expect(radius).toBeGreaterThan(1e-7)
     expect(radius).toBeLessThan(1e-4)
   })
 
-  test('two models behind one address are refused, naming the address', async () => {
-    await start()
-    server.script(otherWeights(0.3, call => call % 2 === 0))
-    await expect(computeReference(endpoint)).rejects.toMatchObject({
-      code: 'MODEL_MISMATCH',
-      message: expect.stringContaining(`the endpoint ${server.url} serves more than one model`),
-    })
-  })
+  test.each([0, 1_000])(
+    'two models behind one address, whose requests take %i ms, are refused, naming the address',
+    async ms => {
+      await start()
+      server.script(otherWeights(0.3, call => call % 2 === 0))
+      await expect(measured(ms)).rejects.toMatchObject({
+        code: 'MODEL_MISMATCH',
+        message: expect.stringContaining(`the endpoint ${server.url} serves more than one model`),
+      })
+    },
+  )
 })

@@ -1,7 +1,7 @@
 import { readRejects } from '@reembed/evaluate'
 import { findRun } from '@reembed/planner'
 import { counted, REJECT_COLUMNS, rejectCsv, rejectText } from '@reembed/render'
-import { messageOf } from '@reembed/shared'
+import { messageOf, shellWord } from '@reembed/shared'
 import { openExistingOutput, s3OptionsOf } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
 import { note, shortId, write, writeData } from '../output.ts'
@@ -35,4 +35,4 @@ export async function rejects(name: string | undefined, flags: Flags): Promise<v
 }
 
 const nextStep = (run: string, output: string): string =>
-  `. Correct the documents and run again, which reuses the rest, or embed again what the model refused with \`reembed retry ${shortId(run)} --rejects --output ${output}\``
+  `. Correct the documents and run again, which reuses the rest, or embed again what the model refused with \`reembed retry ${shortId(run)} --rejects --output ${shellWord(output)}\``

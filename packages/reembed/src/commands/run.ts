@@ -190,9 +190,7 @@ async function servePage(redis: RedisTarget, plan: Plan, { store, stack }: RunRe
   )
 }
 
-/**
- * Publishes a finished run that was not published before, for example with a higher --max-rejects.
- */
+/** Publishes a finished run that was held before, for example with a higher --max-rejects. */
 async function publishAgain(
   manifest: Manifest,
   plan: Plan,

@@ -504,6 +504,11 @@ export function proveLoads(
         await rm(join(folder, 'runs', RUNS.old, 'loads'), { recursive: true })
         const again = await loadRun(output, run.manifest, vectors, { name: 'refusing' })
         expect(again.proof).toEqual(proof)
+        await publish(run.manifest, 1)
+        await switchStore(output, vectors, { name: 'refusing' })
+        const same = await loadRun(output, run.manifest, vectors, { name: 'refusing', update: true })
+        expect(same).toMatchObject({ record: { number: again.record.number }, proof: { refused: 2 } })
+        expect(same.refused).toHaveLength(2)
       },
     )
   })

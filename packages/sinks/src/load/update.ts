@@ -16,6 +16,7 @@ import {
   putLoadedShard,
   putLoadRecord,
   readCurrent,
+  readLoadedShards,
   readLoadRecordsOf,
   readManifest,
   sameRecipe,
@@ -46,7 +47,7 @@ const COMPARED_ROWS = 1_024
 /** Runs between that of the target and the current one. */
 const MAX_STEPS = 100
 /** Times that an update is repeated because another one has closed the target. */
-const MAX_REPEATS = 3
+const UPDATE_REPEATS = 3
 
 /**
  * The target that an update can bring to a run, or why the run must be loaded as a whole.
@@ -136,7 +137,7 @@ export async function updateTarget(
     try {
       return await updateOnce(source, vectors, target, found, options)
     } catch (error) {
-      if (!isNotHeld(error) || repeats === MAX_REPEATS) throw error
+      if (!isNotHeld(error) || repeats === UPDATE_REPEATS) throw error
       const now = await updatableTarget(source, target.manifest, vectors, target.name)
       if (typeof now === 'string' || now.target !== found.target || now.load !== found.load) throw error
       found = now
@@ -166,7 +167,7 @@ async function updateOnce(
   if (!isInterrupted && !isHeld) await putLoadRecord(source, { ...at, action: 'update', by })
   report('write')
   const update = () => vectors.update(target, { load, shards, removed }, options)
-  const refused: RefusedByShard = isHeld ? new Map() : await withRetries(update, options)
+  const refused = isHeld ? await refusedBefore(source, manifest, load) : await withRetries(update, options)
   for await (const { whole } of exportedShards(source, manifest, { marks })) {
     const rows = refused.get(whole.shard) ?? []
     const loaded = { shard: whole.shard, rows: whole.rows - rows.length, refused: rows }
@@ -187,6 +188,12 @@ async function updateOnce(
   const record: LoadRecord = await recordLoad(source, at, proof, by)
   const shown = listed.slice(0, SHOWN_REFUSED)
   return { record, proof: record.proof ?? proof, refused: shown, written: { shards: 0, rows: written } }
+}
+
+/** The refused rows of a run that the target holds. */
+async function refusedBefore(source: Store, manifest: Manifest, load: string): Promise<RefusedByShard> {
+  const loaded = await Array.fromAsync(readLoadedShards(source, manifest, load))
+  return new Map(loaded.map(({ shard, refused }) => [shard, refused]))
 }
 
 /** What differs between a run and any of the earlier ones. */

@@ -82,7 +82,7 @@ async function round({ roundTripMs, tls }: Link): Promise<Spent> {
   const { plan } = await recordPlan(store, planned)
   // As planning by the command does.
   await using endpoint = await openEndpoint(url)
-  await ensureReference(store, endpoint, () => openEndpoint(url))
+  await ensureReference(store, endpoint)
   const missing = await shardsPresent(store, plan)
 
   const links = [url, s3Url].map(to =>

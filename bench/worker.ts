@@ -103,7 +103,7 @@ async function workerRound(round: number): Promise<Spent> {
   const { plan } = await recordPlan(store, planned)
   // As planning by the command does.
   await using endpoint = await openEndpoint(url)
-  await ensureReference(store, endpoint, () => openEndpoint(url))
+  await ensureReference(store, endpoint)
   const missing = await shardsPresent(store, plan)
   const spent = await spend({ jobs: { redis: redis.url, output, run: plan.run } }, () =>
     enqueueMissing(queue, store, plan, missing),

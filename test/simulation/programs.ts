@@ -73,7 +73,7 @@ export async function produce(setting: Setting, process: Process): Promise<strin
     try {
       const endpoint = await fleet.open(process)
       const model = modelOf(endpoint)
-      await ensureReference(store, endpoint)
+      await ensureReference(store, endpoint, { now: () => world.now })
       const planned = await planRun(corpusOf(source), {
         model,
         documentsPerShard: setting.shape.documentsPerShard,

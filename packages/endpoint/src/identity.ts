@@ -91,14 +91,16 @@ export async function computeReference(
   }
   const together = Math.min(texts.length, inputs)
   const filler = Array<string>(inputs - together).fill(FILLER)
+  // Only how often texts are sent depends on the time.
+  const time = rounds > 0 ? now : () => 0
   /** Returns the mean time of a request in milliseconds. */
   const someWith = async (count: number, others: readonly string[]): Promise<number> => {
-    const sentMs = now()
+    const sentMs = time()
     for (let from = 0; from < count; from += together) {
       const some = texts.slice(from, Math.min(from + together, count))
       await embedded([...some, ...others], from, some.length)
     }
-    return (now() - sentMs) / Math.ceil(count / together)
+    return (time() - sentMs) / Math.ceil(count / together)
   }
   const firstMs = await someWith(texts.length, [])
   // A pause of the server or of this process delays one request, and a stored radius is final.
@@ -184,7 +186,7 @@ export interface ReferenceOptions {
   /** The texts of a stored reference, to compare with it. */
   readonly texts?: readonly string[] | undefined
   /** The time in milliseconds, which decides whether the endpoint is slow. */
-  readonly now?: () => number
+  readonly now?: (() => number) | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -194,6 +196,10 @@ function meanOf(vectors: readonly Float32Array[]): Float32Array {
     for (let i = 0; i < mean.length; i++) mean[i] = (mean[i] ?? 0) + (vector[i] ?? 0) / vectors.length
   }
   return mean
+}
+
+export interface EnsureOptions extends Pick<ReferenceOptions, 'now'> {
+  readonly onProgress?: ((done: number, of: number) => void) | undefined
 }
 
 /**
@@ -210,12 +216,12 @@ function meanOf(vectors: readonly Float32Array[]): Float32Array {
 export async function ensureReference(
   store: Store,
   endpoint: Endpoint,
-  onProgress: (done: number, of: number) => void = () => {},
+  { now, onProgress = () => {} }: EnsureOptions = {},
 ): Promise<ModelReference> {
   const { id, revision } = modelOf(endpoint)
   const key = modelKey(id, revision)
   const known = await readModelReference(store, modelOf(endpoint))
-  const measured = await computeReference(endpoint, { texts: known?.texts })
+  const measured = await computeReference(endpoint, { texts: known?.texts, now })
   if (known === undefined) {
     onProgress(1, 2)
     const distance = await confirm(measured, endpoint)

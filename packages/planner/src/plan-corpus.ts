@@ -150,9 +150,9 @@ async function planQuietly(
   if (output) {
     if (model.revision === null) onNotice({ kind: 'revision_unstated', url: endpoint.url })
     step('reference')
-    await ensureReference(output, endpoint, (done, of) =>
-      onNotice({ kind: 'progress', step: 'reference', done, of }),
-    )
+    await ensureReference(output, endpoint, {
+      onProgress: (done, of) => onNotice({ kind: 'progress', step: 'reference', done, of }),
+    })
   }
   const tokenizers = openTokenizerSource(options, resolved, model, {
     outputs: [output, previousOutput],

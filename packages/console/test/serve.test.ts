@@ -33,6 +33,19 @@ const text = async (url: string, headers: Record<string, string> = {}): Promise<
   (await fetch(url, { headers })).text()
 
 /** The status of a request with headers that fetch does not set. */
+/** A finished run that is version 1. */
+async function publishedRun(): Promise<void> {
+  const plan = await plannedRun(made.store)
+  await finishedRun(made.store, plan)
+  await putVersion(made.store, {
+    version: 1,
+    run: RUN,
+    seq: plan.seq,
+    manifestSha256: 'x',
+    action: 'publish',
+  })
+}
+
 async function statusOf(url: string, headers: Record<string, string>): Promise<number | undefined> {
   const [response] = (await once(get(url, { headers }), 'response')) as [IncomingMessage]
   response.resume()
@@ -303,15 +316,7 @@ test('a poll reads the store as often with ten readers as with none', async () =
 })
 
 test('while the store does not answer the page says so and keeps what it showed', async () => {
-  const plan = await plannedRun(made.store)
-  await finishedRun(made.store, plan)
-  await putVersion(made.store, {
-    version: 1,
-    run: RUN,
-    seq: plan.seq,
-    manifestSha256: 'x',
-    action: 'publish',
-  })
+  await publishedRun()
   const failing = { isAway: false }
   const store: Store = new Proxy(made.store, {
     get(target, name, receiver) {
@@ -420,15 +425,7 @@ test('versions have the vector stores that hold their runs, the one that searche
 })
 
 test('a record of a load that cannot be read does not hide the versions', async () => {
-  const plan = await plannedRun(made.store)
-  await finishedRun(made.store, plan)
-  await putVersion(made.store, {
-    version: 1,
-    run: RUN,
-    seq: plan.seq,
-    manifestSha256: 'x',
-    action: 'publish',
-  })
+  await publishedRun()
   await made.store.putIfAbsent(loadKey(1), Buffer.from('{}'))
   const url = await serve()
   await expect.poll(() => text(`${url}/versions`)).toContain('Version 1')

@@ -27,7 +27,7 @@ const ROWS_OF_LARGE_BLOCK = 64
 const MAX_BLOCK_BYTES = 32 * 2 ** 20
 const PUTS_AT_ONCE = 2
 /** Of a source without snapshots. One that is edited all the time never gives the same twice. */
-const MAX_READINGS = 3
+const READINGS = 3
 
 interface Block {
   readonly key: string
@@ -108,7 +108,7 @@ export async function copyTable(
 }
 
 /**
- * The last of two equal readings, with the time between them as its snapshot; after `MAX_READINGS`
+ * The last of two equal readings, with the time between them as its snapshot; after `READINGS`
  * the last one, with how many blocks of rows differ from the reading before. A row that was edited
  * during that one is in either state; all others are as of its beginning.
  */
@@ -121,7 +121,7 @@ async function copyWithoutSnapshot(
     const after = await copyOnce()
     const edited = differenceOf(before, after)
     if (edited === undefined) return { ...after, snapshot }
-    if (readings === MAX_READINGS) return { ...after, snapshot, edited }
+    if (readings === READINGS) return { ...after, snapshot, edited }
     before = after
   }
 }

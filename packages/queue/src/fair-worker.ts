@@ -87,7 +87,7 @@ export const createFairBackend =
     return backend
   }
 
-/** BullMQ reads it as "no next job was asked for": declared as a list, checked with Array.isArray. */
+/** For BullMQ: no next job was asked for. It declares a list and checks with Array.isArray. */
 const NOT_FETCHED = undefined as unknown as unknown[]
 
 type PickReply = readonly [sorted: string | number, removed: readonly string[]]

@@ -40,8 +40,8 @@ export const createFairBackend =
       const marker = await waitForJob.call(backend, timeout)
       return marker && { ...marker, score: Number(toLocal(marker.score)) }
     }
-    // BullMQ takes the empty reply to a finished job for an empty queue: its worker would sleep until
-    // the next wake-up, which an idle worker of another output may have taken.
+    // BullMQ takes the empty reply to a finished job for an empty queue. Its worker would sleep
+    // until the next wake-up, which an idle worker of another output may have taken.
     const { moveToFinished } = backend
     backend.moveToFinished = async (id, args) => {
       const next = await moveToFinished.call(backend, id, args)

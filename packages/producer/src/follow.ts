@@ -42,12 +42,13 @@ export interface FollowOptions {
   /** Default: a new sweeper. */
   readonly sweeper?: Sweeper | undefined
   readonly plan: Plan
-  /** Called about three times a second. */
+  /** Called about three times a second; more often in the first second. */
   readonly onProgress?: ((progress: FollowProgress) => void) | undefined
   readonly signal: AbortSignal
 }
 
-const POLL_MS = 300
+/** Time between two polls: a part of the time since the start, so that a short run ends soon. */
+const POLL_MS = { least: 20, most: 300, part: 0.2 } as const
 const SWEEP_MS = 30_000
 /**
  * Interval of sweeps after the queue ran empty while shards are missing: Redis was emptied, or its
@@ -78,6 +79,7 @@ async function follow({
   const { run, shards } = plan
   const estimated = estimatedInputs(plan)
   const of = { output: store.url, run }
+  const startedMs = Date.now()
   const present = countPresent(await shardsPresent(store, plan))
   // Redis counts shards since it started; the store holds earlier ones too.
   let before = present - (await queue.progress(of)).shards
@@ -118,9 +120,12 @@ async function follow({
         if ((await readPlan(store, run)) === undefined) throw planMissingError(store, run)
       }
     }
-    await wait(POLL_MS, undefined, { signal })
+    await wait(pollMs(Date.now() - startedMs), undefined, { signal })
   }
 }
+
+const pollMs = (followedMs: number): number =>
+  Math.min(POLL_MS.most, Math.max(POLL_MS.least, POLL_MS.part * followedMs))
 
 function supersededError({ run, missing, by }: SweepOutcome & { status: 'superseded' }): ReembedError {
   return new ReembedError(

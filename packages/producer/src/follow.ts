@@ -42,12 +42,20 @@ export interface FollowOptions {
   /** Default: a new sweeper. */
   readonly sweeper?: Sweeper | undefined
   readonly plan: Plan
-  /** Called about three times a second. */
+  /** Called about three times a second, and more often near the end. */
   readonly onProgress?: ((progress: FollowProgress) => void) | undefined
   readonly signal: AbortSignal
 }
 
 const POLL_MS = 300
+/**
+ * Interval while the last shards are completed: the command ends half an interval after them, on
+ * average.
+ */
+const LAST_POLL_MS = 40
+const LAST_SHARDS = 4
+/** Without a completed shard for this long, the last ones are not near. */
+const LAST_SHARDS_MS = 2_000
 const SWEEP_MS = 30_000
 /**
  * Interval of sweeps after the queue ran empty while shards are missing: Redis was emptied, or its
@@ -82,6 +90,7 @@ async function follow({
   // Redis counts shards since it started; the store holds earlier ones too.
   let before = present - (await queue.progress(of)).shards
   let sweptMs = Date.now()
+  let [lastDone, lastDoneMs] = [0, Date.now()]
   while (true) {
     signal.throwIfAborted()
     const [progress, counts] = await Promise.all([queue.progress(of), queue.counts()])
@@ -118,7 +127,9 @@ async function follow({
         if ((await readPlan(store, run)) === undefined) throw planMissingError(store, run)
       }
     }
-    await wait(POLL_MS, undefined, { signal })
+    if (shardsDone !== lastDone) [lastDone, lastDoneMs] = [shardsDone, Date.now()]
+    const isEnding = shards - shardsDone <= LAST_SHARDS && Date.now() - lastDoneMs < LAST_SHARDS_MS
+    await wait(isEnding ? LAST_POLL_MS : POLL_MS, undefined, { signal })
   }
 }
 

@@ -24,7 +24,7 @@ export interface RepeatedTexts {
 export interface JobTexts {
   /** A copy of the vector of the text with this content hash; undefined if none is known. */
   find(hash: string): Float32Array | undefined
-  /** Keeps the vector, in place of one that was not found for long, unless no text is ever found. */
+  /** Keeps the vector, in place of one that was not found for long; few if none is ever found. */
   add(hash: string, vector: Float32Array): void
   /** Shows the texts of this job to the others. */
   complete(): void

@@ -53,7 +53,8 @@ export const dot = (a: readonly number[], b: readonly number[]): number =>
   a.reduce((sum, value, i) => sum + value * (b[i] ?? 0), 0)
 
 /** `JSON.rawJSON` of Node, which the library of TypeScript does not declare. */
-const { rawJSON } = JSON as typeof JSON & { rawJSON(text: string): unknown }
+export const rawJSON: (text: string) => unknown = (JSON as typeof JSON & { rawJSON(text: string): unknown })
+  .rawJSON
 
 /** Numbers as servers in Rust and Java write them: JSON.stringify would lose the sign of -0. */
 export const exactNumbers = (values: readonly number[]): unknown[] =>

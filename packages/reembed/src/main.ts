@@ -22,9 +22,6 @@ for (const stream of [process.stdout, process.stderr]) {
   })
 }
 
-/** Milliseconds that an open connection may delay the exit. */
-const LINGER_MS = 500
-
 if (isWork(process.argv.slice(2))) steps.show('reembed: starting')
 // Not the default of Node: in the folder for temporary files another user could put code.
 const { XDG_CACHE_HOME, HOME } = process.env
@@ -34,5 +31,5 @@ if (XDG_CACHE_HOME || HOME) enableCompileCache(`${XDG_CACHE_HOME || `${HOME}/.ca
   await using _ = isTraced ? await (await import('./traces.ts')).openTraces(process.env) : undefined
   process.exitCode = await (await import('./command.ts')).runCommand(process.argv)
 }
-// A request to a server that never answers must not keep the process.
-setTimeout(() => process.exit(), LINGER_MS).unref()
+// A request to a server that never answers may delay the exit by 500 ms.
+setTimeout(() => process.exit(), 500).unref()

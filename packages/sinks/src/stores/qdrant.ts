@@ -14,7 +14,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { floatArray, metadataOf, toJson } from '@reembed/export'
 import type { ShardBatch } from '@reembed/shard'
-import { ReembedError, type RetryOptions } from '@reembed/shared'
+import { createHttpClient, ReembedError, type RetryOptions } from '@reembed/shared'
 import {
   droppedLoad,
   isRecordedSince,
@@ -28,7 +28,6 @@ import {
   type VectorStore,
   writeAlias,
 } from '../load/vector-store.ts'
-import { createHttpClient } from './http.ts'
 
 const LOADS = 'reembed_loads'
 /** Qdrant refuses requests above 32 MiB (service.max_request_size_mb). */

@@ -1,6 +1,5 @@
 // The public surface of @reembed/formats; every other file is private to the package.
 
-export { indexArrow } from './arrow/arrow.ts'
 export {
   BOM_BYTES,
   hasBom,

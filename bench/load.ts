@@ -1,7 +1,7 @@
 // Measures how fast a run is loaded into a vector store, without indexes, beside the plainest loop
 // of the store's own client for Python over the same shards: COPY by psycopg, `add` of LanceDB,
 // `upsert` of Milvus. `psql` copies ready binary files besides: what the server can take.
-// `add` of LanceDB's client for Node takes Arrow tables that were made before: what a load can take.
+// `add` of LanceDB's client for Node takes Arrow tables that were made before: what its part is.
 // Alternated rounds; the best of each, because other work on the machine only adds, and the median.
 //
 //   REEMBED_TEST_POSTGRES=<bin> REEMBED_TEST_MILVUS=<bin> REEMBED_TEST_PYTHON=<python with lancedb, pymilvus> \

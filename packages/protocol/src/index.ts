@@ -105,6 +105,7 @@ export {
   DEFAULT_TARGET_NAME,
   loadOfRun,
   loadOfTarget,
+  oldTargets,
   readLoadRecordsOf,
   requireTargetName,
   targetsOf,

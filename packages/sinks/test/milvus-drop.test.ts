@@ -3,7 +3,7 @@ import { type MilvusConnection, milvusStore } from '../src/stores/milvus.ts'
 
 const TARGET = `wiki_${'a'.repeat(12)}`
 
-/** A connection that answers as a server with one target does, and lists the calls that change it. */
+/** Answers as a server with one target does, and lists the calls that change it. */
 function connection(aliases: readonly string[]): {
   readonly changes: readonly string[]
   readonly connected: MilvusConnection

@@ -93,11 +93,10 @@ test('drop without a run keeps as many old targets as reembed.yaml states for th
     await switchStore(output, vectors, { name: 'wiki' })
   }
   const flags = ['--output', own.path, '--to', to, '--name', 'wiki']
-  for (const wrong of [[], ['a'.repeat(26), '--keep', '1']])
-    expect(await reembed(['drop', ...wrong, ...flags])).toMatchObject({
-      code: 2,
-      stderr: expect.stringContaining('give a run, or --keep <n> without a run'),
-    })
+  expect(await reembed(['drop', 'a'.repeat(26), '--keep', '1', ...flags])).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('give a run, or --keep <n> without a run'),
+  })
   const config = join(own.path, 'reembed.yaml')
   await writeFile(config, `version: 1\nsinks:\n  - { url: '${to}', name: wiki, keep: 1 }\n`)
   const { stdout, stderr } = await reembed(['drop', ...flags, '--config', config])

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 import { FailureReporter } from './test/failures.ts'
+import { LongestFirst } from './test/longest-first.ts'
 import { PromiseReporter } from './test/promises.ts'
 
 // Tests run from source: the condition resolves workspace packages to their src/.
@@ -49,6 +50,7 @@ export default defineConfig({
     expect: { poll: { timeout: 20_000 } },
     // Many tests wait for other processes. Three files at a time keep two cores busy.
     maxWorkers: 3,
+    sequence: { sequencer: LongestFirst },
     // Hundreds of processes are started from source. With a compile cache one of them costs a third
     // of the CPU time.
     env: {

@@ -280,8 +280,8 @@ export const FINDINGS: readonly Finding[] = [
     seen: 'The key of a vector store is sent over plain HTTP (sibling).',
     test: tokens('no token is sent over plain HTTP to %s'),
     without: {
-      file: 'packages/sinks/src/stores/http.ts',
-      find: "if (username !== '' || Object.keys(headers).length > 0) requireEncrypted(url)",
+      file: 'packages/shared/src/json-client.ts',
+      find: "if (username !== '' || Object.keys(headers).length > 0) requireEncrypted(url, option)",
       replace: '',
     },
   },
@@ -291,7 +291,7 @@ export const FINDINGS: readonly Finding[] = [
     test: tokens('$client sends $sees alone, and nothing to where a redirect leads'),
     only: 'the client of Qdrant sends',
     without: {
-      file: 'packages/sinks/src/stores/http.ts',
+      file: 'packages/shared/src/json-client.ts',
       find: "redirect: 'error',",
       replace: '',
     },

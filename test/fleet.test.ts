@@ -19,8 +19,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { documents, flags, type Running, reembed, start } from './parts/cli.ts'
 import { type Gate, openGate } from './parts/gate.ts'
 
-const COUNT = 6_000
-const SHARDS = 24
+const COUNT = 2_400
+const SHARDS = 12
 const DIMENSIONS = 16
 
 let redis: LocalRedis

@@ -213,6 +213,17 @@ test('a worker that sleeps behind a worker of another output is woken by the fir
   expect(foreign.events.filter(({ kind }) => kind !== 'idle')).toEqual([])
 })
 
+test('a worker takes one job after another beside a worker that sleeps and serves another output', async () => {
+  await queue.add(jobs(12))
+  await consuming(async () => {}, { outputs: ['/other'] })
+  const startedMs = performance.now()
+  const own = await consuming(async () => {}, { concurrency: 1 })
+  await own.until(event => event.kind === 'idle')
+  expect(own.events.filter(({ kind }) => kind === 'done')).toHaveLength(12)
+  // A worker that waited for a wake-up after each job would sleep for 5 s, eleven times.
+  expect(performance.now() - startedMs).toBeLessThan(40_000)
+}, 120_000)
+
 test('queues of one Redis share neither jobs nor workers', async () => {
   await using other = await openQueue({ url: redis.url, queue: 'team-b' })
   await queue.add(jobs(2))

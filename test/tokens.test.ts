@@ -135,6 +135,11 @@ const CLIENTS: readonly {
     sees: ['QDRANT_API_KEY'],
   },
   {
+    client: 'the source of Qdrant',
+    args: at => ['plan', '--source', `qdrant+${at}?collection=docs`],
+    sees: ['QDRANT_API_KEY'],
+  },
+  {
     client: 'the client of Elasticsearch',
     open: at => openVectorStore(`elasticsearch+${at}`),
     sees: ['ELASTIC_API_KEY'],
@@ -188,6 +193,8 @@ test.each(['http://tei.example:8080', 'http://[::ffff:10.0.0.5]:8080', 'http://l
     expect(api.stderr).toContain('the token would be sent to http://')
     const hub = await inProcess(['plan', '--source', 'hf://datasets/a/b'], { ...SECRETS, HF_ENDPOINT: at })
     expect(hub.stderr).toMatch(/token would be sent to http:\/\/.* unencrypted/)
+    const source = await inProcess(['plan', '--source', `qdrant+${at}?collection=docs`], SECRETS)
+    expect(source.stderr).toContain('key of the vector store would be sent to http://')
     const store = await inProcess(['doctor', '--store', `qdrant+${at}?collection=docs`], SECRETS)
     expect(`${store.stdout}${store.stderr}`).toContain('key of the vector store would be sent to http://')
     for (const kind of ['elasticsearch', 'opensearch', 'milvus', 'qdrant'])

@@ -65,7 +65,7 @@ export const sinkReplyBytes: CapTrial = {
   outcomes: [/"status":200/, /33554432 bytes/],
   run: () =>
     around(LIMITS.sinkReplyBytes, 1e9, async bytes => {
-      const { createHttpClient } = await import('../../packages/sinks/src/stores/http.ts')
+      const { createHttpClient } = await import('../../packages/shared/src/json-client.ts')
       await using store = await padded({ good: true }, bytes)
       return await orMessage(createHttpClient(`qdrant+${store.url}`, {}).request('GET', '/'))
     }),

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DuckDBInstance } from '@duckdb/node-api'
 import { readDeltaSnapshot, readSlice } from '@reembed/corpus'
-import { indexArrow } from '@reembed/formats'
+import { indexObject } from '@reembed/formats'
 import { openCorpus, planRun } from '@reembed/planner'
 import { readFooter } from '@reembed/shard'
 import { LIMITS, messageOf } from '@reembed/shared'
@@ -262,7 +262,7 @@ export const arrowMetadataBytes: CapTrial = {
         await using store = await openStore(folder)
         const info = await store.head('a.arrow')
         if (info === undefined) throw new Error('not written')
-        found.push(await orMessage(indexArrow(store, { ...info, format: 'arrow' })))
+        found.push(await orMessage(indexObject(store, { ...info, format: 'arrow' }, { sliceBytes: 1 })))
       }
       return found
     }),

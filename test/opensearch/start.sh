@@ -1,6 +1,6 @@
 #!/bin/sh
 # Starts one node of OpenSearch with the k-NN plugin, for test/load/opensearch.test.ts. Needs Maven
-# and Java 21 or newer (JAVA_HOME).
+# and Java 21 or newer (JAVA_HOME). OPENSEARCH_HEAP is its heap; 512 MiB hold the small tests.
 #
 #   test/opensearch/start.sh FOLDER [PORT]
 #   REEMBED_TEST_OPENSEARCH=http://127.0.0.1:9200 npm test -- test/load/opensearch.test.ts
@@ -13,5 +13,5 @@ mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DoutputDirectory="$PW
 unzip -qo lib/opensearch-knn-*.zip -d lib
 "$JAVA_HOME/bin/javac" -cp 'lib/*' -d classes "$here"/*.java
 # classes/ is first: its classes replace those of the plugin.
-exec "$JAVA_HOME/bin/java" -Xms512m -Xmx512m --enable-native-access=ALL-UNNAMED \
+exec "$JAVA_HOME/bin/java" "-Xms${OPENSEARCH_HEAP:-512m}" "-Xmx${OPENSEARCH_HEAP:-512m}" --enable-native-access=ALL-UNNAMED \
   --add-modules jdk.incubator.vector -cp 'classes:lib/*' Launch home "${2:-9200}"

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { IndexRow } from '@reembed/evaluate'
 import { startElasticsearch } from './elasticsearch.ts'
-import { lackOfMilvus, startMilvus } from './milvus.ts'
+import { FEW_PINGS, lackOfMilvus, startMilvus } from './milvus.ts'
 
 export interface Filled extends AsyncDisposable {
   /** The URL with which an index is examined. */
@@ -47,7 +47,8 @@ export async function filledElastic(product: 'elasticsearch' | 'opensearch', url
               dimension: dimensions,
               method: { name: 'hnsw', engine: 'lucene', space_type: 'l2' },
             }
-      const settings = { index: product === 'opensearch' ? { knn: true } : {} }
+      // A refresh each second would build and merge a graph for the few documents of each.
+      const settings = { index: { refresh_interval: '-1', ...(product === 'opensearch' && { knn: true }) } }
       const mappings = { properties: { embedding, text: { type: 'text' } } }
       await fetch(`${base}/${name}`, { method: 'DELETE' })
       await send('PUT', `/${name}`, JSON.stringify({ settings, mappings }))
@@ -84,7 +85,7 @@ export const lackOfFilledMilvus: string | undefined =
 export async function filledMilvus(): Promise<Filled> {
   if (milvusPackage === undefined) throw new Error(lackOfFilledMilvus)
   const server = await startMilvus()
-  const client = new milvusPackage.MilvusClient({ address: server.host, logLevel: 'error' })
+  const client = new milvusPackage.MilvusClient({ address: server.host, logLevel: 'error', ...FEW_PINGS })
   return {
     urlOf: name => `milvus+http://${server.host}?collection=${name}`,
     async fill(collection_name, rows) {

@@ -57,7 +57,8 @@ export function dot(a: readonly number[], b: readonly number[]): number {
 }
 
 /** `JSON.rawJSON` of Node, which the library of TypeScript does not declare. */
-const { rawJSON } = JSON as typeof JSON & { rawJSON(text: string): unknown }
+export const rawJSON: (text: string) => unknown = (JSON as typeof JSON & { rawJSON(text: string): unknown })
+  .rawJSON
 
 /** Numbers as servers in Rust and Java write them: JSON.stringify would lose the sign of -0. */
 export const exactNumbers = (values: readonly number[]): unknown[] =>

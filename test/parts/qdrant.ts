@@ -6,6 +6,7 @@
 import {
   dot,
   exactNumbers,
+  rawJSON,
   type StandInReply,
   type StandInRequest,
   startStandIn,
@@ -14,7 +15,8 @@ import {
 import type { HttpStandIn } from './serve-http.ts'
 
 interface Point {
-  readonly id: string
+  /** An unsigned integer of 64 bits, or a UUID. */
+  readonly id: string | number | bigint
   vector: readonly number[]
   readonly payload: Readonly<Record<string, unknown>>
 }
@@ -26,13 +28,15 @@ interface Collection {
   optimizing: number
   /** Updates of the settings. The server restarts after the first: `grey` until the next one. */
   updates?: number
-  readonly points: Map<string, Point>
+  readonly points: Map<Point['id'], Point>
 }
 
 export interface QdrantStandIn extends HttpStandIn {
   readonly collections: Map<string, Collection>
   /** `m` of the collection at each upsert. */
   readonly upsertedWith: number[]
+  /** Called in front of each page of a scroll. */
+  onScroll: (() => void) | undefined
 }
 
 /** service.max_request_size_mb */
@@ -69,7 +73,7 @@ export async function startQdrant(apiKey: string): Promise<QdrantStandIn> {
     const { points } = strict(body, ['points']) as { points: Point[] }
     for (const point of points) {
       const { id, vector, payload } = strict(point, ['id', 'vector', 'payload']) as unknown as Point
-      if (!UUID.test(id))
+      if (typeof id !== 'string' || !UUID.test(id))
         throw new Refusal(
           400,
           `value ${id} is not a valid point ID, valid values are either an unsigned integer or a UUID`,
@@ -130,7 +134,7 @@ export async function startQdrant(apiKey: string): Promise<QdrantStandIn> {
   }
 
   const shown = (point: Point, withVector: unknown, withPayload: unknown): object => ({
-    id: point.id,
+    id: typeof point.id === 'bigint' ? rawJSON(String(point.id)) : point.id,
     ...(withPayload === true && { payload: point.payload }),
     ...(Array.isArray(withPayload) && {
       payload: Object.fromEntries(withPayload.map(name => [name, point.payload[name]])),
@@ -143,7 +147,7 @@ export async function startQdrant(apiKey: string): Promise<QdrantStandIn> {
     const key = `${method} ${root}/${name === 'aliases' ? 'aliases' : name && ':name'}${rest.map(part => `/${part}`).join('')}`
     const unknown = unknownMembers(query, ['wait'])
     if (unknown.length > 0) throw new Refusal(400, `unknown parameter ${unknown}`)
-    const body = text === '' ? undefined : JSON.parse(text)
+    const body = text === '' ? undefined : JSON.parse(text, exactInteger)
     switch (key) {
       case 'GET collections/':
         return { result: { collections: Array.from(collections.keys(), name => ({ name })) } }
@@ -204,24 +208,28 @@ export async function startQdrant(apiKey: string): Promise<QdrantStandIn> {
         }
       }
       case 'POST collections/:name/points/scroll': {
-        const {
-          limit,
-          offset = '',
-          with_payload,
-          with_vector,
-        } = strict(body, ['limit', 'offset', 'with_payload', 'with_vector']) as {
+        const { limit, offset, with_payload, with_vector } = strict(body, [
+          'limit',
+          'offset',
+          'with_payload',
+          'with_vector',
+        ]) as {
           limit: number
-          offset?: string
+          offset?: Point['id']
           with_payload: unknown
           with_vector: unknown
         }
-        const rest = [...resolve(name).points.values()]
-          .toSorted((a, b) => (a.id < b.id ? -1 : 1))
-          .filter(({ id }) => id >= offset)
+        if (!(limit >= 1)) throw new Refusal(422, 'limit: value 0 invalid, must be 1 or larger')
+        const { points } = resolve(name)
+        server.onScroll?.()
+        const rest = [...points.values()]
+          .toSorted((a, b) => (isBefore(a.id, b.id) ? -1 : 1))
+          .filter(({ id }) => offset === undefined || !isBefore(id, offset))
+        const next = rest[limit]?.id ?? null
         return {
           result: {
             points: rest.slice(0, limit).map(point => shown(point, with_vector, with_payload)),
-            next_page_offset: rest[limit]?.id ?? null,
+            next_page_offset: typeof next === 'bigint' ? rawJSON(String(next)) : next,
           },
         }
       }
@@ -255,7 +263,7 @@ export async function startQdrant(apiKey: string): Promise<QdrantStandIn> {
     }
   }
 
-  const server = await startStandIn((request): StandInReply => {
+  const standIn = await startStandIn((request): StandInReply => {
     try {
       if (request.headers['api-key'] !== apiKey)
         throw new Refusal(401, 'Must provide an API key or an Authorization bearer token')
@@ -268,5 +276,22 @@ export async function startQdrant(apiKey: string): Promise<QdrantStandIn> {
       return { status: error.status, body: { status: { error: error.message }, time: 0 } }
     }
   })
-  return Object.assign(server, { collections, upsertedWith })
+  const server: QdrantStandIn = Object.assign(standIn, { collections, upsertedWith, onScroll: undefined })
+  return server
+}
+
+/** Integers are in front of UUIDs. */
+function isBefore(a: Point['id'], b: Point['id']): boolean {
+  if (typeof a === 'string') return typeof b === 'string' && a < b
+  return typeof b === 'string' || a < b
+}
+
+function exactInteger(
+  _: string,
+  value: unknown,
+  { source = '' }: { readonly source?: string } = {},
+): unknown {
+  return typeof value === 'number' && !Number.isSafeInteger(value) && /^\d+$/.test(source)
+    ? BigInt(source)
+    : value
 }

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { zstdCompressSync } from 'node:zlib'
 import { readSlice } from '@reembed/corpus'
-import { indexArrow, objectEncodingOf } from '@reembed/formats'
+import { indexObject, objectEncodingOf } from '@reembed/formats'
 import { decodeFlat, decodeStrings, decodeVectors } from '@reembed/shard'
 import { openStore, type Store } from '@reembed/store'
 import { tableFromArrays, tableToIPC } from 'apache-arrow'
@@ -261,7 +261,7 @@ test('P-BOUNDED: an Arrow batch of more than 128 MiB is refused by its metadata'
   await truncate(join(folder, 'large.arrow'), 256 * 1024 * 1024)
   const info = await store.head('large.arrow')
   if (!info) throw new Error('not written')
-  await expect(indexArrow(store, { ...info, format: 'arrow' })).rejects.toMatchObject({
+  await expect(indexObject(store, { ...info, format: 'arrow' }, { sliceBytes: 1 })).rejects.toMatchObject({
     code: 'SOURCE_FORMAT',
     message: expect.stringMatching(
       /has a batch of 2097\d+ bytes, the limit is 134217728: write it with smaller batches/,
@@ -293,7 +293,7 @@ test('P-BOUNDED: Arrow metadata that claims more than it holds is refused, in ev
         { fields: { id: 'id', text: 'text' } },
       )
       const [measured, read] = await Promise.allSettled([
-        indexArrow(store, object),
+        indexObject(store, object, { sliceBytes: 1 }),
         Array.fromAsync(rows.records),
       ])
       for (const one of [measured, read]) {

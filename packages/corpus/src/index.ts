@@ -4,12 +4,10 @@ export { chunkDocuments, splitOptionsOf } from './chunk/chunk.ts'
 export { type SplitOptions, splitText, type TextSpan } from './chunk/split.ts'
 export { countByCosts, PART_KINDS, type PartKind, partsOf, type TokenCosts } from './chunk/token-costs.ts'
 export { createTokenizer, type ModelTokenizer } from './chunk/tokenizer.ts'
-export {
-  openPostgresTable,
-  type PostgresTable,
-  type TableRow,
-  type TableSample,
-} from './database/postgres-table.ts'
+export { openPostgresTable } from './database/postgres-table.ts'
+export { openQdrantCollection } from './database/qdrant-collection.ts'
+export { type QdrantPoint, type ScrolledCollection, scrollPoints } from './database/qdrant-scroll.ts'
+export type { TableReader, TableRow } from './database/table-reader.ts'
 export { type DocumentReader, readDocuments } from './source/documents.ts'
 export { createMapper, type DocumentMapping } from './source/mapping.ts'
 export { readSlice, type SliceReader } from './source/read.ts'

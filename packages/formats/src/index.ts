@@ -1,6 +1,5 @@
 // The public surface of @reembed/formats; every other file is private to the package.
 
-export { indexArrow } from './arrow/arrow.ts'
 export {
   BOM_BYTES,
   hasBom,
@@ -19,6 +18,7 @@ export { type Partition, partitionOf } from './partition.ts'
 export { readRecords } from './read-records.ts'
 export type { Mapper, NulledValues } from './record-mapper.ts'
 export { createReject } from './reject.ts'
+export { mayBeRounded, parseExactJson } from './value/exact-json.ts'
 export { type FieldGetter, fieldGetter } from './value/field.ts'
 export { describeValue, isInvalidUtf8, MAX_RECORD_BYTES, toId } from './value/record-values.ts'
 export { fitsColumn, toColumn } from './value/to-column.ts'

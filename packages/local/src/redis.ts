@@ -88,7 +88,7 @@ requirepass $PASSWORD
 SETTINGS
   unset PASSWORD
   echo $redis
-  { cat <&3 >/dev/null; kill $redis; } 2>/dev/null &
+  { cat <&3 >/dev/null; kill -KILL $redis; } 2>/dev/null &
   wait $redis
 `
 

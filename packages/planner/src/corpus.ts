@@ -30,6 +30,8 @@ export interface Corpus extends AsyncDisposable {
   readonly table?: SourceTable
   /** Set if the corpus is only a sample of what a run reads: its share of the bytes. */
   readonly share?: number
+  /** The field of the id unless the user names another; undefined: one of the usual names. */
+  readonly usualId?: string | undefined
   /** Refuses the path of a field that the records cannot have. */
   readonly requireField?: (path: string, option: string) => void
   /** Set if a run reads a copy in its output: makes the copy. The output stays open. */

@@ -15,7 +15,8 @@ import { isTableUrl, openTableSource } from './table-source.ts'
 /**
  * Opens a folder, a file, 's3://bucket/prefix', one S3 object, or what a glob below one of these
  * matches ('s3://bucket/wiki/**\/*.jsonl.gz'); or a table of a database,
- * 'postgres://user@host/database?table=name'. The caller must dispose it.
+ * 'postgres://user@host/database?table=name', or the payloads of a collection of Qdrant,
+ * 'qdrant+https://host:6333?collection=name'. The caller must dispose it.
  * @throws ReembedError SOURCE_NOT_FOUND, SOURCE_FORMAT, USAGE, OUTPUT_INSIDE_SOURCE
  */
 export async function openCorpus(

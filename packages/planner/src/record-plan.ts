@@ -3,6 +3,7 @@
 
 import {
   failRun,
+  isCopied,
   type Plan,
   putPlan,
   putSliceSegment,
@@ -77,7 +78,7 @@ async function refuseDeletedBlocks(
   { head: { run, table }, slices }: PlannedRun,
   isNew: boolean,
 ): Promise<void> {
-  if (table?.format !== 'postgres') return
+  if (!isCopied(table)) return
   const { deleted } = await blocksOf(storeBelow(store, tablePrefix(table.address, table.name)))
   if (deleted.size === 0) return
   for await (const { parts } of slices()) {

@@ -3,6 +3,7 @@
 
 import { readDocuments } from '@reembed/corpus'
 import {
+  isCopied,
   type Manifest,
   type Plan,
   readManifestShards,
@@ -75,7 +76,7 @@ export async function forecastReuse(
       baseRun: null,
       unfinishedBaseRuns: [],
       reason:
-        head.table?.format === 'postgres' && store === undefined
+        isCopied(head.table) && store === undefined
           ? 'a table is compared when a run copies it'
           : baseRun.plan === undefined
             ? baseRun.reason

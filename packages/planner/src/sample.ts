@@ -61,7 +61,7 @@ const PROBE_BYTES = 64 * 1024
  * or a field of a corpus without records; DUPLICATE_ID
  */
 export async function sampleCorpus(
-  { store }: Corpus,
+  { store, usualId }: Corpus,
   survey: Survey,
   { fields: named = {}, template, carry = [], onDocument, signal }: SampleOptions = {},
 ): Promise<Sample> {
@@ -74,7 +74,7 @@ export async function sampleCorpus(
   const inspected = await Array.fromAsync(probed)
   if (inspected.length === 0) refuseFields(survey, { ...named, template, carry: carry[0] })
   const probes = inspected.filter((_, i) => !isReadBefore(places, inspected, i))
-  const fields = probes.length > 0 ? chooseFields(probes, named, template) : null
+  const fields = probes.length > 0 ? chooseFields(probes, named, { template, usualId }) : null
   if (fields) refuseRepeatedIds(probes, { fields, template })
   const lines = sum(probes, ({ recordCount }) => recordCount)
   const decompressed = probes.filter(({ recordBytes }) => recordBytes > 0)
@@ -155,10 +155,10 @@ function isReadBefore(
 function chooseFields(
   probes: readonly ObjectInspection[],
   named: Partial<FieldMapping>,
-  template: string | undefined,
+  { template, usualId }: Pick<SampleOptions, 'template'> & Pick<Corpus, 'usualId'>,
 ): FieldMapping {
   const seen = requireRecords(probes)
-  const id = chooseField(seen, 'id', named.id, ID_FIELDS)
+  const id = chooseField(seen, 'id', named.id, usualId === undefined ? ID_FIELDS : [usualId])
   if (template === undefined) return { id, text: chooseField(seen, 'text', named.text, TEXT_FIELDS) }
   const { fieldPaths } = parseTemplate(template)
   for (const name of fieldPaths) requireField(probes, name, 'fields.template')

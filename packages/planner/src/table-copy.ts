@@ -6,10 +6,14 @@
 // an edit changes one block; the others keep their names and are neither written nor embedded
 // again. A block is put as a whole: a copy that is killed leaves blocks that the next one uses, or
 // gc deletes.
+//
+// A source without snapshots is read until two readings in a row give the same blocks. Each row was
+// then the same in both, so the copy is the state between them (Afek et al., "Atomic Snapshots of
+// Shared Memory", 1993: a double collect).
 
 import { crc32 } from 'node:zlib'
-import type { PostgresTable, TableRow } from '@reembed/corpus'
-import type { SourceObject } from '@reembed/protocol'
+import type { TableReader, TableRow } from '@reembed/corpus'
+import { blockNameOf, type DatabaseTable, type SourceObject } from '@reembed/protocol'
 import { DELETED_BLOCK, mapConcurrent, ReembedError, sha256, tablePrefix } from '@reembed/shared'
 import { type ObjectInfo, type Store, storeBelow } from '@reembed/store'
 import type { CopyOptions, Corpus } from './corpus.ts'
@@ -22,6 +26,8 @@ const ROWS_OF_LARGE_BLOCK = 64
 /** ... and at this size the next row does. */
 const MAX_BLOCK_BYTES = 32 * 2 ** 20
 const PUTS_AT_ONCE = 2
+/** Of a source without snapshots. One that is edited all the time never gives the same twice. */
+const READINGS = 3
 
 interface Block {
   readonly key: string
@@ -29,45 +35,60 @@ interface Block {
   readonly rows: number
 }
 
+/** What one reading of a table gave. */
+interface Reading {
+  /** Sizes of the blocks by their keys. */
+  readonly sizes: ReadonlyMap<string, number>
+  readonly rows: number
+  readonly snapshot: string
+}
+
 /**
- * Copies all rows of one snapshot.
+ * Copies all rows of one snapshot, or what `copyWithoutSnapshot` guarantees.
  * @throws ReembedError STORE_UNREACHABLE, STORE_ACCESS_DENIED; RUN_STOPPED if gc deletes a block
  * meanwhile; CORRUPT for a block that another program changed
  */
 export async function copyTable(
-  table: PostgresTable,
+  table: TableReader,
   output: Store,
   { paths, id, onCopied, signal }: CopyOptions,
 ): Promise<Corpus> {
-  const { address, name } = table
+  const { format, address, name } = table
   const store = storeBelow(output, tablePrefix(address, name))
   const present = await blocksOf(store, signal)
-  const sizes = new Map<string, number>()
-  let snapshot = ''
-  let rows = 0
-  const onSnapshot = (found: string): void => {
-    snapshot = found
-  }
+  const held = new Set(present.objects.keys())
 
-  async function* named(): AsyncGenerator<Block, void, undefined> {
-    const read = table.rows(paths, { key: id, onSnapshot, signal })
-    for await (const { first, body, rows: count } of cutBlocks(read)) {
-      const stem = `${sha256(first).slice(0, 16)}-${sha256(body).slice(0, 32)}`
-      // Equal blocks hold equal ids, which finalizing the run reports.
-      let key = `${stem}.jsonl`
-      for (let n = 1; sizes.has(key) || present.deleted.has(key); n += 1) key = `${stem}-${n}.jsonl`
-      sizes.set(key, body.length)
-      yield { key, body, rows: count }
+  /** Reads all rows, and puts the blocks that the output lacks. */
+  async function copyOnce(): Promise<Reading> {
+    const sizes = new Map<string, number>()
+    let snapshot = ''
+    let rows = 0
+    const onSnapshot = (found: string): void => {
+      snapshot = found
     }
+    async function* keyed(): AsyncGenerator<Block, void, undefined> {
+      const read = table.rows(paths, { key: id, onSnapshot, signal })
+      for await (const { first, body, rows: count } of cutBlocks(read)) {
+        const stem = `${sha256(first).slice(0, 16)}-${sha256(body).slice(0, 32)}`
+        // Equal blocks hold equal ids, which finalizing the run reports.
+        let key = `${stem}.jsonl`
+        for (let n = 1; sizes.has(key) || present.deleted.has(key); n += 1) key = `${stem}-${n}.jsonl`
+        sizes.set(key, body.length)
+        yield { key, body, rows: count }
+      }
+    }
+    const put = async ({ key, body, rows: count }: Block, stop: AbortSignal): Promise<number> => {
+      if (!held.has(key)) await store.putIfAbsent(key, body, { signal: stop })
+      held.add(key)
+      return count
+    }
+    for await (const count of mapConcurrent(keyed(), put, { concurrency: PUTS_AT_ONCE, signal })) {
+      rows += count
+      onCopied(rows)
+    }
+    return { sizes, rows, snapshot }
   }
-  const put = async ({ key, body, rows: count }: Block, stop: AbortSignal): Promise<number> => {
-    if (!present.objects.has(key)) await store.putIfAbsent(key, body, { signal: stop })
-    return count
-  }
-  for await (const count of mapConcurrent(named(), put, { concurrency: PUTS_AT_ONCE, signal })) {
-    rows += count
-    onCopied(rows)
-  }
+  const { sizes, ...read } = await (table.readsSnapshot ? copyOnce() : copyWithoutSnapshot(copyOnce))
 
   const written = await blocksOf(store, signal)
   const objects = [...sizes]
@@ -78,12 +99,38 @@ export async function copyTable(
     .sort((a, b) => (a.key < b.key ? -1 : 1))
   return {
     store,
-    table: { format: 'postgres', address, name, rows, snapshot },
+    table: { format, address, name, ...read },
     async *objects() {
       yield* objects
     },
     async [Symbol.asyncDispose]() {},
   }
+}
+
+/**
+ * The last of two equal readings, with the time between them as its snapshot; after `READINGS`
+ * the last one, with how many blocks of rows differ from the reading before. A row that was edited
+ * during that one is in either state; all others are as of its beginning.
+ */
+async function copyWithoutSnapshot(
+  copyOnce: () => Promise<Reading>,
+): Promise<Reading & Pick<DatabaseTable, 'edited'>> {
+  let before = await copyOnce()
+  for (let readings = 2; ; readings += 1) {
+    const snapshot = new Date().toISOString()
+    const after = await copyOnce()
+    const edited = differenceOf(before, after)
+    if (edited === undefined) return { ...after, snapshot }
+    if (readings === READINGS) return { ...after, snapshot, edited }
+    before = after
+  }
+}
+
+function differenceOf({ sizes: before }: Reading, { sizes: after }: Reading): DatabaseTable['edited'] {
+  const [old, now] = [new Set(before.keys()), new Set(after.keys())]
+  const blocksIn = (keys: ReadonlySet<string>): number => new Set(Array.from(keys, blockNameOf)).size
+  const blocks = blocksIn(old.symmetricDifference(now))
+  return blocks === 0 ? undefined : { blocks, of: blocksIn(old.union(now)) }
 }
 
 function requireBlock(

@@ -1,18 +1,18 @@
 // A table of a database as a corpus. What is open is a sample of its rows, in memory. A run reads a
-// copy: when it is planned, all rows of one snapshot are written into the output, so that workers
-// need no access to the database, no transaction stays open, and a shard can be made again.
+// copy: when it is planned, all rows are written into the output, so that workers need no access to
+// the database, no transaction stays open, and a shard can be made again.
 
-import { openPostgresTable, type PostgresTable } from '@reembed/corpus'
+import { openPostgresTable, openQdrantCollection, type TableReader } from '@reembed/corpus'
 import type { SourceObject } from '@reembed/protocol'
 import { ReembedError, sha256 } from '@reembed/shared'
 import { ObjectNotFound, type Store } from '@reembed/store'
 import type { Corpus, OpenCorpusOptions } from './corpus.ts'
 import { copyTable } from './table-copy.ts'
 
-export const isTableUrl = (url: string): boolean => /^postgres(ql)?:/i.test(url)
+export const isTableUrl = (url: string): boolean => /^(postgres(ql)?|qdrant(\+https?)?):/i.test(url)
 
 /**
- * Opens `postgres://user@host/database?table=name`.
+ * Opens `postgres://user@host/database?table=name` or `qdrant+https://host:6333?collection=name`.
  * @throws ReembedError USAGE, SOURCE_NOT_FOUND, SOURCE_EMPTY, STORE_ACCESS_DENIED,
  * STORE_UNREACHABLE
  */
@@ -25,17 +25,19 @@ export async function openTableSource(
       option: format === undefined ? 'csv' : 'format',
     })
   }
-  const table = await openPostgresTable(url, signal)
-  const { address, name, estimatedRows: rows, sample } = table
-  const store = memoryStore(`${address}?table=${encodeURIComponent(name)}`, sample.lines)
+  const table = await (/^qdrant/i.test(url) ? openQdrantCollection : openPostgresTable)(url, signal)
+  const { format: kind, address, name, estimatedRows: rows, sample } = table
+  const parameter = kind === 'qdrant' ? 'collection' : 'table'
+  const store = memoryStore(`${address}?${parameter}=${encodeURIComponent(name)}`, sample.lines)
   return {
     store,
     share: sample.rows / rows,
-    table: { format: 'postgres', address, name, rows, snapshot: '' },
+    table: { format: kind, address, name, rows, snapshot: '' },
+    usualId: table.id,
     async *objects() {
       yield sampleObject(sample.lines)
     },
-    requireField: (path, option) => table.requireColumn(path, option),
+    requireField: (path, option) => table.requireColumn?.(path, option),
     copyTo: (output, options) => copyTable(table, output, options),
     async [Symbol.asyncDispose]() {},
   }
@@ -43,7 +45,7 @@ export async function openTableSource(
 
 const SAMPLE_KEY = 'sample.jsonl'
 
-const sampleObject = (lines: PostgresTable['sample']['lines']): SourceObject => ({
+const sampleObject = (lines: TableReader['sample']['lines']): SourceObject => ({
   key: SAMPLE_KEY,
   size: lines.length,
   etag: sha256(lines),

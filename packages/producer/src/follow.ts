@@ -42,12 +42,21 @@ export interface FollowOptions {
   /** Default: a new sweeper. */
   readonly sweeper?: Sweeper | undefined
   readonly plan: Plan
-  /** Called about three times a second. */
+  /** Called about three times a second; more often in the first second and near the end. */
   readonly onProgress?: ((progress: FollowProgress) => void) | undefined
   readonly signal: AbortSignal
 }
 
-const POLL_MS = 300
+/** Time between two polls: a part of the time since the start, so that a short run ends soon. */
+const POLL_MS = { least: 20, most: 300, part: 0.2 } as const
+/**
+ * Interval while the last shards are completed: the command ends half an interval after them, on
+ * average.
+ */
+const LAST_POLL_MS = 40
+const LAST_SHARDS = 4
+/** Without a completed shard for this long, the last ones are not near. */
+const LAST_SHARDS_MS = 2_000
 const SWEEP_MS = 30_000
 /**
  * Interval of sweeps after the queue ran empty while shards are missing: Redis was emptied, or its
@@ -78,10 +87,12 @@ async function follow({
   const { run, shards } = plan
   const estimated = estimatedInputs(plan)
   const of = { output: store.url, run }
+  const startedMs = Date.now()
   const present = countPresent(await shardsPresent(store, plan))
   // Redis counts shards since it started; the store holds earlier ones too.
   let before = present - (await queue.progress(of)).shards
   let sweptMs = Date.now()
+  let [lastDone, lastDoneMs] = [0, Date.now()]
   while (true) {
     signal.throwIfAborted()
     const [progress, counts] = await Promise.all([queue.progress(of), queue.counts()])
@@ -118,9 +129,15 @@ async function follow({
         if ((await readPlan(store, run)) === undefined) throw planMissingError(store, run)
       }
     }
-    await wait(POLL_MS, undefined, { signal })
+    if (shardsDone !== lastDone) [lastDone, lastDoneMs] = [shardsDone, Date.now()]
+    const isEnding = shards - shardsDone <= LAST_SHARDS && Date.now() - lastDoneMs < LAST_SHARDS_MS
+    const ms = pollMs(Date.now() - startedMs)
+    await wait(isEnding ? Math.min(LAST_POLL_MS, ms) : ms, undefined, { signal })
   }
 }
+
+const pollMs = (followedMs: number): number =>
+  Math.min(POLL_MS.most, Math.max(POLL_MS.least, POLL_MS.part * followedMs))
 
 function supersededError({ run, missing, by }: SweepOutcome & { status: 'superseded' }): ReembedError {
   return new ReembedError(

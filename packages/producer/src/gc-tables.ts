@@ -3,7 +3,7 @@
 // never used again: a planner reads the marks after it has written its plan, so one of the two
 // observes the other.
 
-import { readPlan, readSeq, readSlices } from '@reembed/protocol'
+import { isCopied, readPlan, readSeq, readSlices } from '@reembed/protocol'
 import { DELETED_BLOCK, mapConcurrent, TABLES, tablePrefix } from '@reembed/shared'
 import type { ListedObject, ObjectDeleter, Store } from '@reembed/store'
 import { lastReferencedMs, type RetentionPolicy, tooRecentReason } from './retention.ts'
@@ -68,7 +68,7 @@ async function withoutNamed(
   for (const { run } of await readSeq(store)) {
     signal?.throwIfAborted()
     const plan = ignored.has(run) ? undefined : await readPlan(store, run)
-    if (plan?.table?.format !== 'postgres') continue
+    if (plan === undefined || !isCopied(plan.table)) continue
     const prefix = tablePrefix(plan.table.address, plan.table.name)
     for await (const { parts } of readSlices(store, plan))
       for (const { key } of parts) blocks.delete(prefix + key)

@@ -52,34 +52,47 @@ export interface DeltaTable {
   readonly files: number
 }
 
-/** A table of a database, whose rows were copied into the output when the run was planned. */
+/**
+ * A table of PostgreSQL or a collection of Qdrant, whose rows were copied into the output when the
+ * run was planned.
+ */
 export interface DatabaseTable {
-  readonly format: 'postgres'
-  /** `postgres://host:port/database`, without credentials. */
+  readonly format: 'postgres' | 'qdrant'
+  /** `postgres://host:port/database` or `qdrant+https://host:port`, without credentials. */
   readonly address: string
   readonly name: string
   readonly rows: number
-  /** The snapshot that was read, as the database writes it. */
+  /**
+   * The snapshot that was read: of PostgreSQL as it writes it; of Qdrant the time between two
+   * readings that gave the same rows. Empty where only a sample was read.
+   */
   readonly snapshot: string
+  /** Set if the last two readings differ: the blocks of rows that do, and all. */
+  readonly edited?: { readonly blocks: number; readonly of: number } | undefined
 }
+
+/** Whether the rows of a run were copied into its output. */
+export const isCopied = (table: SourceTable | undefined): table is DatabaseTable =>
+  table !== undefined && table.format !== 'delta'
 
 export const sourceTableShape: Shape = either(
   record<DeltaTable>({ format: oneOf(['delta']), version: count, files: count }),
   record<DatabaseTable>({
-    format: oneOf(['postgres']),
+    format: oneOf(['postgres', 'qdrant']),
     address: filledText,
     name: filledText,
     rows: count,
     snapshot: text,
+    edited: optional(record<NonNullable<DatabaseTable['edited']>>({ blocks: positive, of: positive })),
   }),
 )
 
-/**
- * The part of a key that an object keeps when its content changes. The key of a block of a copied
- * table ends with a hash of its rows; any other key is kept as a whole.
- */
+/** The part of the key of a copied block that edits of its rows do not change. */
+export const blockNameOf = (key: string): string => key.replace(/-.*/, '')
+
+/** The part of a key that an object keeps when its content changes. */
 export const lastingKeyOf = (table: SourceTable | undefined, key: string): string =>
-  table?.format === 'postgres' ? key.replace(/-.*/, '') : key
+  isCopied(table) ? blockNameOf(key) : key
 
 /** One object of the source at plan time. */
 export interface SourceObject {

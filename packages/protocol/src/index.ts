@@ -14,6 +14,7 @@ export type {
   ThresholdComparison,
 } from './compared.ts'
 export {
+  blockNameOf,
   CARRIED_TYPES,
   type CarriedColumn,
   type CarriedType,
@@ -30,6 +31,7 @@ export {
   FORMATS,
   type Format,
   ID_FIELDS,
+  isCopied,
   lastingKeyOf,
   type PartRead,
   type Position,

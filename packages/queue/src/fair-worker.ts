@@ -40,6 +40,13 @@ export const createFairBackend =
       const marker = await waitForJob.call(backend, timeout)
       return marker && { ...marker, score: Number(toLocal(marker.score)) }
     }
+    // BullMQ takes the empty reply to a finished job for an empty queue. Its worker would sleep
+    // until the next wake-up, which an idle worker of another output may have taken.
+    const { moveToFinished } = backend
+    backend.moveToFinished = async (id, args) => {
+      const next = await moveToFinished.call(backend, id, args)
+      return Array.isArray(next) && next.length === 0 ? NOT_FETCHED : next
+    }
     const { keys } = backend
     const own = backend.execCommand.bind(backend)
     const defined = new WeakSet<object>()
@@ -79,6 +86,9 @@ export const createFairBackend =
     }
     return backend
   }
+
+/** For BullMQ: no next job was asked for. It declares a list and checks with Array.isArray. */
+const NOT_FETCHED = undefined as unknown as unknown[]
 
 type PickReply = readonly [sorted: string | number, removed: readonly string[]]
 type PickClient = Extract<Parameters<RedisQueueBackend['execCommand']>[0], { defineCommand: unknown }>

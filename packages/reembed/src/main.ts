@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 
-// The `reembed` command as a process. Loading a command takes a few hundred milliseconds, so the
-// first line is shown before anything else is loaded: only step-line.ts, which imports nothing, is
-// imported statically.
+// The `reembed` command as a process. Loading a command takes a few hundred milliseconds, so only
+// step-line.ts, which imports nothing, is loaded before the first line is shown.
 
+import { enableCompileCache } from 'node:module'
 import { steps } from './step-line.ts'
 
 /** Commands that write logs until they are stopped. */
@@ -22,15 +22,14 @@ for (const stream of [process.stdout, process.stderr]) {
   })
 }
 
-/** Milliseconds that an open connection may delay the exit. */
-const LINGER_MS = 500
-
 if (isWork(process.argv.slice(2))) steps.show('reembed: starting')
+// Not the default of Node: in the folder for temporary files another user could put code.
+const { XDG_CACHE_HOME, HOME } = process.env
+if (XDG_CACHE_HOME || HOME) enableCompileCache(`${XDG_CACHE_HOME || `${HOME}/.cache`}/reembed/code`)
 {
-  // Tracing needs one of its variables, and most processes have none.
   const isTraced = Object.keys(process.env).some(name => name.startsWith('OTEL_'))
   await using _ = isTraced ? await (await import('./traces.ts')).openTraces(process.env) : undefined
   process.exitCode = await (await import('./command.ts')).runCommand(process.argv)
 }
-// A request to a server that never answers must not keep the process.
-setTimeout(() => process.exit(), LINGER_MS).unref()
+// A request to a server that never answers may delay the exit by 500 ms.
+setTimeout(() => process.exit(), 500).unref()

@@ -169,7 +169,7 @@ const unescaped = (value: string): string => value.replaceAll('\\n', '\n').repla
 
 const source = new Option(
   '--source <url>',
-  'read the corpus from this folder, file, glob or URL (s3://, hf://, postgres://…?table=)',
+  'read the corpus from this folder, file, glob or URL (s3://, hf://, postgres://…?table=, qdrant+https://…?collection=)',
 ).env('REEMBED_SOURCE')
 const outputOption = new Option('--output <url>', 'keep the vectors in this folder or s3:// URL').env(
   'REEMBED_OUTPUT',

@@ -2,6 +2,9 @@
 // is asserted: docs/benchmarks.md has them.
 
 import { execFile } from 'node:child_process'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
@@ -61,4 +64,38 @@ test('--help loads the declarations of the commands, and neither a command nor a
   const packages = new Set(loaded.map(name => name.split('/src/')[0]))
   expect([...packages].sort()).toEqual(['commander', 'protocol', 'reembed', 'shared', 'store'])
   expect(loaded.filter(name => name.startsWith('reembed/src/commands/'))).toEqual([])
+})
+
+test('the packages of a run load neither apache-arrow nor an optional client', async () => {
+  const code = `
+    import { registerHooks } from 'node:module'
+    const loaded = []
+    registerHooks({ load(url, context, next) { loaded.push(url); return next(url, context) } })
+    await import(${JSON.stringify(new URL('../src/commands/run.ts', import.meta.url).href)})
+    console.log(JSON.stringify(loaded))`
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    '--conditions=@reembed/source',
+    '--input-type=module',
+    '--eval',
+    code,
+  ])
+  const loaded = JSON.parse(stdout) as string[]
+  expect(loaded.some(url => url.includes('/undici/'))).toBe(true)
+  expect(loaded.filter(url => /node_modules\/(apache-arrow|pg|@lancedb|unpdf)\//.test(url))).toEqual([])
+})
+
+test('the command keeps its compiled code in the folder for caches of its user', async () => {
+  const cache = await mkdtemp(join(tmpdir(), 'reembed-startup-'))
+  const { NODE_COMPILE_CACHE: _, NODE_DISABLE_COMPILE_CACHE: __, ...env } = process.env
+  const help = ['--conditions=@reembed/source', MAIN, '--help']
+  const start = (set: NodeJS.ProcessEnv) =>
+    promisify(execFile)(process.execPath, help, { env: { ...env, ...set } })
+  try {
+    await start({ XDG_CACHE_HOME: cache })
+    expect(await readdir(join(cache, 'reembed', 'code'))).toHaveLength(1)
+    // A folder that cannot be made is no reason to end.
+    expect((await start({ XDG_CACHE_HOME: '/dev/null' })).stdout).toContain('Usage: reembed')
+  } finally {
+    await rm(cache, { recursive: true })
+  }
 })

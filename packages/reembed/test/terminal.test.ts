@@ -1,11 +1,15 @@
 // What is drawn on a terminal, and what is written into a pipe.
 
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { WriteStream } from 'node:tty'
 import { paintFirst, paintRun } from '@reembed/render'
 import { printable } from '@reembed/shared'
 import { openLog } from '@reembed/telemetry'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
+import { consoleCommand } from '../src/commands/console.ts'
 import { createStepLine, steps } from '../src/step-line.ts'
 import { withLoggedWaits } from '../src/waits.ts'
 
@@ -119,4 +123,14 @@ test('a step replaces each character that the other texts escape', () => {
   line.show(`x${escaped.join('')}`)
   line.end()
   expect(screen.written()).toBe(`x${'?'.repeat(escaped.length)}\n`)
+})
+
+test('the console removes the line of its start before it waits for requests', async () => {
+  const output = await mkdtemp(join(tmpdir(), 'reembed-console-'))
+  onTestFinished(() => rm(output, { recursive: true }))
+  const end = vi.spyOn(steps, 'end')
+  const served = consoleCommand({ output: [output], listen: '0' }, undefined)
+  await vi.waitFor(() => expect(end).toHaveBeenCalled(), { timeout: 60_000 })
+  process.emit('SIGINT')
+  await served
 })

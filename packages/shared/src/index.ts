@@ -29,6 +29,13 @@ export { isHuggingFaceHost, type Tokens, tokenFor } from './hugging-face.ts'
 export { createIdHash, type IdHash } from './id-hash.ts'
 export { importClient } from './import-client.ts'
 export { interruptAfter } from './interrupt-after.ts'
+export {
+  createHttpClient,
+  type HttpClient,
+  httpAddress,
+  REPLY_TOO_LONG,
+  requireEncrypted,
+} from './json-client.ts'
 export { LIMITS, type Limits } from './limits.ts'
 export { isLinkLocal } from './link-local.ts'
 export { createBoundedServer, isLoopback, type ListenAddress, listenOn, parseListen } from './listen.ts'

@@ -16,7 +16,10 @@ export async function* batched<T>(
   if (batch.length > 0) yield batch
 }
 
-/** Reads a body whole. @throws Error if it is longer than `maxBytes`; the rest is not read */
+/** A body over its limit; its rest was not read. */
+export class BodyTooLong extends Error {}
+
+/** Reads a body whole. @throws BodyTooLong if it is longer than `maxBytes` */
 export async function readBounded(
   body: AsyncIterable<Uint8Array> | null,
   maxBytes: number,
@@ -25,7 +28,7 @@ export async function readBounded(
   let bytes = 0
   for await (const piece of body ?? []) {
     bytes += piece.length
-    if (bytes > maxBytes) throw new Error(`the reply is longer than ${maxBytes} bytes`)
+    if (bytes > maxBytes) throw new BodyTooLong(`the reply is longer than ${maxBytes} bytes`)
     pieces.push(piece)
   }
   return Buffer.concat(pieces)

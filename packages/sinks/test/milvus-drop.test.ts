@@ -29,6 +29,7 @@ function connection(aliases: readonly string[]): {
     client: client as Partial<MilvusConnection['client']> as MilvusConnection['client'],
     address: 'milvus+http://host:19530',
     call: <T>(work: () => Promise<T>) => work(),
+    ask: <T>(work: () => Promise<T>) => work(),
   }
   return { changes, connected }
 }

@@ -25,14 +25,15 @@ export function createIdWatch(): IdWatch {
   const tables = createMemo<string, ShardTable>({ max: RUNS })
   return {
     begin({ store, plan }, shard) {
-      const own = new Set<string>()
+      const own = createOwnIds()
       return {
         async add(ids, signal) {
           const table = await tables.get(`${store.url} ${plan.run}`, async () => createShardTable())
-          for (const id of ids) {
-            if (own.has(id)) throw duplicate(id, shard, shard)
-            own.add(id)
+          own.begin(ids)
+          for (const [i, id] of ids.entries()) {
             const other = table.put(hashOf(id), shard)
+            if (other === undefined && !table.isFull) continue
+            if (own.isRepeated(id, i)) throw duplicate(id, shard, shard)
             if (other === undefined || other === shard) continue
             // The other attempt may have failed, and equal hashes are not equal ids.
             const key = shardKey(plan.run, other, plan.shards)
@@ -41,6 +42,26 @@ export function createIdWatch(): IdWatch {
           }
         },
       }
+    },
+  }
+}
+
+/**
+ * The ids of one attempt. They enter a Set only when the table cannot tell that an id is new: its
+ * hash is known, for example of an earlier attempt, or the table is full.
+ */
+function createOwnIds() {
+  const batches: (readonly string[])[] = []
+  const seen = new Set<string>()
+  let [batch, at] = [0, 0]
+  return {
+    begin: (ids: readonly string[]): void => void batches.push(ids),
+    /** Whether an id before the `i`-th of the last batch equals it. */
+    isRepeated(id: string, i: number): boolean {
+      for (; batch < batches.length - 1; batch += 1, at = 0)
+        for (; at < (batches[batch]?.length ?? 0); at += 1) seen.add(batches[batch]?.[at] ?? '')
+      for (; at < i; at += 1) seen.add(batches[batch]?.[at] ?? '')
+      return seen.has(id)
     },
   }
 }
@@ -54,6 +75,8 @@ const duplicate = (id: string, first: number, second: number): ReembedError =>
   )
 
 interface ShardTable {
+  /** Whether new hashes are no longer entered. */
+  readonly isFull: boolean
   /** The shard that was put last for this hash, if any, and puts `shard`. */
   put(hash: number, shard: number): number | undefined
 }
@@ -85,6 +108,9 @@ function createShardTable(): ShardTable {
   }
 
   return {
+    get isFull() {
+      return count === MAX_IDS
+    },
     put(hash, shard) {
       let at = placeOf(hash)
       const known = hashes[at] === hash ? shards[at] : undefined

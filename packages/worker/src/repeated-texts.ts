@@ -6,6 +6,12 @@ const MAX_BYTES = 32 * 1024 * 1024
 /** Bounds what is held beside small vectors. */
 const MAX_ROWS = 32_768
 const FIRST_ROWS = 256
+/**
+ * After this many texts of which none was found, the corpus seems to repeat none, and copying each
+ * vector would cost a twentieth of the worker. Each 16th text is kept until one is found.
+ */
+const TRIED_TEXTS = 8_192
+const KEPT_OF = 16
 
 export interface RepeatedTexts {
   /**
@@ -18,7 +24,7 @@ export interface RepeatedTexts {
 export interface JobTexts {
   /** A copy of the vector of the text with this content hash; undefined if none is known. */
   find(hash: string): Float32Array | undefined
-  /** Keeps the vector, in place of one that was not found for long. */
+  /** Keeps the vector, in place of one that was not found for long; few if none is ever found. */
   add(hash: string, vector: Float32Array): void
   /** Shows the texts of this job to the others. */
   complete(): void
@@ -44,6 +50,8 @@ export function createRepeatedTexts(dimensions: number, maxBytes: number = MAX_B
   const known = new Map<string, number>()
   // The clock algorithm: an order by use in a Map costs more than the texts are worth.
   let hand = 0
+  /** Texts that were given since one was found. */
+  let unfound = 0
 
   /** The row of a new text: a free one, else the next that was not found since the last pass. */
   function newRow(): number {
@@ -74,10 +82,13 @@ export function createRepeatedTexts(dimensions: number, maxBytes: number = MAX_B
           const row = at === undefined ? undefined : rows[at]
           if (at === undefined || !row || !(row.owner === owner || row.owner.isComplete)) return undefined
           row.isUsed = true
+          unfound = 0
           // The row may be given to another text while the vector waits for the rows before it.
           return vectors.slice(at * dimensions, (at + 1) * dimensions)
         },
         add(hash, vector) {
+          unfound += 1
+          if (unfound > TRIED_TEXTS && unfound % KEPT_OF !== 0) return
           const at = known.get(hash) ?? newRow()
           known.set(hash, at)
           const row = rows[at]

@@ -44,3 +44,16 @@ test('a found vector does not change when its place is given to another text', (
   job.add('b', vector(2))
   expect([found, job.find('a'), job.find('b')]).toEqual([vector(1), undefined, vector(2)])
 })
+
+test('of a corpus that repeats no text few vectors are kept, until one is found', () => {
+  const job = createRepeatedTexts(1).begin()
+  const value = Float32Array.of(1)
+  const add = (name: string, texts: number): number => {
+    for (let i = 0; i < texts; i++) job.add(`${name}${i}`, value)
+    return Array.from({ length: texts }, (_, i) => i).filter(i => job.find(`${name}${i}`)).length
+  }
+  for (let i = 0; i < 8_192; i++) job.add(`first${i}`, value)
+  for (let i = 0; i < 160; i++) job.add(`next${i}`, value)
+  expect(Array.from({ length: 160 }, (_, i) => i).filter(i => job.find(`next${i}`))).toHaveLength(10)
+  expect(add('again', 160)).toBe(160)
+})

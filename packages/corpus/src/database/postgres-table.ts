@@ -8,45 +8,14 @@ import { ReembedError } from '@reembed/shared'
 import type { Client } from 'pg'
 import { importPackage, inSnapshot, type SnapshotReader } from './connection.ts'
 import { type CopiedRow, readCopiedRows } from './copy-rows.ts'
-
-/** A row as a line of JSON, without its line break. */
-export interface TableRow {
-  /** The text of the column that orders the rows; empty for null. */
-  readonly key: Buffer
-  readonly json: Buffer
-}
-
-export interface TableSample {
-  readonly lines: Buffer
-  readonly rows: number
-  /** Whether these are all rows. */
-  readonly isWhole: boolean
-}
-
-export interface PostgresTable {
-  /** `postgres://host:port/database`, without credentials. */
-  readonly address: string
-  /** The name as it was given. */
-  readonly name: string
-  /** Estimate of the server. */
-  readonly estimatedRows: number
-  /** All columns that can be read. */
-  readonly sample: TableSample
-  /** @throws ReembedError FIELD_NOT_FOUND, USAGE for a path into a column that cannot be read */
-  requireColumn(path: string, option: string): void
-  /**
-   * Reads all rows of one snapshot in the order of `key`, some at a time. Nothing is read ahead.
-   * @param columns paths of fields; only the columns that hold them are read
-   */
-  rows(
-    columns: Iterable<string>,
-    options: {
-      readonly key: string
-      readonly onSnapshot: (snapshot: string) => void
-      readonly signal?: AbortSignal | undefined
-    },
-  ): AsyncGenerator<readonly TableRow[], void, undefined>
-}
+import {
+  SAMPLE_BYTES,
+  SAMPLE_ROWS,
+  type TableReader,
+  type TableRow,
+  type TableSample,
+  topFieldOf,
+} from './table-reader.ts'
 
 interface Column {
   readonly name: string
@@ -64,9 +33,6 @@ interface Catalog {
   readonly estimatedRows: number
 }
 
-/** Rows of the sample, and bytes after which it ends. */
-const SAMPLE_ROWS = 2_000
-const SAMPLE_BYTES = 8 * 2 ** 20
 /** Binary, and text that depends on the locale of the server. */
 const INEXACT: ReadonlySet<string> = new Set(['bytea', 'money'])
 /** Of a key; a longer id is a reject, and its row is in memory once. */
@@ -82,7 +48,7 @@ const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
  * @throws ReembedError USAGE, SOURCE_NOT_FOUND, SOURCE_EMPTY, STORE_ACCESS_DENIED,
  * STORE_UNREACHABLE
  */
-export async function openPostgresTable(url: string, signal?: AbortSignal): Promise<PostgresTable> {
+export async function openPostgresTable(url: string, signal?: AbortSignal): Promise<TableReader> {
   const { server, address, name } = partsOf(url)
   let catalog: Catalog | undefined
   let sample: TableSample = { lines: NO_KEY, rows: 0, isWhole: true }
@@ -108,12 +74,14 @@ export async function openPostgresTable(url: string, signal?: AbortSignal): Prom
     )
   }
   const columnOf = (path: string): Column | undefined => {
-    const first = /^\/?([^./]+)/.exec(path)?.[1]
+    const first = topFieldOf(path)
     return columns.find(column => column.name === path) ?? columns.find(column => column.name === first)
   }
   return {
+    format: 'postgres',
     address,
     name,
+    readsSnapshot: true,
     estimatedRows: sample.isWhole ? sample.rows : Math.max(estimatedRows, sample.rows + 1),
     sample,
     requireColumn(path, option) {

@@ -4,6 +4,7 @@ import { openOutputs, requireEndpoint, requireRedis, s3OptionsOf } from '../open
 import type { RedisFlags, S3Flags } from '../options.ts'
 import { note } from '../output.ts'
 import { servePages } from '../page-commands.ts'
+import { steps } from '../step-line.ts'
 
 interface Flags extends RedisFlags, S3Flags {
   readonly output: readonly string[]
@@ -21,5 +22,6 @@ export async function consoleCommand(flags: Flags, self: Parameters<typeof serve
   const shown = { stores, redis, endpoints, s3: s3OptionsOf(flags) }
   const url = await servePages(flags.listen, shown, stack, self)
   note(`console   ${url}${redis ? '' : '  (without --redis: no workers, no jobs in progress)'}`)
+  steps.end()
   if (!signal.aborted) await once(signal, 'abort')
 }

@@ -1,8 +1,7 @@
 // Opens a vector store by its URL.
 
-import { ReembedError } from '@reembed/shared'
+import { httpAddress, ReembedError } from '@reembed/shared'
 import { openElasticsearch } from '../stores/elasticsearch.ts'
-import { httpAddress } from '../stores/http.ts'
 import { lanceAddress, openLance } from '../stores/lancedb.ts'
 import { milvusAddress, openMilvus } from '../stores/milvus.ts'
 import { openPostgres, postgresAddress } from '../stores/postgres.ts'

@@ -20,7 +20,13 @@ import {
 } from '@reembed/export'
 import type { RefusedRow } from '@reembed/protocol'
 import type { FlatColumn, ShardBatch } from '@reembed/shard'
-import { ReembedError, type RetryOptions, withRetries } from '@reembed/shared'
+import {
+  createHttpClient,
+  type HttpClient,
+  ReembedError,
+  type RetryOptions,
+  withRetries,
+} from '@reembed/shared'
 import {
   isWriteAlias,
   notHeld,
@@ -31,7 +37,6 @@ import {
   type VectorStore,
   writeAlias,
 } from '../load/vector-store.ts'
-import { createHttpClient, type HttpClient } from './http.ts'
 
 /** Elasticsearch recommends a few MiB for a request, and refuses more than 100 MiB. */
 const BULK_CHARS = 8 * 2 ** 20

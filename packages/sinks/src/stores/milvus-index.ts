@@ -10,11 +10,11 @@ import { connectMilvus, isMissing } from './milvus.ts'
 const ROWS_AT_ONCE = 1_000
 
 export async function openMilvusIndex({ server, of }: IndexSelection): Promise<IndexReader> {
-  const { client, call, address } = await connectMilvus(server)
+  const { client, ask, address } = await connectMilvus(server)
   const collection_name = of.collection ?? ''
   const close = async (): Promise<void> => void (await client.closeConnection())
   const open = async () => {
-    const { schema } = await call(() => client.describeCollection({ collection_name }))
+    const { schema } = await ask(() => client.describeCollection({ collection_name }))
     const names = schema.fields.map(({ name }) => name)
     const vectors = schema.fields.filter(field => /^(Float16|BFloat16|Float)Vector$/.test(field.data_type))
     const key = schema.fields.find(field => field.is_primary_key)
@@ -38,7 +38,7 @@ export async function openMilvusIndex({ server, of }: IndexSelection): Promise<I
         signal?.throwIfAborted()
         const begin = isText ? '""' : '-9223372036854775808'
         const filter = `${key} ${last === undefined ? `>= ${begin}` : `> ${last}`}`
-        const { data } = await call(() =>
+        const { data } = await ask(() =>
           client.query({
             collection_name,
             filter,

@@ -17,6 +17,7 @@ import {
   messageOf,
   ReembedError,
   type RetryOptions,
+  requireEncrypted,
   startWait,
   unlessAborted,
   withRetries,
@@ -32,7 +33,6 @@ import {
   type VectorStore,
   writeAlias,
 } from '../load/vector-store.ts'
-import { requireEncrypted } from './http.ts'
 
 interface Status {
   readonly code?: number
@@ -83,6 +83,11 @@ export interface MilvusConnection {
   readonly address: string
   /** The reply of a call; an error of reembed for one that fails. */
   call<T>(work: () => Promise<T>): Promise<T>
+  /**
+   * The same, repeated while the server is overloaded or the call is lost. `work` must be
+   * idempotent.
+   */
+  ask<T>(work: () => Promise<T>): Promise<T>
 }
 
 interface MilvusPackage {
@@ -96,6 +101,8 @@ const UPSERT_BYTES = 8 * 2 ** 20
 /** Ids in one request, each up to 1 KiB. */
 const IDS_AT_ONCE = 1_000
 const MAX_DIMENSIONS = 32_768
+/** Longer than the 5 minutes that servers may require. */
+const KEEPALIVE_MS = 330_000
 /** Between two reads of the record of a load. */
 const POLL_MS = 500
 const DATA_TYPE = { string: 'VarChar', int32: 'Int32', int64: 'Int64', double: 'Double', boolean: 'Bool' }
@@ -134,15 +141,22 @@ export async function connectMilvus(url: string): Promise<MilvusConnection> {
     timeout: replyMs,
     // `withRetries` repeats.
     maxRetries: 0,
+    // The default of 10 s is more often than a server of gRPC's core accepts, which then closes the
+    // connection with all calls (grpc.github.io/grpc/core/md_doc_keepalive.html: 5 minutes). Each
+    // call has its own limit of time.
+    channelOptions: { 'grpc.keepalive_time_ms': KEEPALIVE_MS, 'grpc.keepalive_permit_without_calls': 0 },
     logLevel: 'error',
   })
   // Reported by the first call.
   client.connectPromise.catch(() => {})
 
+  // A server that never answered is reported at once: its URL may be wrong.
+  let hasAnswered = false
   async function call<T>(work: () => Promise<T>): Promise<T> {
     using wait = startWait(`the vector store at ${address}`)
     try {
       const reply = await work()
+      hasAnswered = true
       const { status = reply } = reply as { readonly status?: unknown }
       const { error_code: code = 'Success' } = status as Status
       if (code !== 'Success' && code !== 0) throw status
@@ -153,15 +167,26 @@ export async function connectMilvus(url: string): Promise<MilvusConnection> {
     }
   }
 
-  return { client, call, address }
+  const isLost = (error: unknown): boolean =>
+    error instanceof ReembedError && error.retry === 'requeue' && hasCode(error.cause)
+  async function ask<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await call(work)
+    } catch (error) {
+      if (!hasAnswered || !isLost(error)) throw error
+      return await withRetries(() => call(work))
+    }
+  }
+
+  return { client, call, ask, address }
 }
 
 /** Opens a server, see `connectMilvus`. */
 export const openMilvus = async (url: string): Promise<VectorStore> => milvusStore(await connectMilvus(url))
 
-export function milvusStore({ client, call, address }: MilvusConnection): VectorStore {
+export function milvusStore({ client, call, ask, address }: MilvusConnection): VectorStore {
   const has = async (collection_name: string): Promise<boolean> =>
-    (await call(() => client.listCollections())).data.some(({ name }) => name === collection_name)
+    (await ask(() => client.listCollections())).data.some(({ name }) => name === collection_name)
 
   async function requireLoads(): Promise<void> {
     const fields = [
@@ -177,7 +202,7 @@ export function milvusStore({ client, call, address }: MilvusConnection): Vector
   /** Creates a collection. False if another process did: the server refuses a name twice. */
   async function create(collection_name: string, fields: readonly object[]): Promise<boolean> {
     try {
-      await call(() => client.createCollection({ collection_name, fields }))
+      await ask(() => client.createCollection({ collection_name, fields }))
       return true
     } catch (error) {
       if (await has(collection_name)) return false
@@ -191,18 +216,18 @@ export function milvusStore({ client, call, address }: MilvusConnection): Vector
       return (found?.index_descriptions ?? []).length > 0
     }
     if (!(await hasIndex())) {
-      await call(() =>
+      await ask(() =>
         client.createIndex({ collection_name, field_name, index_type: 'AUTOINDEX', metric_type }),
       ).catch(async (error: unknown) => {
         // Another process has created it since.
         if (!(await hasIndex())) throw error
       })
     }
-    await call(() => client.loadCollectionSync({ collection_name }))
+    await ask(() => client.loadCollectionSync({ collection_name }))
   }
 
   async function readRecord(target: string): Promise<TargetRecord | undefined> {
-    const { data } = await call(() =>
+    const { data } = await ask(() =>
       client.get({
         collection_name: LOADS,
         ids: [target],
@@ -215,7 +240,7 @@ export function milvusStore({ client, call, address }: MilvusConnection): Vector
   }
 
   const putRecord = (target: string, { load, run, shardsSha256: shards_sha256 }: TargetRecord) =>
-    call(() =>
+    ask(() =>
       client.upsert({
         collection_name: LOADS,
         data: [{ target, load, run, shards_sha256, none: [0, 0] }],
@@ -274,15 +299,15 @@ export function milvusStore({ client, call, address }: MilvusConnection): Vector
   }
 
   async function hasRows(collection_name: string): Promise<boolean> {
-    await call(() => client.flushSync({ collection_names: [collection_name] }))
-    const { data } = await call(() => client.getCollectionStatistics({ collection_name }))
+    await ask(() => client.flushSync({ collection_names: [collection_name] }))
+    const { data } = await ask(() => client.getCollectionStatistics({ collection_name }))
     return Number(data.row_count) > 0
   }
 
   /** Calls `work` unless another process has done the same: it then fails, and `isDone` holds. */
   async function once(work: () => Promise<unknown>, isDone: () => Promise<boolean>): Promise<void> {
     if (await isDone()) return
-    await call(work).catch(async (error: unknown) => {
+    await ask(work).catch(async (error: unknown) => {
       if (!(await isDone())) throw error
     })
   }
@@ -294,7 +319,7 @@ export function milvusStore({ client, call, address }: MilvusConnection): Vector
   }
 
   const aliasesOf = async (collection_name: string): Promise<readonly string[]> =>
-    (await call(() => client.listAliases({ collection_name }))).aliases
+    (await ask(() => client.listAliases({ collection_name }))).aliases
 
   /** Closes a target to all loads, except the one that writes through `kept`. */
   async function close(target: string, kept?: string): Promise<void> {
@@ -387,7 +412,7 @@ export function milvusStore({ client, call, address }: MilvusConnection): Vector
   async function current(name: string): Promise<string | undefined> {
     try {
       // The client checks for a collection name that the request does not have.
-      return (await call(() => client.describeAlias({ alias: name, collection_name: name }))).collection
+      return (await ask(() => client.describeAlias({ alias: name, collection_name: name }))).collection
     } catch (error) {
       if (isMissing(error)) return undefined
       throw error
@@ -409,13 +434,13 @@ export function milvusStore({ client, call, address }: MilvusConnection): Vector
         signal,
         (async () => {
           await close(target)
-          await call(() => client.flushSync({ collection_names: [target] }))
+          await ask(() => client.flushSync({ collection_names: [target] }))
           await index(target, 'embedding', model.normalized ? 'IP' : 'COSINE')
         })(),
       ),
     async count(target) {
       if (!(await has(target))) return undefined
-      const { data } = await call(() =>
+      const { data } = await ask(() =>
         client.query({
           collection_name: target,
           output_fields: ['count(*)'],
@@ -427,7 +452,7 @@ export function milvusStore({ client, call, address }: MilvusConnection): Vector
     async read(target, ids) {
       const found = new Map<string, Float32Array>()
       for (let from = 0; from < ids.length; from += IDS_AT_ONCE) {
-        const { data } = await call(() =>
+        const { data } = await ask(() =>
           client.get({
             collection_name: target,
             ids: ids.slice(from, from + IDS_AT_ONCE),
@@ -443,10 +468,13 @@ export function milvusStore({ client, call, address }: MilvusConnection): Vector
     current,
     async switchTo(name, target) {
       // Every search of an alias fails whose collection is not in memory.
-      await call(() => client.loadCollectionSync({ collection_name: target }))
+      await ask(() => client.loadCollectionSync({ collection_name: target }))
       const alias = { alias: name, collection_name: target }
       const exists = (await current(name)) !== undefined
-      await call(() => (exists ? client.alterAlias(alias) : client.createAlias(alias)))
+      await once(
+        () => (exists ? client.alterAlias(alias) : client.createAlias(alias)),
+        async () => (await current(name)) === target,
+      )
     },
     async drop(target) {
       const exists = await has(target)
@@ -462,7 +490,7 @@ export function milvusStore({ client, call, address }: MilvusConnection): Vector
       if (!exists) return
       // Milvus refuses to drop a collection that has an alias.
       await close(target)
-      await call(() => client.dropCollection({ collection_name: target }))
+      await ask(() => client.dropCollection({ collection_name: target }))
     },
     async [Symbol.asyncDispose]() {
       await client.closeConnection()
@@ -501,6 +529,10 @@ const codeOfStatus = (error: unknown): number | undefined => (error as Status | 
 /** Whether a call failed because a collection or an alias does not exist. */
 export const isMissing = (error: unknown): boolean =>
   error instanceof ReembedError && NOT_FOUND.has(codeOfStatus(error.cause) ?? -1)
+
+/** Errors of the client itself, which pass by no repetition, have no code. */
+const hasCode = (error: unknown): boolean =>
+  typeof (error as { readonly code?: unknown } | undefined)?.code === 'number'
 
 function milvusError(error: unknown, address: string): unknown {
   if (error instanceof ReembedError) return error

@@ -1,62 +1,50 @@
-// Points of a collection of Qdrant that any program wrote, by `points/scroll`
-// (api.qdrant.tech/api-reference/points/scroll-points).
+// Points of a collection of Qdrant that any program wrote.
 
+import { type QdrantPoint, type ScrolledCollection, scrollPoints } from '@reembed/corpus'
 import type { IndexReader, IndexRow, IndexSelection } from '@reembed/evaluate'
-import { ReembedError } from '@reembed/shared'
-import { createHttpClient } from './http.ts'
+import { createHttpClient, ReembedError } from '@reembed/shared'
 import { TEXT_NAMES } from './index-columns.ts'
-
-const POINTS_AT_ONCE = 256
-
-interface Point {
-  readonly id: string | number
-  readonly vector?: readonly number[] | Readonly<Record<string, readonly number[]>> | null
-  readonly payload?: Readonly<Record<string, unknown>> | null
-}
 
 export async function openQdrantIndex({ server, of }: IndexSelection): Promise<IndexReader> {
   const { QDRANT_API_KEY: key } = process.env
-  const { address, request } = createHttpClient(server, key ? { 'api-key': key } : {})
-  const path = `/collections/${encodeURIComponent(of.collection ?? '')}`
-  const scroll = async (limit: number, offset: unknown, signal?: AbortSignal) => {
-    const { body } = await request('POST', `${path}/points/scroll`, {
-      json: {
-        limit,
-        with_payload: true,
-        with_vector: of.vector === undefined ? true : [of.vector],
-        ...(offset != null && { offset }),
-      },
-      signal,
-    })
-    return body.result as { readonly points: readonly Point[]; readonly next_page_offset?: unknown }
-  }
-  const { status } = await request('GET', path, { expect: [404] })
+  const client = createHttpClient(server, key ? { 'api-key': key } : {})
+  const { address, request } = client
+  const { collection = '', vector } = of
+  const { status } = await request('GET', `/collections/${encodeURIComponent(collection)}`, { expect: [404] })
   if (status === 404) {
-    throw new ReembedError('USAGE', `${address} has no collection '${of.collection}'`, { option: 'store' })
+    throw new ReembedError('USAGE', `${address} has no collection '${collection}'`, { option: 'store' })
   }
-  const [first] = (await scroll(1, undefined)).points
-  const text = of.text ?? TEXT_NAMES.find(name => name in (first?.payload ?? {}))
+  const scrolled: ScrolledCollection = {
+    client,
+    collection,
+    withVector: vector === undefined ? true : [vector],
+    exact: false,
+  }
+  const text = of.text ?? (await textOf(scrolled))
   return {
-    address: `${address} collection ${of.collection}`,
+    address: `${address} collection ${collection}`,
     async *rows(signal) {
-      let offset: unknown
-      do {
-        const { points, next_page_offset: next } = await scroll(POINTS_AT_ONCE, offset, signal)
-        yield points.map((point): IndexRow => rowOf(point, of.vector, text, address))
-        offset = next
-      } while (offset != null)
+      for await (const points of scrollPoints(scrolled, { signal }))
+        yield points.map(point => rowOf(point, vector, text, address))
     },
     async [Symbol.asyncDispose]() {},
   }
 }
 
+/** The usual name of the text that the first point has. */
+async function textOf(scrolled: ScrolledCollection): Promise<string | undefined> {
+  for await (const [first] of scrollPoints(scrolled))
+    return TEXT_NAMES.find(name => name in (first?.payload ?? {}))
+  return undefined
+}
+
 function rowOf(
-  { id, vector, payload }: Point,
+  { id, vector, payload }: QdrantPoint,
   name: string | undefined,
   text: string | undefined,
   address: string,
 ): IndexRow {
-  const values = Array.isArray(vector) ? vector : (vector as Record<string, number[]> | null)?.[name ?? '']
+  const values = isList(vector) ? vector : vector?.[name ?? '']
   if (values === undefined && name === undefined && vector != null && Object.keys(vector).length > 0) {
     throw new ReembedError(
       'USAGE',
@@ -71,3 +59,5 @@ function rowOf(
     ...(text !== undefined && { text: typeof found === 'string' ? found : null }),
   }
 }
+
+const isList = (vector: QdrantPoint['vector']): vector is readonly number[] => Array.isArray(vector)

@@ -14,7 +14,7 @@ import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { floatArray, metadataOf, toJson } from '@reembed/export'
 import type { ShardBatch } from '@reembed/shard'
-import { ReembedError, type RetryOptions } from '@reembed/shared'
+import { createHttpClient, ReembedError, type RetryOptions } from '@reembed/shared'
 import { droppedRecord, heldRecord, prepareRecorded, type TargetRecord } from '../load/target-record.ts'
 import {
   isWriteAlias,
@@ -26,7 +26,6 @@ import {
   type VectorStore,
   writeAlias,
 } from '../load/vector-store.ts'
-import { createHttpClient } from './http.ts'
 
 const LOADS = 'reembed_loads'
 /** Qdrant refuses requests above 32 MiB (service.max_request_size_mb). */

@@ -78,9 +78,17 @@ export function createTextMeter(limit: number | null, initial: TokenDensity = UN
     texts.reduce((sum, { characters }) => sum + Math.min(most, tokensAt(characters, density)), 0)
 
   /**
-   * The density at which the texts have `read` tokens in all, by bisection: more is fewer tokens.
+   * The density at which the texts have `read` tokens in all. By bisection where texts reach the
+   * limit: more is fewer tokens.
    */
   function densityOf(texts: readonly SentText[], read: number): number {
+    let [sum, longest] = [0, 0]
+    for (const { characters } of texts) {
+      sum += characters
+      longest = Math.max(longest, characters)
+    }
+    const even = read > 0 ? Math.min(MAX_DENSITY, Math.max(MIN_DENSITY, sum / read)) : MAX_DENSITY
+    if (tokensAt(longest, even) <= most) return even
     let [low, high] = [MIN_DENSITY, MAX_DENSITY]
     for (let step = 0; step < 40; step++) {
       const middle = Math.sqrt(low * high)

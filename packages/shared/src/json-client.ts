@@ -1,19 +1,12 @@
 // JSON over HTTP to a vector store. Each request is idempotent, and repeated while the server is
 // overloaded or does not answer. Proxies are those of Node's fetch.
 
-import {
-  codeOf,
-  deadlines,
-  isLoopback,
-  LIMITS,
-  messageOf,
-  openFilesReason,
-  ReembedError,
-  type RetryOptions,
-  readBounded,
-  startWait,
-  withRetries,
-} from '@reembed/shared'
+import { deadlines, startWait } from './deadlines.ts'
+import { codeOf, messageOf, openFilesReason, ReembedError } from './errors.ts'
+import { LIMITS } from './limits.ts'
+import { isLoopback } from './listen.ts'
+import { type RetryOptions, withRetries } from './sink-retries.ts'
+import { BodyTooLong, readBounded } from './streams.ts'
 
 export interface HttpReply {
   readonly status: number
@@ -27,6 +20,8 @@ export interface HttpRequest extends RetryOptions {
   readonly text?: { readonly body: string; readonly type: string } | undefined
   /** Statuses besides 2xx that the caller handles. */
   readonly expect?: readonly number[] | undefined
+  /** Parses the reply; default `JSON.parse`, which rounds integers beyond 2^53. */
+  readonly parse?: ((text: string) => unknown) | undefined
 }
 
 export interface HttpClient {
@@ -35,10 +30,13 @@ export interface HttpClient {
   /**
    * @throws ReembedError STORE_UNREACHABLE after the attempts of `withRetries`, or after the first
    *   one to a server that never answered; STORE_ACCESS_DENIED; USAGE for a request that the server
-   *   refuses, or for a reply that is not JSON
+   *   refuses, for a reply that is not JSON, or with the reason REPLY_TOO_LONG
    */
   request(method: string, path: string, request?: HttpRequest): Promise<HttpReply>
 }
+
+/** The reason of the error for a reply over `LIMITS.sinkReplyBytes`. */
+export const REPLY_TOO_LONG = 'reply_too_long'
 
 const OVERLOADED: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504])
 
@@ -55,22 +53,27 @@ export function httpAddress(url: string): string {
  * Refuses to send a key over plain HTTP to another machine, unless the URL has `?insecure=true`.
  * @throws ReembedError USAGE
  */
-export function requireEncrypted(url: string): void {
+export function requireEncrypted(url: string, option = 'target'): void {
   const { protocol, host, hostname, searchParams } = new URL(url.replace(/^[a-z]+\+/, ''))
   if (protocol !== 'http:' || isLoopback(hostname) || searchParams.get('insecure') === 'true') return
   throw new ReembedError(
     'USAGE',
     `the key of the vector store would be sent to http://${host} unencrypted: use an https:// URL, or add ?insecure=true to it in a private network`,
-    { option: 'target' },
+    { option },
   )
 }
 
 /**
  * @param url with the name of the store in front: `qdrant+https://user:password@host:6333`
  * @param headers of each request, which hold the key
+ * @param option the option that gave the URL, which errors name
  * @throws ReembedError USAGE where a key would be sent to another machine over plain HTTP
  */
-export function createHttpClient(url: string, headers: Readonly<Record<string, string>>): HttpClient {
+export function createHttpClient(
+  url: string,
+  headers: Readonly<Record<string, string>>,
+  option = 'target',
+): HttpClient {
   const parsed = new URL(url.replace(/^[a-z]+\+/, ''))
   const { username, password } = parsed
   const authorization =
@@ -79,7 +82,7 @@ export function createHttpClient(url: string, headers: Readonly<Record<string, s
       : {
           authorization: `Basic ${Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString('base64')}`,
         }
-  if (username !== '' || Object.keys(headers).length > 0) requireEncrypted(url)
+  if (username !== '' || Object.keys(headers).length > 0) requireEncrypted(url, option)
   const address = httpAddress(url)
   const base = address.replace(/^[a-z]+\+/, '')
   const { answerMs, replyMs } = deadlines().sink
@@ -91,7 +94,7 @@ export function createHttpClient(url: string, headers: Readonly<Record<string, s
   async function attempt(
     method: string,
     path: string,
-    { json, text, expect = [], signal }: HttpRequest,
+    { json, text, expect = [], parse = JSON.parse, signal }: HttpRequest,
   ): Promise<HttpReply> {
     const type = text?.type ?? (json === undefined ? undefined : 'application/json')
     const limit = AbortSignal.timeout(hasAnswered ? replyMs : answerMs)
@@ -117,6 +120,13 @@ export function createHttpClient(url: string, headers: Readonly<Record<string, s
       const openFiles = openFilesReason(cause)
       if (openFiles) throw new ReembedError('STORE_ACCESS_DENIED', `cannot connect to ${base}: ${openFiles}`)
       wait.gaveUp()
+      if (cause instanceof BodyTooLong) {
+        throw new ReembedError(
+          'USAGE',
+          `${base} replies to ${method} ${path} with more than ${LIMITS.sinkReplyBytes} bytes: correct the address, and check whether a proxy answers instead`,
+          { option, reason: REPLY_TOO_LONG, cause },
+        )
+      }
       const seconds = (hasAnswered ? replyMs : answerMs) / 1_000
       const reason = limit.aborted ? `no complete reply within ${seconds} s` : causeOf(cause)
       throw failed(`does not answer (${reason}): start it, or correct its address`, cause)
@@ -128,7 +138,8 @@ export function createHttpClient(url: string, headers: Readonly<Record<string, s
       const waitMs = seconds > 0 ? 1_000 * seconds : undefined
       throw failed(`answers ${status} to ${method} ${path}: ${shortened(reply)}`, undefined, waitMs)
     }
-    if (response.ok || expect.includes(status)) return { status, body: bodyOf(reply, base, status) }
+    if (response.ok || expect.includes(status))
+      return { status, body: bodyOf(reply, parse, { base, status, option }) }
     if (status === 401 || status === 403) {
       throw new ReembedError(
         'STORE_ACCESS_DENIED',
@@ -159,16 +170,26 @@ const SHOWN_CHARS = 300
 const shortened = (reply: string): string =>
   reply.length > SHOWN_CHARS ? `${reply.slice(0, SHOWN_CHARS)}…` : reply
 
+interface ReplyContext {
+  readonly base: string
+  readonly status: number
+  readonly option: string
+}
+
 /** The JSON of a reply; undefined for an empty one, and for an error page of a proxy. */
-function bodyOf(reply: string, base: string, status: number): unknown {
+function bodyOf(
+  reply: string,
+  parse: (text: string) => unknown,
+  { base, status, option }: ReplyContext,
+): unknown {
   try {
-    return reply === '' ? undefined : JSON.parse(reply)
+    return reply === '' ? undefined : parse(reply)
   } catch (cause) {
     if (status >= 400) return undefined
     throw new ReembedError(
       'USAGE',
       `${base} answers with text that is not JSON: ${shortened(reply)}; correct the address, and check whether a proxy answers instead`,
-      { option: 'target', cause },
+      { option, cause },
     )
   }
 }

@@ -253,7 +253,7 @@ export function proveLoads(
       expect(await drop(1)).toEqual({ dropped: [RUNS.old], kept: [b] })
       expect(await drop(1)).toEqual({ dropped: [], kept: [b] })
       expect(await counts()).toEqual([undefined, 4, 4, 4])
-      // Searches used the target until now, so it is newer than one that was only loaded.
+      // Searches used the target last, so it is newer than one that was only loaded.
       await switchStore(output, vectors, { name, back: true })
       expect(await drop(1)).toEqual({ dropped: ['d'.repeat(26)], kept: [c] })
       expect(await drop(0)).toEqual({ dropped: [RUNS.other], kept: [] })

@@ -1,10 +1,10 @@
 // The commands by which an operator controls runs: rollback, publish, pause, cancel, resume.
 
 import { appendFile } from 'node:fs/promises'
-import { readCurrent, readSeq } from '@reembed/protocol'
+import { putLoadRecord, readCurrent, readManifest, readSeq } from '@reembed/protocol'
 import { openStore } from '@reembed/store'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { flags, start } from './parts/cli.ts'
+import { documents, flags, start, writeJsonl } from './parts/cli.ts'
 import { inProcess } from './parts/in-process.ts'
 import { openPlace, type Place } from './parts/place.ts'
 
@@ -91,6 +91,61 @@ test('P-GATE: a run that is planned again with other gates states that it keeps 
   expect((await enqueue('rows drop 5%')).stderr).not.toContain('keeps')
 })
 
+test('P-GATE: a held run is decided again with other gates without new embedding when its shards have another size', async () => {
+  const source = place.source
+  expect((await inProcess(runArgs())).code).toBe(0)
+  await writeJsonl(source, documents(20))
+  const held = JSON.parse((await inProcess(runArgs('--gate', 'rows drop 5%'))).stdout)
+  expect(held.status).toBe('held')
+  const kept = await inProcess(runArgs('--gate', 'rows drop 60%'))
+  expect(kept.stderr.replaceAll('\n', ' ')).toContain(
+    'Another --documents-per-shard plans a run of its own with it, which keeps the vectors of this one',
+  )
+  const args = flags({ source, output: place.output, endpoint: place.endpoint, redis: place.redis })
+  const again = ['run', ...args, '--documents-per-shard', '11', '--gate', 'rows drop 60%', '--json']
+  const decided = JSON.parse((await inProcess(again)).stdout)
+  expect(decided).toMatchObject({ status: 'published', totals: { rows: 20, reused: 20 } })
+  expect(decided.run).not.toBe(held.run)
+})
+
+test('P-ROLLBACK: a rollback names the vector stores that still use the other run, and the commands that switch them', async () => {
+  const first = JSON.parse((await inProcess(runArgs())).stdout)
+  await appendFile(place.source, '{"id":"new","text":"added later"}\n')
+  const second = JSON.parse((await inProcess(runArgs())).stdout)
+  await using store = await openStore(place.output)
+  const record = async (action: 'load' | 'switch', address: string, name: string, run: string) => {
+    const { shardsSha256 = '', shards = 0 } = (await readManifest(store, run)) ?? {}
+    const proof = { load: 'l', shardsSha256, shards, rows: 40, refused: 0, sampled: 40, compared: 'bits' }
+    const target = `${name}_${run.slice(0, 12)}`
+    await putLoadRecord(store, {
+      ...{ action, address, name, run, target },
+      ...(action === 'load' && { proof: { ...proof, compared: 'bits' } }),
+    })
+  }
+  const [both, one, back] = ['postgres://db/search', 'qdrant+https://q.example', 'postgres://other/search']
+  for (const run of [first.run, second.run]) {
+    await record('load', both, 'wiki', run)
+    await record('load', back, 'wiki', run)
+  }
+  await record('switch', both, 'wiki', second.run)
+  await record('load', one, 'docs', second.run)
+  await record('switch', one, 'docs', second.run)
+  await record('switch', back, 'wiki', first.run)
+
+  const { code, stdout } = await inProcess(['rollback', '--output', place.output])
+  expect(code).toBe(0)
+  const text = stdout.replaceAll(/\s+/g, ' ')
+  const where = (address: string, name: string) => `--output ${place.output} --to ${address} --name ${name}`
+  expect(text).toContain(
+    `searches wiki in ${both} still uses run ${second.run}: \`reembed switch ${where(both, 'wiki')}\``,
+  )
+  // The run is not in this store any more.
+  expect(text).toContain(
+    `docs in ${one} still uses run ${second.run}: \`reembed load ${where(one, 'docs')}\`, then \`reembed switch ${where(one, 'docs')}\``,
+  )
+  expect(text).not.toContain(back)
+})
+
 test('P-ROLLBACK: a rollback is refused when the current version is the only one', async () => {
   expect((await inProcess(runArgs())).code).toBe(0)
   const { code, stderr } = await command('rollback')
@@ -108,6 +163,10 @@ test('P-HOLD: a run that was held for its rejects is published when the operator
   const again = await inProcess(runArgs('--max-rejects', '0.1'))
   expect(again.code).toBe(3)
   expect(again.stderr).not.toContain('keeps')
+  // `enqueue` publishes no finished run.
+  expect((await inProcess(['enqueue', ...planningArgs(), '--max-rejects', '1'])).stderr).toContain(
+    'its plan keeps limit of rejects: 0 (given now: 1)',
+  )
   expect(await command('publish', run, '--max-rejects', '1')).toMatchObject({
     code: 0,
     result: { status: 'published' },

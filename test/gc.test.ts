@@ -158,7 +158,7 @@ test('P-GC: gc keeps a run that was written, changed state or was replaced withi
   expect(result.kept).toContainEqual({
     run: first,
     reason: expect.stringMatching(
-      /^version 1, too recent: written or replaced on 20\d\d-\d\d-\d\d \d\d:\d\d UTC$/,
+      /^version 1, too recent: written or replaced on 20\d\d-\d\d-\d\d \d\d:\d\d UTC, deletable in 7 days$/,
     ),
   })
   expect((await readRunStateRecord(store, first)).number).toBe(0)

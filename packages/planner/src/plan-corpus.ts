@@ -51,6 +51,8 @@ export interface PlanContext {
    * by an entry in `redis` until the run is planned.
    */
   readonly awaitEndpoint?: boolean | undefined
+  /** The caller publishes a run that is finished already, with the limits that are given. */
+  readonly publishesFinished?: boolean | undefined
   readonly onNotice?: ((notice: PlanNotice) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
@@ -190,8 +192,7 @@ async function planQuietly(
     const limits = keptLimits(planned.head, {
       gates: gating.gates,
       evaluation: gating.evaluation,
-      // A finished run is published with the limits that are given.
-      ...(!(output && (await readManifest(output, planned.head.run))) && {
+      ...(!(context.publishesFinished && output && (await readManifest(output, planned.head.run))) && {
         maxRejects: options.maxRejects,
         maxTruncated: options.maxTruncated,
       }),

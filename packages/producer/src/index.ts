@@ -43,6 +43,7 @@ export {
   readRunStatus,
   watchOutput,
 } from './run-status/run-status.ts'
+export { newestLoadRecord, readStoreTargets, type StoreTarget } from './run-status/store-targets.ts'
 export {
   checkSchedule,
   describeSchedules,

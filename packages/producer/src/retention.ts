@@ -157,10 +157,13 @@ async function* firstOf<T>(values: AsyncIterable<T>): AsyncGenerator<T, void, un
 export const lastReferencedMs = (objects: readonly ListedObject[], replacedMs = 0): number =>
   objects.reduce((last, { modifiedMs = Number.POSITIVE_INFINITY }) => Math.max(last, modifiedMs), replacedMs)
 
+const DAY_MS = 86_400_000
+
 /** Why a run that is not needed is too recent to delete; undefined if it is old enough. */
 export function tooRecentReason(lastMs: number, { beforeMs, run }: RetentionPolicy): string | undefined {
   if (run !== undefined || beforeMs === Number.POSITIVE_INFINITY || lastMs < beforeMs) return undefined
-  return Number.isFinite(lastMs)
-    ? `too recent: written or replaced on ${new Date(lastMs).toISOString().slice(0, 16).replace('T', ' ')} UTC`
-    : 'of unknown age: the store states no time'
+  if (!Number.isFinite(lastMs)) return 'of unknown age: the store states no time'
+  const days = Math.ceil((lastMs - beforeMs + 1) / DAY_MS)
+  const when = new Date(lastMs).toISOString().slice(0, 16).replace('T', ' ')
+  return `too recent: written or replaced on ${when} UTC, deletable in ${days === 1 ? 'a day' : `${days} days`}`
 }

@@ -2,7 +2,7 @@
 
 import { describePlanStep, type PreviewNotice, type PromptMismatch } from '@reembed/planner'
 import { describeCsvDialect, type TextEstimate } from '@reembed/protocol'
-import { columnFitText, count, counted, tableText, unreadForecast } from '@reembed/render'
+import { columnFitText, count, counted, namesText, tableText, unreadForecast } from '@reembed/render'
 import { messageOf } from '@reembed/shared'
 import { note } from './output.ts'
 import { steps } from './step-line.ts'
@@ -27,7 +27,7 @@ function textOf(notice: Exclude<PreviewNotice, Progress>): string {
     case 'text_unread':
       return `${unreadForecast(notice.texts)}. ${remedyOf(notice.texts)}`
     case 'limits_kept':
-      return `warning: this run was planned before, and its plan keeps ${notice.limits.map(({ name, kept, given }) => `${name}: ${kept} (given now: ${given})`).join('; ')}. What is given now applies to later runs; --no-reuse plans a run of its own with it`
+      return `warning: this run was planned before, and its plan keeps ${notice.limits.map(({ name, kept, given }) => `${name}: ${kept} (given now: ${given})`).join('; ')}. What is given now applies to later runs. Another --documents-per-shard plans a run of its own with it, which keeps the vectors of this one`
     case 'endpoint_state':
       return `endpoint  ${notice.state}`
     case 'revision_unstated':
@@ -37,11 +37,11 @@ function textOf(notice: Exclude<PreviewNotice, Progress>): string {
     case 'server_prompt':
       return `note: ${notice.url} adds ${JSON.stringify(notice.prompt)} before every text`
     case 'objects_empty':
-      return `note: ${counted(notice.count, 'object')} without a byte, which ${notice.count === 1 ? 'is no document' : 'are no documents'}: ${namesOf(notice)}`
+      return `note: ${counted(notice.count, 'object')} without a byte, which ${notice.count === 1 ? 'is no document' : 'are no documents'}: ${namesText(notice)}`
     case 'objects_skipped':
-      return `note: ${counted(notice.count, 'object')} skipped, with an unknown extension, a leading _ in the name, or a README beside data: ${namesOf(notice)}. Give --format to read all objects in one format`
+      return `note: ${counted(notice.count, 'object')} skipped, with an unknown extension, a leading _ in the name, or a README beside data: ${namesText(notice)}. Give --format to read all objects in one format`
     case 'files_among_records':
-      return `note: ${counted(notice.count, 'text or Markdown object')} in a corpus that also has objects of records; each one becomes a document: ${namesOf(notice)}. If they are not documents, give a glob such as '**/*.parquet' as the source`
+      return `note: ${counted(notice.count, 'text or Markdown object')} in a corpus that also has objects of records; each one becomes a document: ${namesText(notice)}. If they are not documents, give a glob such as '**/*.parquet' as the source`
     case 'csv_dialect':
       return `csv  ${notice.key}: ${describeCsvDialect(notice.table)}. Give --csv to change that`
     case 'consumer_warning':
@@ -65,14 +65,6 @@ function textOf(notice: Exclude<PreviewNotice, Progress>): string {
       return `note: queries are evaluated on the sample alone, because the judged documents cannot be read: ${messageOf(notice.error)}`
   }
 }
-
-const namesOf = ({
-  count: all,
-  examples,
-}: {
-  readonly count: number
-  readonly examples: readonly string[]
-}): string => `${examples.join(', ')}${all > examples.length ? ', …' : ''}`
 
 /** How to embed texts that are longer than the model reads. */
 export const remedyOf = (texts: TextEstimate | undefined): string =>

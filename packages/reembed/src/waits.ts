@@ -1,7 +1,7 @@
 // Reports long waits for Redis, the store, the Hub or the endpoint: as notes, or in the log of a
 // process that stays up.
 
-import { duration } from '@reembed/render'
+import { waitText } from '@reembed/render'
 import { type WaitNotice, withDeadlines } from '@reembed/shared'
 import type { Logger } from '@reembed/telemetry'
 import { note } from './output.ts'
@@ -15,7 +15,7 @@ export async function withTimeout(
   let isOver = false
   const onWait = (notice: WaitNotice): void => {
     // What still waits when the command has failed is of no interest.
-    if (!isOver) note(textOf(notice))
+    if (!isOver) note(waitText(notice))
   }
   try {
     await withDeadlines({ timeoutMs: timeout === undefined ? undefined : 1000 * timeout, onWait }, run)
@@ -33,10 +33,5 @@ export function withLoggedWaits<T>(log: Logger, run: () => T): T {
 const logWait = (log: Logger, notice: WaitNotice): void =>
   log[notice.state === 'silent' ? 'warn' : 'info'](
     { dependency: notice.dependency, ms: Math.round(notice.ms) },
-    textOf(notice),
+    waitText(notice),
   )
-
-const textOf = ({ dependency, state, ms }: WaitNotice): string =>
-  state === 'silent'
-    ? `waiting for ${dependency}: no reply for ${duration(ms)}`
-    : `${dependency} answers again, after ${duration(ms)}`

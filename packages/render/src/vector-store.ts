@@ -1,5 +1,6 @@
 // What a load into a vector store and a switch of its searches did.
 
+import type { StoreTarget } from '@reembed/producer'
 import type { LoadProof, Manifest } from '@reembed/protocol'
 import type { LoadOutcome, LoadProgress, SwitchOutcome } from '@reembed/sinks'
 import { modelText } from './model.ts'
@@ -85,3 +86,26 @@ function queryText({ model, queryPrompt }: Manifest): string {
     queryPrompt === undefined ? 'without a prompt' : `with the prompt ${JSON.stringify(queryPrompt)}`
   return `embed with ${modelText({ model })}, ${model.dimensions} dimensions, ${prompt}`
 }
+
+/** A vector store whose searches use another run than the current version. */
+export interface OtherRun {
+  readonly address: string
+  readonly name: string
+  /** The run that searches use. */
+  readonly run: string
+  /** Whether the vector store also holds the run of the current version. */
+  readonly isLoaded: boolean
+}
+
+/** The vector stores whose searches use another run: a publication changes no vector store. */
+export const otherRuns = (targets: readonly StoreTarget[], current: string): OtherRun[] =>
+  targets
+    .filter(({ isUsed, run }) => isUsed && run !== current)
+    .map(({ address, name, run }) => ({
+      address,
+      name,
+      run,
+      isLoaded: targets.some(
+        other => other.address === address && other.name === name && other.run === current,
+      ),
+    }))

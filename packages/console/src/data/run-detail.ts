@@ -2,13 +2,19 @@
 // run, or once per change of it, for all readers together.
 
 import { type FoundReject, readRejects } from '@reembed/evaluate'
-import { listVersions, type PublishedVersion, type RunFacts } from '@reembed/producer'
+import {
+  listVersions,
+  newestLoadRecord,
+  type PublishedVersion,
+  type RunFacts,
+  readStoreTargets,
+  type StoreTarget,
+} from '@reembed/producer'
 import { type Manifest, readRunStates } from '@reembed/protocol'
 import { createMemo, LIMITS, shardOfKey, shardPrefix } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { RunEvent } from './samples.ts'
 import { cellsOf, type FinishedShards, readFinishedShards, type ShardCells } from './shard-cells.ts'
-import { newestLoadRecord, readStoreTargets, type StoreTarget } from './vector-stores.ts'
 import { readVersionFigures, type VersionFigures } from './version-figures.ts'
 
 /** Documents and tokens of the shards that were put in one stretch of time. */

@@ -1,7 +1,7 @@
 // Which vector store holds which run, and which of them searches use.
 
+import type { StoreTarget } from '@reembed/producer'
 import { count } from '@reembed/render'
-import type { StoreTarget } from '../data/vector-stores.ts'
 import { type Html, html } from './html.ts'
 import type { Links } from './links.ts'
 import { shortId, time } from './parts.ts'

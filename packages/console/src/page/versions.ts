@@ -1,7 +1,6 @@
 // The versions of an output: what was published when, by which actor, why and despite what.
 
-import type { PublishedVersion } from '@reembed/producer'
-import type { StoreTarget } from '../data/vector-stores.ts'
+import type { PublishedVersion, StoreTarget } from '@reembed/producer'
 import type { VersionFigures } from '../data/version-figures.ts'
 import type { OutputState } from '../data/watch-outputs.ts'
 import { type Html, html } from './html.ts'

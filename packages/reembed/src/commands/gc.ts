@@ -1,7 +1,7 @@
 import { findRun } from '@reembed/planner'
 import { cancelRunDeletion, collectBlocks, deleteRuns, findGarbage } from '@reembed/producer'
-import { bytes, count, counted, unusedRows } from '@reembed/render'
-import { isRunId, printable, ReembedError } from '@reembed/shared'
+import { bytes, count, counted, garbageLines, unusedRows } from '@reembed/render'
+import { isRunId, ReembedError } from '@reembed/shared'
 import { openDeleter } from '@reembed/store'
 import { absoluteUrl, openExistingOutput, s3OptionsOf } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
@@ -55,11 +55,7 @@ export async function gc(name: string | undefined, flags: Flags): Promise<void> 
     flags.json,
     { delete: flags.delete === true, kept, deletable, deletedRuns, bytes: total, tables: unused },
     [
-      ...kept.map(({ run, reason }) => `${'kept'.padEnd(9)}  ${run}  ${printable(reason)}`),
-      ...deletable.map(
-        ({ run, reason, objects, bytes: size }) =>
-          `${resultOf(run).padEnd(9)}  ${run}  ${printable(reason)}; ${counted(objects, 'object')}, ${bytes(size)}`,
-      ),
+      ...garbageLines({ kept, deletable }, resultOf),
       ...unusedRows(unused, flags.delete === true),
       deletable.length === 0
         ? 'no runs to delete'

@@ -3,12 +3,13 @@ import {
   forcePublish,
   type PublishOutcome,
   publish as publishRun,
+  readStoreTargets,
   rollback as rollBack,
 } from '@reembed/producer'
 import { requirePlan } from '@reembed/protocol'
-import { describeWorse, outcomeSentence } from '@reembed/render'
+import { describeWorse, otherRuns, outcomeSentence, type Row } from '@reembed/render'
 import { requireManifest } from '@reembed/shard'
-import { EXIT } from '@reembed/shared'
+import { EXIT, shellWord } from '@reembed/shared'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
 import { facts, print } from '../output.ts'
@@ -48,12 +49,26 @@ export async function rollback(
   await using store = await openExistingOutput(flags)
   const run = name === undefined ? undefined : await findVersion(store, name)
   const outcome = await rollBack(store, run, actorOf(flags))
-  conclude(flags, 'version' in outcome ? outcome.version.run : (run ?? ''), outcome)
+  const published = 'version' in outcome ? outcome.version.run : (run ?? '')
+  const searches = otherRuns(await readStoreTargets(store), published).map(
+    ({ address, name, run: used, isLoaded }): Row => {
+      const where = `--output ${shellWord(store.url)} --to ${shellWord(address)} --name ${name}`
+      const commands = (isLoaded ? ['switch'] : ['load', 'switch']).map(
+        verb => `\`reembed ${verb} ${where}\``,
+      )
+      return ['searches', `${name} in ${address} still uses run ${used}: ${commands.join(', then ')}`]
+    },
+  )
+  conclude(flags, published, outcome, searches)
 }
 
-function conclude(flags: JsonFlag, run: string, outcome: PublishOutcome): void {
+function conclude(flags: JsonFlag, run: string, outcome: PublishOutcome, more: Row[] = []): void {
   const hint = outcome.status === 'superseded' ? '; --force publishes this one nevertheless' : ''
-  const sentence = `${outcomeSentence(outcome)}${hint}`
-  print(flags.json, { run, ...outcome }, facts([['run', `${run}  ${sentence}`], ...describeWorse(outcome)]))
+  const rows = [
+    ['run', `${run}  ${outcomeSentence(outcome)}${hint}`] as const,
+    ...describeWorse(outcome),
+    ...more,
+  ]
+  print(flags.json, { run, ...outcome }, facts(rows))
   if (outcome.status === 'held' || outcome.status === 'superseded') process.exitCode = EXIT.notPublished
 }

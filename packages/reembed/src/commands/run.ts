@@ -65,6 +65,7 @@ export async function run(flags: CorpusFlags & FollowFlags): Promise<void> {
     const planned = await planCorpus(corpus, endpoint, options, {
       output: store,
       redis: flags.redis ? requireRedis(flags) : undefined,
+      publishesFinished: true,
       onNotice: notePlan,
       signal: interrupted,
     })

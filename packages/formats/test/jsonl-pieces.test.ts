@@ -24,7 +24,7 @@ const part = {
 function reading() {
   let mapped = 0
   const mapper = {
-    needsExactNumbers: false,
+    needsExactNumbers: () => false,
     map: (record: { id: string; text: string }, position: object) => {
       mapped += 1
       return { kind: 'document', id: record.id, text: record.text, position }

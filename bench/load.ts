@@ -1,7 +1,8 @@
 // Measures how fast a run is loaded into a vector store, without indexes, beside the plainest loop
 // of the store's own client for Python over the same shards: COPY by psycopg, `add` of LanceDB,
 // `upsert` of Milvus. `psql` copies ready binary files besides: what the server can take.
-// Alternated rounds; the best of each, because other work on the machine only adds.
+// `add` of LanceDB's client for Node takes Arrow tables that were made before: what its part is.
+// Alternated rounds; the best of each, because other work on the machine only adds, and the median.
 //
 //   REEMBED_TEST_POSTGRES=<bin> REEMBED_TEST_MILVUS=<bin> REEMBED_TEST_PYTHON=<python with lancedb, pymilvus> \
 //     node --conditions=@reembed/source bench/load.ts [rows x dimensions = 100000x384] [rounds = 3] [stores]
@@ -13,8 +14,10 @@ import { spawnSync } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { exportRun } from '@reembed/export'
+import { columnsOf, columnsUnder, exportRun, rowsOf, shardsOf } from '@reembed/export'
 import { putVersion, readLoadOrders } from '@reembed/protocol'
+import { arrowTableOf, type ParquetColumn } from '@reembed/shard'
+import { mapConcurrent } from '@reembed/shared'
 import { loadRun, openVectorStore } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
 import { makeRun } from '../test/export/run.ts'
@@ -102,6 +105,7 @@ const RIVALS: Readonly<Record<string, () => Promise<Rival>>> = {
             return seconds
           },
         },
+        { name: '`add` of lancedb for Node, of ready Arrow tables', load: addByNode },
       ],
       async [Symbol.asyncDispose]() {},
     }
@@ -129,6 +133,47 @@ function byPython(kind: string, url: string): number {
   const printed = outputOf(PYTHON, [join(import.meta.dirname, 'load/plain.py'), kind, url, shards])
   const [found = 0, seconds = 0] = (printed.split('\n').at(-1) ?? '').split(' ').map(Number)
   requireRows(found)
+  return seconds
+}
+
+interface NodeClient {
+  connect(uri: string): Promise<{
+    createEmptyTable(
+      name: string,
+      schema: unknown,
+    ): Promise<{
+      add(data: unknown): Promise<unknown>
+      countRows(): Promise<number>
+    }>
+    close(): void
+  }>
+}
+
+/** As many at a time as a load. */
+async function addByNode(): Promise<number> {
+  const client: NodeClient = await import('@lancedb/lancedb' as string)
+  const columns = columnsOf(manifest, { identifiers: true })
+  const written: ParquetColumn[] = [
+    { kind: 'flat', name: 'id', type: 'string', nullable: false },
+    { kind: 'vector', name: 'embedding', element: 'float32', dimensions },
+    ...columnsUnder(columns),
+  ]
+  const tables = []
+  for await (const shard of shardsOf(output, manifest)) {
+    const batches = []
+    for await (const { ids, vectors, extra } of rowsOf(output, shard, { dimensions, columns }))
+      batches.push({ rows: ids.length, values: [ids, vectors, ...extra.values()] })
+    tables.push(await arrowTableOf(written, batches))
+  }
+  const place = join(folder, 'node')
+  const database = await client.connect(place)
+  const started = performance.now()
+  const table = await database.createEmptyTable('plain', tables[0]?.schema)
+  for await (const _ of mapConcurrent(tables, data => table.add(data), { concurrency: 4 }));
+  const seconds = (performance.now() - started) / 1_000
+  requireRows(await table.countRows())
+  database.close()
+  await rm(place, { recursive: true })
   return seconds
 }
 
@@ -181,6 +226,8 @@ async function loadByUs(url: string, isWhole: boolean): Promise<Ours> {
 }
 
 const best = (values: readonly number[]): number => Math.min(...values)
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 const shown = (values: readonly number[]): string => values.map(value => value.toFixed(2)).join(', ')
 
 try {
@@ -202,7 +249,8 @@ try {
       const made =
         tool.prepared === undefined ? '' : `, from files that an export made in ${shown([tool.prepared])} s`
       console.log(`  ${tool.name}: ${shown(times)} s${made}`)
-      console.log(`  speed of the load: ${(best(times) / best(seconds)).toFixed(2)} of ${tool.name}`)
+      const of = (pick: typeof best): string => (pick(times) / pick(seconds)).toFixed(2)
+      console.log(`  speed of the load: ${of(best)} of ${tool.name}, medians ${of(median)}`)
     }
   }
 } finally {

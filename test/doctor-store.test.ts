@@ -6,6 +6,7 @@ import { examineIndex, type IndexReader, type IndexRow } from '@reembed/evaluate
 import { openIndex } from '@reembed/sinks'
 import { expect, test } from 'vitest'
 import { reembed } from './parts/cli.ts'
+import { startElasticsearch } from './parts/elasticsearch.ts'
 import {
   type Filled,
   filledElastic,
@@ -173,6 +174,7 @@ testUnless(
 
 const STORES: readonly [name: string, lack: string | undefined, open: () => Promise<Filled>][] = [
   ['Elasticsearch (stand-in)', undefined, () => filledElastic('elasticsearch')],
+  ['OpenSearch (stand-in)', undefined, () => filledElastic('opensearch')],
   [
     'OpenSearch',
     process.env.REEMBED_TEST_OPENSEARCH ? undefined : 'REEMBED_TEST_OPENSEARCH is not set',
@@ -210,3 +212,20 @@ for (const [name, lack, open] of STORES) {
     TIMEOUT_MS,
   )
 }
+
+test('documents with many dimensions are asked for in pages that fit into a reply', async () => {
+  await using server = await startElasticsearch('3.5.0', 'opensearch')
+  const put = (path: string, body: string, type: string, method: string) =>
+    fetch(`${server.url}${path}`, { method, body, headers: { 'content-type': type } })
+  const embedding = { type: 'knn_vector', dimension: 16_000, method: { name: 'hnsw' } }
+  const index = { settings: { index: { knn: true } }, mappings: { properties: { embedding } } }
+  await put('/wide', JSON.stringify(index), 'application/json', 'PUT')
+  const vector = Array(16_000).fill(1)
+  const lines = [{ index: { _id: 'a' } }, { embedding: vector }].map(line => `${JSON.stringify(line)}\n`)
+  await put('/wide/_bulk', lines.join(''), 'application/x-ndjson', 'POST')
+  await put('/wide/_refresh', '', 'application/json', 'POST')
+  await using reader = await openIndex(`opensearch+${server.url}?index=wide`)
+  const rows = (await Array.fromAsync(reader.rows())).flat()
+  expect(rows.map(({ vector }) => vector?.length)).toEqual([16_000])
+  expect(Math.max(...server.sizes)).toBe(65)
+})

@@ -1,15 +1,15 @@
 // `reembed load` and `reembed switch` as a user runs them, on a real PostgreSQL server.
 
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { putVersion } from '@reembed/protocol'
 import { requireManifest } from '@reembed/shard'
-import { loadRun, openVectorStore } from '@reembed/sinks'
+import { loadRun, openVectorStore, switchStore } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { makeRun } from '../export/run.ts'
-import { reembed } from '../parts/cli.ts'
+import { reembed, temporaryFolder } from '../parts/cli.ts'
 import { startElasticsearch } from '../parts/elasticsearch.ts'
 import { testUnless } from '../parts/needs.ts'
 import { lackOfPostgres, type PostgresServer, startPostgres } from '../parts/postgres.ts'
@@ -78,6 +78,30 @@ test('the target of a run without a plan, which gc has deleted, is dropped by it
   const { stdout, stderr } = await reembed(['drop', run, '--output', folder, '--to', to, '--name', 'old'])
   expect(stdout, stderr).toMatch(/dropped +old_bbbbbbbbbbbb of run b{26}/)
   expect(elastic.indices.size).toBe(0)
+})
+
+test('drop without a run keeps as many old targets as reembed.yaml states for the store', async () => {
+  await using elastic = await startElasticsearch('9.3.0')
+  const to = `elasticsearch+${elastic.url}`
+  await using own = await temporaryFolder()
+  await using output = await openStore(own.path)
+  await using vectors = await openVectorStore(to)
+  for (const [index, letter] of ['a', 'b', 'c'].entries()) {
+    const { manifest } = await makeRun(output, { run: letter.repeat(26), shards: 1, rows: 4 })
+    await putVersion(output, { version: index + 1, run: manifest.run, seq: index + 1, manifestSha256: '' })
+    await loadRun(output, manifest, vectors, { name: 'wiki' })
+    await switchStore(output, vectors, { name: 'wiki' })
+  }
+  const flags = ['--output', own.path, '--to', to, '--name', 'wiki']
+  expect(await reembed(['drop', 'a'.repeat(26), '--keep', '1', ...flags])).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('give a run, or --keep <n> without a run'),
+  })
+  const config = join(own.path, 'reembed.yaml')
+  await writeFile(config, `version: 1\nsinks:\n  - { url: '${to}', name: wiki, keep: 1 }\n`)
+  const { stdout, stderr } = await reembed(['drop', ...flags, '--config', config])
+  expect(stdout, stderr).toMatch(/uses wiki_c{12}\nkept +wiki_b{12}\ndropped +wiki_a{12} of run a{26}\n/)
+  expect([...elastic.indices.keys()].sort()).toEqual(['wiki_bbbbbbbbbbbb', 'wiki_cccccccccccc'])
 })
 
 testUnless(lackOfPostgres, 'load, switch and --back print what searches and queries use', async () => {

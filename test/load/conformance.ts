@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { columnsOf, columnsUnder, rowsOf, shardsOf } from '@reembed/export'
 import { type Manifest, putVersion, readLoadedShards, readLoadRecords, wholeTarget } from '@reembed/protocol'
-import { dropTarget, loadRun, openVectorStore, switchStore } from '@reembed/sinks'
+import { dropOldTargets, dropTarget, loadRun, openVectorStore, switchStore } from '@reembed/sinks'
 import { openStore, type Store } from '@reembed/store'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type MadeRun, makeRun } from '../export/run.ts'
@@ -51,12 +51,19 @@ export interface LoadTraits {
   readonly locks?: true
 }
 
-/** Dimensions of the models in the test of a switch. */
-const MODELS = [16, 24]
+const SIZES = (process.env.REEMBED_TEST_LOAD ?? '600x16').split(',').map(size => {
+  const [rows = 0, dimensions = 0] = size.split('x').map(Number)
+  return { rows, dimensions }
+})
+/** Runs that searches are switched to, of other dimensions than those that they use before. */
+const SWITCHED = process.env.REEMBED_TEST_LOAD ? SIZES : [{ rows: 300, dimensions: 24 }]
+
+/** Dimensions of the models between which searches are switched. */
+const MODELS = [...new Set([16, 24, ...SIZES.map(({ dimensions }) => dimensions)])]
 let model = 0
 
 /**
- * A search by a client that knows both models: a store refuses a query of other dimensions than
+ * A search by a client that knows the models: a store refuses a query of other dimensions than
  * those that it holds, and the client then repeats it with the other model.
  */
 export async function eitherModel<T>(search: (query: number[]) => Promise<T>): Promise<T> {
@@ -65,17 +72,13 @@ export async function eitherModel<T>(search: (query: number[]) => Promise<T>): P
       return await search(Array(MODELS[model % MODELS.length]).fill(1))
     } catch (error) {
       // A switch may fall between two tries, and its way back between two more.
-      if (tries === 3 || !/dimension/.test(String(error))) throw error
+      if (tries === 2 * MODELS.length || !/dimension/.test(String(error))) throw error
       model += 1
     }
   }
 }
 
 const RUNS = { old: 'a'.repeat(26), next: 'b'.repeat(26), other: 'c'.repeat(26) } as const
-const SIZES = (process.env.REEMBED_TEST_LOAD ?? '600x16').split(',').map(size => {
-  const [rows = 0, dimensions = 0] = size.split('x').map(Number)
-  return { rows, dimensions }
-})
 const SHARDS = 5
 /** Rows of the version that is updated: the issue's with REEMBED_TEST_LOAD. */
 const UPDATED_ROWS = Math.max(800, SIZES[0]?.rows ?? 0)
@@ -155,65 +158,107 @@ export function proveLoads(
       )
     }
 
-    test('searches use one run as a whole while the name is switched, and switched back', async () => {
-      await using vectors = await openVectorStore(store.url)
-      const old = await makeRun(output, { run: RUNS.old, dimensions: 16 })
-      const next = await makeRun(output, { run: RUNS.next, dimensions: 24 })
-      await publish(old.manifest, 1)
-      await expect(switchStore(output, vectors, { name: 'wiki' })).rejects.toThrow(
-        `version 1 of ${output.url} (run ${RUNS.old}) is not loaded into 'wiki'`,
-      )
-      await loadRun(output, old.manifest, vectors, { name: 'wiki' })
-      const first = await switchStore(output, vectors, { name: 'wiki' })
-      expect(first).toMatchObject({ target: `wiki_${'a'.repeat(12)}`, from: undefined, changed: true })
-      await expect(switchStore(output, vectors, { name: 'wiki', back: true })).rejects.toThrow(
-        "'wiki' has used no other target before",
-      )
-      await loadRun(output, next.manifest, vectors, { name: 'wiki' })
-      expect(await store.search('wiki')).toEqual(Array(10).fill(16))
+    test.each(SWITCHED)(
+      'searches use one run as a whole while $rows rows of $dimensions dimensions are loaded, the name is switched, and switched back',
+      async ({ rows, dimensions }) => {
+        await using vectors = await openVectorStore(store.url)
+        const old = await makeRun(output, { run: RUNS.old, dimensions: 16 })
+        const next = await makeRun(output, {
+          run: RUNS.next,
+          shards: SHARDS,
+          rows: rows / SHARDS,
+          dimensions,
+          rowGroupRows: 500,
+        })
+        await publish(old.manifest, 1)
+        await expect(switchStore(output, vectors, { name: 'wiki' })).rejects.toThrow(
+          `version 1 of ${output.url} (run ${RUNS.old}) is not loaded into 'wiki'`,
+        )
+        await loadRun(output, old.manifest, vectors, { name: 'wiki' })
+        const first = await switchStore(output, vectors, { name: 'wiki' })
+        expect(first).toMatchObject({ target: `wiki_${'a'.repeat(12)}`, from: undefined, changed: true })
+        await expect(switchStore(output, vectors, { name: 'wiki', back: true })).rejects.toThrow(
+          "'wiki' has used no other target before",
+        )
+        let ended = false
+        const seen: (readonly number[])[] = []
+        const client = (async () => {
+          while (!ended) seen.push(await store.search('wiki'))
+        })()
+        const after = (count: number) =>
+          expect.poll(() => seen.length, { timeout: 120_000 }).toBeGreaterThan(count)
+        await after(20)
+        await loadRun(output, next.manifest, vectors, { name: 'wiki' })
+        await after(seen.length + 20)
+        await publish(next.manifest, 2)
+        const there = await switchStore(output, vectors, { name: 'wiki' })
+        expect(there).toMatchObject({ from: first.target, changed: true, before: { run: RUNS.old } })
+        await after(seen.length + 20)
+        const same = await switchStore(output, vectors, { name: 'wiki' })
+        expect(same).toMatchObject({ target: there.target, changed: false })
+        const back = await switchStore(output, vectors, { name: 'wiki', back: true })
+        expect(back).toMatchObject({ target: first.target, from: there.target, run: RUNS.old, changed: true })
+        await after(seen.length + 20)
+        ended = true
+        await client
+        if (process.env.REEMBED_TEST_LOAD) process.stdout.write(`${kind}: ${seen.length} answers\n`)
+        const answers = new Set(seen.map(dimensions => dimensions.join()))
+        expect([...answers].sort()).toEqual([Array(10).fill(16).join(), Array(10).fill(dimensions).join()])
+        expect(await store.search('wiki')).toEqual(Array(10).fill(16))
+        const records = await Array.fromAsync(readLoadRecords(output), ({ action, target }) => [
+          action,
+          target,
+        ])
+        expect(records).toEqual([
+          ['switch', first.target],
+          ['switch', there.target],
+          ['load', there.target],
+          ['switch', first.target],
+          ['load', first.target],
+        ])
+        await expect(dropTarget(output, vectors, RUNS.old, { name: 'wiki' })).rejects.toMatchObject({
+          code: 'USAGE',
+          message: expect.stringContaining(`use ${first.target}: switch to another run first`),
+        })
+        await dropTarget(output, vectors, RUNS.next, { name: 'wiki' })
+        expect(await vectors.count(there.target)).toBeUndefined()
+        await expect(dropTarget(output, vectors, RUNS.next, { name: 'wiki' })).rejects.toThrow(
+          'has no wiki_bbbb',
+        )
+        await expect(switchStore(output, vectors, { name: 'wiki' })).rejects.toThrow('is not loaded')
+        const again = await loadRun(output, next.manifest, vectors, { name: 'wiki' })
+        expect(again.written).toEqual({ shards: SHARDS, rows })
+      },
+      TIMEOUT_MS,
+    )
 
-      let ended = false
-      const seen: (readonly number[])[] = []
-      const client = (async () => {
-        while (!ended) seen.push(await store.search('wiki'))
-      })()
-      const after = (count: number) =>
-        expect.poll(() => seen.length, { timeout: 20_000 }).toBeGreaterThan(count)
-      await after(20)
-      await publish(next.manifest, 2)
-      const there = await switchStore(output, vectors, { name: 'wiki' })
-      expect(there).toMatchObject({ from: first.target, changed: true, before: { run: RUNS.old } })
-      await after(seen.length + 20)
-      const same = await switchStore(output, vectors, { name: 'wiki' })
-      expect(same).toMatchObject({ target: there.target, changed: false })
-      const back = await switchStore(output, vectors, { name: 'wiki', back: true })
-      expect(back).toMatchObject({ target: first.target, from: there.target, run: RUNS.old, changed: true })
-      await after(seen.length + 20)
-      ended = true
-      await client
-      const answers = new Set(seen.map(dimensions => dimensions.join()))
-      expect([...answers].sort()).toEqual([Array(10).fill(16).join(), Array(10).fill(24).join()])
-      expect(await store.search('wiki')).toEqual(Array(10).fill(16))
-      const records = await Array.fromAsync(readLoadRecords(output), ({ action, target }) => [action, target])
-      expect(records).toEqual([
-        ['switch', first.target],
-        ['switch', there.target],
-        ['load', there.target],
-        ['switch', first.target],
-        ['load', first.target],
-      ])
-      await expect(dropTarget(output, vectors, RUNS.old, { name: 'wiki' })).rejects.toMatchObject({
-        code: 'USAGE',
-        message: expect.stringContaining(`use ${first.target}: switch to another run first`),
-      })
-      await dropTarget(output, vectors, RUNS.next, { name: 'wiki' })
-      expect(await vectors.count(there.target)).toBeUndefined()
-      await expect(dropTarget(output, vectors, RUNS.next, { name: 'wiki' })).rejects.toThrow(
-        'has no wiki_bbbb',
-      )
-      await expect(switchStore(output, vectors, { name: 'wiki' })).rejects.toThrow('is not loaded')
-      const again = await loadRun(output, next.manifest, vectors, { name: 'wiki' })
-      expect(again.written).toEqual({ shards: 3, rows: 300 })
+    test('old targets are dropped except the newest, never one that searches use or that was loaded since', async () => {
+      await using vectors = await openVectorStore(store.url)
+      const name = 'aged'
+      const drop = async (keep: number) => {
+        const { dropped, kept } = await dropOldTargets(output, vectors, keep, { name })
+        return { dropped: dropped.map(({ run }) => run), kept }
+      }
+      const targets: string[] = []
+      for (const [index, letter] of ['a', 'b', 'c', 'd'].entries()) {
+        const { manifest } = await makeRun(output, { run: letter.repeat(26), shards: 1, rows: 4 })
+        await publish(manifest, index + 1)
+        const { record } = await loadRun(output, manifest, vectors, { name })
+        targets.push(record.target)
+        if (index === 0) expect(await drop(0)).toEqual({ dropped: [], kept: [] })
+        if (letter !== 'd') await switchStore(output, vectors, { name })
+      }
+      const [a = '', b = '', c = '', d = ''] = targets
+      const counts = () => Promise.all([a, b, c, d].map(target => vectors.count(target)))
+      expect(await drop(1)).toEqual({ dropped: [RUNS.old], kept: [b] })
+      expect(await drop(1)).toEqual({ dropped: [], kept: [b] })
+      expect(await counts()).toEqual([undefined, 4, 4, 4])
+      // Searches used the target last, so it is newer than one that was only loaded.
+      await switchStore(output, vectors, { name, back: true })
+      expect(await drop(1)).toEqual({ dropped: ['d'.repeat(26)], kept: [c] })
+      expect(await drop(0)).toEqual({ dropped: [RUNS.other], kept: [] })
+      expect(await counts()).toEqual([undefined, 4, undefined, undefined])
+      expect(await vectors.current(name)).toBe(b)
     })
 
     test(

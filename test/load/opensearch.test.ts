@@ -7,10 +7,10 @@ const url = process.env.REEMBED_TEST_OPENSEARCH
 
 interface Hit {
   readonly _id: string
+  readonly sort?: readonly unknown[]
   readonly _source: Readonly<Record<string, unknown>> & { readonly embedding: readonly number[] }
 }
 interface Found {
-  readonly _scroll_id: string
   readonly hits: { readonly hits: readonly Hit[] }
 }
 
@@ -36,12 +36,17 @@ proveLoads(
       async rows(target) {
         await request('POST', `/${target}/_refresh`)
         const all: Hit[] = []
-        let found = await request<Found>('POST', `/${target}/_search?scroll=1m`, { size: 1_000 })
-        while (found.hits.hits.length > 0) {
-          all.push(...found.hits.hits)
-          const { _scroll_id: scroll_id } = found
-          found = await request<Found>('POST', '/_search/scroll', { scroll: '1m', scroll_id })
+        // A scroll would close the index, see elasticsearch-pages.ts.
+        const at = `/${target}/_search/point_in_time?keep_alive=5m`
+        const { pit_id: id } = await request<{ pit_id: string }>('POST', at)
+        const sort = [{ _doc: 'asc' }, { _shard_doc: 'asc' }]
+        for (let after: Hit['sort']; ; after = all.at(-1)?.sort) {
+          const page = { size: 1_000, sort, pit: { id }, search_after: after }
+          const { hits } = await request<Found>('POST', '/_search', page)
+          if (hits.hits.length === 0) break
+          all.push(...hits.hits)
         }
+        await request('DELETE', '/_search/point_in_time', { pit_id: [id] })
         return all.map(({ _id: id, _source: { embedding, ...columns } }) => ({
           id,
           vector: Float32Array.from(embedding),

@@ -4,7 +4,8 @@
 // (base64 from 9.3), docs.opensearch.org "k-NN vector", "Update aliases". A bulk request to a name
 // that does not exist creates an index by dynamic mapping unless it requires an alias. Each tenth
 // bulk is refused with 429 (es_rejected_execution_exception), as a whole or in one item, and each
-// seventh is done without a reply.
+// seventh is done without a reply. OpenSearch closes an index when a scroll is released, as 3.5
+// does (opensearch-project/OpenSearch#20622).
 
 import {
   dot,
@@ -30,6 +31,8 @@ interface Index {
   readonly documents: Map<string, StoredDocument>
   /** What `_count` and `_search` see: the documents at the last refresh. */
   searchable: Map<string, StoredDocument>
+  /** A scroll was released: every search fails until the next refresh. */
+  isClosed?: boolean
 }
 
 export interface ElasticStandIn extends HttpStandIn {
@@ -38,6 +41,8 @@ export interface ElasticStandIn extends HttpStandIn {
   readonly sent: Set<string>
   /** `refresh_interval` of the index at each bulk request. */
   readonly refreshedWith: Set<string | null>
+  /** `size` of each search. */
+  readonly sizes: number[]
 }
 
 /** http.max_content_length */
@@ -73,7 +78,9 @@ export async function startElasticsearch(
   const aliases = new Map<string, Set<string>>()
   const sent = new Set<string>()
   const refreshedWith = new Set<string | null>()
-  const scrolls = new Map<string, { readonly size: number; readonly hits: object[] }>()
+  const sizes: number[] = []
+  const scrolls = new Map<string, { readonly index: Index; readonly size: number; readonly hits: object[] }>()
+  const moments = new Map<string, Index>()
   let bulks = 0
 
   const strict = (value: unknown, known: readonly string[]): Record<string, unknown> => {
@@ -261,8 +268,10 @@ export async function startElasticsearch(
   }
 
   function search(index: Index, body: unknown, isScroll: boolean): unknown {
+    if (index.isClosed) throw new Refusal(503, 'search_phase_execution_exception', 'all shards failed')
     const known = ['size', 'query', '_source', 'knn', ...(isScroll ? ['sort'] : [])]
     const { size = 10, query, _source = {}, knn } = strict(body, known) as Record<string, unknown>
+    sizes.push(Number(size))
     const source = strict(_source, ['includes', ...(version >= EXCLUDED_FROM ? ['exclude_vectors'] : [])])
     const showsVectors = version < EXCLUDED_FROM || source.exclude_vectors === false
     const { query_vector: wanted = [] } = (knn ?? {}) as { query_vector?: number[] }
@@ -288,8 +297,28 @@ export async function startElasticsearch(
     }))
     if (!isScroll) return { hits: { hits: shown } }
     const id = `scroll-${scrolls.size}`
-    scrolls.set(id, { size: Number(size), hits: shown })
+    scrolls.set(id, { index, size: Number(size), hits: shown })
     return nextOf(id)
+  }
+
+  /** A page at a point in time, in the order `_doc`, `_shard_doc`. */
+  function searchMoment(body: unknown): unknown {
+    const { size, sort, pit, search_after, _source } = strict(body, [
+      'size',
+      'sort',
+      'pit',
+      'search_after',
+      '_source',
+    ]) as { size: number; sort: unknown; pit: unknown; search_after?: number[]; _source: unknown }
+    const { id } = strict(pit, ['id', 'keep_alive'])
+    const index = moments.get(String(id))
+    if (!index) throw new Refusal(404, 'search_context_missing_exception', `No search context found [${id}]`)
+    if (JSON.stringify(sort) !== '[{"_doc":"asc"},{"_shard_doc":"asc"}]') throw invalid('unknown sort')
+    const ids = [...index.searchable.keys()]
+    const from = search_after === undefined ? 0 : Number(search_after[1]) + 1
+    const query = { ids: { values: ids.slice(from, from + size) } }
+    const { hits } = search(index, { size, query, _source }, false) as { hits: { hits: object[] } }
+    return { hits: { hits: hits.hits.map((hit, i) => ({ ...hit, sort: [from + i, from + i] })) } }
   }
 
   function nextOf(id: string): unknown {
@@ -304,7 +333,11 @@ export async function startElasticsearch(
     const body = second === '_bulk' || text === '' ? undefined : JSON.parse(text)
     const unknown = unknownMembers(
       request.query,
-      second === '_bulk' ? ['require_alias'] : second === '_search' ? ['scroll'] : [],
+      second === '_bulk'
+        ? ['require_alias']
+        : second === '_search'
+          ? [third === 'point_in_time' ? 'keep_alive' : 'scroll']
+          : [],
     )
     if (unknown.length > 0) throw invalid(`unrecognized parameter [${unknown}]`)
     switch (
@@ -348,6 +381,7 @@ export async function startElasticsearch(
       case 'POST :index/_refresh': {
         const index = resolve(first)
         index.searchable = new Map(index.documents)
+        index.isClosed = false
         return { body: {} }
       }
       case 'GET :index/_count':
@@ -358,9 +392,25 @@ export async function startElasticsearch(
         return { body: search(resolve(first), body, request.query.scroll !== undefined) }
       case 'POST _search/scroll':
         return { body: nextOf(String(strict(body, ['scroll', 'scroll_id']).scroll_id)) }
-      case 'DELETE _search/scroll':
-        scrolls.delete(String(strict(body, ['scroll_id']).scroll_id))
+      case 'DELETE _search/scroll': {
+        const id = String(strict(body, ['scroll_id']).scroll_id)
+        const held = scrolls.get(id)
+        if (held && product === 'opensearch') held.index.isClosed = true
+        scrolls.delete(id)
         return { body: { succeeded: true } }
+      }
+      case 'POST :index/_search/…': {
+        if (product !== 'opensearch' || third !== 'point_in_time') throw invalid('no handler found')
+        const id = `moment-${moments.size}`
+        const index = resolve(first)
+        moments.set(id, { ...index, searchable: new Map(index.searchable) })
+        return { body: { pit_id: id } }
+      }
+      case 'POST _search':
+        return { body: searchMoment(body) }
+      case 'DELETE _search/point_in_time':
+        for (const id of strict(body, ['pit_id']).pit_id as string[]) moments.delete(id)
+        return { body: { pits: [] } }
       default:
         if (method === 'GET' && path === '/') {
           const distribution = product === 'opensearch' ? { distribution: product } : {}
@@ -382,5 +432,5 @@ export async function startElasticsearch(
       }
     }
   })
-  return Object.assign(server, { indices, sent, refreshedWith })
+  return Object.assign(server, { indices, sent, refreshedWith, sizes })
 }

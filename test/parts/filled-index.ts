@@ -23,7 +23,10 @@ const parts = (rows: readonly IndexRow[]): IndexRow[][] =>
 
 /** @param url of a running server; default: the stand-in */
 export async function filledElastic(product: 'elasticsearch' | 'opensearch', url?: string): Promise<Filled> {
-  const server = url === undefined ? await startElasticsearch('9.3.0', product) : undefined
+  const server =
+    url === undefined
+      ? await startElasticsearch(product === 'opensearch' ? '3.5.0' : '9.3.0', product)
+      : undefined
   const base = url ?? server?.url ?? ''
   const send = async (method: string, path: string, body = '', type = 'application/json') => {
     for (let attempt = 1; ; attempt += 1) {

@@ -252,10 +252,11 @@ export async function startQdrant(apiKey: string): Promise<QdrantStandIn> {
             400,
             `Wrong input: Vector dimension error: expected dim: ${size}, got ${query.length}`,
           )
-        const scored = [...resolve(name).points.values()].sort(
-          (a, b) => dot(b.vector, query) - dot(a.vector, query),
-        )
-        return { result: { points: scored.slice(0, limit).map(point => shown(point, true, false)) } }
+        const scored = Array.from(resolve(name).points.values(), point => ({
+          point,
+          score: dot(point.vector, query),
+        })).sort((a, b) => b.score - a.score)
+        return { result: { points: scored.slice(0, limit).map(({ point }) => shown(point, true, false)) } }
       }
       default:
         throw new Refusal(404, `no route ${key}`)

@@ -107,6 +107,7 @@ export {
   DEFAULT_TARGET_NAME,
   loadOfRun,
   loadOfTarget,
+  oldTargets,
   readLoadRecordsOf,
   requireTargetName,
   targetsOf,

@@ -67,6 +67,28 @@ export function targetsToDrop(records: readonly LoadRecord[], name: string, run:
   })
 }
 
+/**
+ * The targets that searches do not use any more, each by its newest record: loaded or used before
+ * searches were last switched. The one that was used or loaded last is the first.
+ * @param present the target that searches use
+ */
+export function oldTargets(records: readonly LoadRecord[], present: string | undefined): LoadRecord[] {
+  const oldestFirst = records.toReversed()
+  const newest = new Map(oldestFirst.map(record => [record.target, record]))
+  // A switch ends the use of the target before.
+  const usedAt = new Map(
+    oldestFirst.flatMap(({ target, from = target, number }) => [
+      [target, number],
+      [from, number],
+    ]),
+  )
+  const switched = records.find(({ action }) => action === 'switch')?.number ?? 0
+  const at = ({ target }: LoadRecord): number => usedAt.get(target) ?? 0
+  return [...newest.values()]
+    .filter(({ target, action, number }) => target !== present && action !== 'drop' && number < switched)
+    .sort((one, other) => at(other) - at(one))
+}
+
 /** The newest load of a target, unless it was dropped or an update was interrupted since. */
 export function loadOfTarget(records: readonly LoadRecord[], target: string): LoadRecord | undefined {
   const content = contentOfTarget(records, target)

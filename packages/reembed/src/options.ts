@@ -557,6 +557,11 @@ export const vectorStore: readonly Option[] = [
   ),
 ]
 
+export const keep: Option = new Option(
+  '--keep <n>',
+  "delete what searches used before, except the newest n (default: 'keep' of this store in reembed.yaml)",
+).argParser(wholeFrom(0))
+
 export const examinedStore: Option = new Option(
   '--store <url>',
   'examine the vectors of an index of any vector store: postgres://user@host/database?table=docs, …',

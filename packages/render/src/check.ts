@@ -1,6 +1,7 @@
 // Facts that a check found, as text.
 
-import { bytes } from './numbers.ts'
+import type { sampleCorpus, survey } from '@reembed/planner'
+import { bytes, counted } from './numbers.ts'
 
 /** The memory of Redis; a limit of 0 is none. */
 export const memoryText = (facts: { readonly usedBytes: number; readonly maxBytes: number }): string =>
@@ -32,6 +33,28 @@ interface EndpointFacts {
     readonly maxConcurrentRequests: number
     readonly version?: string | null | undefined
   }
+}
+
+/** What a run would read: the objects, the fields and a sample of the records. */
+export function sourceText(
+  url: string,
+  {
+    objects,
+    bytes: size,
+    skipped,
+  }: Pick<Awaited<ReturnType<typeof survey>>, 'objects' | 'bytes' | 'skipped'>,
+  { fields, documents }: Pick<Awaited<ReturnType<typeof sampleCorpus>>, 'fields' | 'documents'>,
+  template: string | undefined,
+): string {
+  const { count, examples } = skipped
+  const more = count > examples.length ? ', …' : ''
+  return [
+    `${url}  ${counted(objects, 'object')}, ${bytes(size)}, about ${counted(documents, 'document')}`,
+    fields
+      ? `id: ${fields.id}, text: ${template === undefined ? fields.text : JSON.stringify(template)}`
+      : 'one document per file',
+    ...(count > 0 ? [`${counted(count, 'object')} skipped (${examples.join(', ')}${more})`] : []),
+  ].join('; ')
 }
 
 /** What an endpoint serves, and what it takes. */

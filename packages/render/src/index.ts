@@ -7,7 +7,7 @@ export {
   benchmarkRates,
   benchmarkSentence,
 } from './benchmark.ts'
-export { endpointText, memoryText } from './check.ts'
+export { endpointText, memoryText, sourceText } from './check.ts'
 export { paintFirst, paintList, paintRun, printablePainted } from './colours.ts'
 export { columnFitText } from './column-fit.ts'
 export {
@@ -32,6 +32,6 @@ export { describeOutputStatus, describeRunStatus, listRuns } from './run.ts'
 export { listSchedules } from './schedules.ts'
 export { tableText, unusedRows } from './table.ts'
 export { unreadForecast, unreadWarning } from './totals.ts'
-export { loadRows, loadStep, otherRuns, switchJson, switchRows } from './vector-store.ts'
+export { droppedRows, loadRows, loadStep, otherRuns, switchJson, switchRows } from './vector-store.ts'
 export { describeVerification } from './verification.ts'
 export { versionLines } from './versions.ts'

@@ -2,7 +2,7 @@
 
 import type { StoreTarget } from '@reembed/producer'
 import type { LoadProof, Manifest } from '@reembed/protocol'
-import type { LoadOutcome, LoadProgress, SwitchOutcome } from '@reembed/sinks'
+import type { DroppedOld, LoadOutcome, LoadProgress, SwitchOutcome } from '@reembed/sinks'
 import { modelText } from './model.ts'
 import { count, counted, duration } from './numbers.ts'
 import type { Row } from './rows.ts'
@@ -86,6 +86,16 @@ function queryText({ model, queryPrompt }: Manifest): string {
     queryPrompt === undefined ? 'without a prompt' : `with the prompt ${JSON.stringify(queryPrompt)}`
   return `embed with ${modelText({ model })}, ${model.dimensions} dimensions, ${prompt}`
 }
+
+/** The rows of a drop of old targets. */
+export const droppedRows = ({ name, current, kept, dropped }: DroppedOld): Row[] => [
+  [
+    'searches',
+    current === undefined ? `${name} does not exist: no target is old` : `${name} uses ${current}`,
+  ],
+  ...kept.map((target): Row => ['kept', target]),
+  ...dropped.map(({ target, run }): Row => ['dropped', `${target} of run ${run}`]),
+]
 
 /** A vector store whose searches use another run than the current version. */
 export interface OtherRun {

@@ -1,6 +1,6 @@
 // The public surface of @reembed/sinks; every other file is private to the package.
 
-export { dropTarget } from './load/drop.ts'
+export { type DroppedOld, dropOldTargets, dropTarget } from './load/drop.ts'
 export { type FollowEvent, type FollowedStore, type FollowOptions, followVersions } from './load/follow.ts'
 export { loadRun } from './load/load.ts'
 export { createShardLoader, type ShardLoader } from './load/loader.ts'

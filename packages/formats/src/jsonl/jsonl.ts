@@ -31,9 +31,14 @@ import { parseLine } from './parse-line.ts'
  */
 const TAIL_BYTES = 64 * 1024
 const MAX_TAIL_BYTES = 8 * 1024 * 1024
+/**
+ * Size of the first piece whose lines are parsed together. Each further piece doubles: a sample of
+ * a few records must not parse a thousand lines of a chunk.
+ */
+const FIRST_PIECE_BYTES = 4 * 1024
 
 /**
- * Yields the records of one part in order, one array for each chunk of bytes. Returns the range
+ * Yields the records of one part in order, in arrays of a chunk of bytes at most. Returns the range
  * that was read. Memory: one chunk, its records, and one unfinished line of at most
  * MAX_RECORD_BYTES.
  */
@@ -77,12 +82,16 @@ export async function* readJsonl(
 
   let to = end
   let tail = TAIL_BYTES
+  let pieceBytes = FIRST_PIECE_BYTES
   while (at < to) {
     for await (const chunk of streamContent(store, { ...part, start: at, end: to }, signal)) {
       at += chunk.length
-      scanner.push(chunk, end)
-      if (records.length > 0) yield records
-      records = []
+      for (let from = 0; from < chunk.length && scanner.offset < end; pieceBytes *= 2) {
+        scanner.push(chunk.subarray(from, from + pieceBytes), end)
+        from += pieceBytes
+        if (records.length > 0) yield records
+        records = []
+      }
       if (scanner.offset >= end) break
     }
     const linePending = scanner.offset < end

@@ -9,7 +9,7 @@ import {
 import { examineEmbedder, examineIndex } from '@reembed/evaluate'
 import { promptMismatch, sampleCorpus, survey } from '@reembed/planner'
 import { inspectRedis, redisAddress, requireNoEviction, requireRights, secureUrlOf } from '@reembed/queue'
-import { bytes, counted, endpointText, indexReportText, memoryText, paintFirst } from '@reembed/render'
+import { counted, endpointText, indexReportText, memoryText, paintFirst, sourceText } from '@reembed/render'
 import { EXIT, printable } from '@reembed/shared'
 import { openIndex } from '@reembed/sinks'
 import { checkStore, openStore, raceStore } from '@reembed/store'
@@ -62,16 +62,10 @@ export async function doctor(flags: Flags): Promise<void> {
   for (const { shown, open } of await endpointsOf(flags)) {
     await check('endpoint', shown, '--endpoint', () => inspectEndpoint(open, flags))
   }
-  print(
-    flags.json,
-    checks,
-    paintFirst(
-      checks
-        .map(({ name, status, detail }) => `${SHOWN[status]}  ${name.padEnd(9)} ${printable(detail)}`)
-        .join('\n'),
-      process.stdout,
-    ),
+  const lines = checks.map(
+    ({ name, status, detail }) => `${SHOWN[status]}  ${name.padEnd(9)} ${printable(detail)}`,
   )
+  print(flags.json, checks, paintFirst(lines.join('\n'), process.stdout))
   if (checks.some(({ status }) => status === 'failed')) process.exitCode = EXIT.unreachable
   else if (flags.source !== undefined && flags.output !== undefined)
     note('next: `reembed plan` with the same options shows tokens, time and cost; `reembed run` embeds')
@@ -98,28 +92,13 @@ async function inspectRedisOf(flags: RedisFlags): Promise<string> {
   return `${redisAddress(url)}  version ${facts.version}, ${facts.evictionPolicy}, ${memoryText(facts)}; every command of a worker is permitted`
 }
 
-/** What a run would read: the objects, the fields and a sample of the records. */
 async function inspectSource(flags: CorpusFlags & Partial<OutputFlags>): Promise<string> {
   await using corpus = await openSource(flags)
   const found = await survey(corpus)
   const { id, text, template, carry } = flags
-  const { fields, documents } = await sampleCorpus(corpus, found, {
-    fields: { ...(id && { id }), ...(text && { text }) },
-    template,
-    carry,
-  })
-  const { count, examples } = found.skipped
-  return [
-    `${corpus.store.url}  ${counted(found.objects, 'object')}, ${bytes(found.bytes)}, about ${counted(documents, 'document')}`,
-    fields
-      ? `id: ${fields.id}, text: ${template === undefined ? fields.text : JSON.stringify(template)}`
-      : 'one document per file',
-    ...(count > 0
-      ? [
-          `${counted(count, 'object')} skipped (${examples.join(', ')}${count > examples.length ? ', …' : ''})`,
-        ]
-      : []),
-  ].join('; ')
+  const fields = { ...(id && { id }), ...(text && { text }) }
+  const sample = await sampleCorpus(corpus, found, { fields, template, carry })
+  return sourceText(corpus.store.url, found, sample, template)
 }
 
 /**

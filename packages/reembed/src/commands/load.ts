@@ -1,9 +1,9 @@
 import { findRun } from '@reembed/planner'
 import { openQueue } from '@reembed/queue'
-import { loadRows, loadStep, switchJson, switchRows } from '@reembed/render'
+import { droppedRows, loadRows, loadStep, switchJson, switchRows } from '@reembed/render'
 import { requireManifest } from '@reembed/shard'
 import { isRunId, ReembedError } from '@reembed/shared'
-import { dropTarget, loadRun, openVectorStore, switchStore } from '@reembed/sinks'
+import { dropOldTargets, dropTarget, loadRun, openVectorStore, switchStore } from '@reembed/sinks'
 import { onInterrupt } from '../interrupt.ts'
 import { openExistingOutput, requireRedis } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
@@ -59,12 +59,23 @@ export async function switchCommand(flags: Flags & ReasonFlag & { readonly back?
   print(flags.json, switchJson(outcome), facts(switchRows(outcome)))
 }
 
-/** `reembed drop`: deletes the table of a run from a vector store. */
-export async function drop(run: string, flags: Flags & ReasonFlag): Promise<void> {
+/** `reembed drop`: deletes the table of a run from a vector store, or those that searches left. */
+export async function drop(
+  run: string | undefined,
+  flags: Flags & ReasonFlag & { readonly keep?: number; readonly sinkKeep?: number },
+): Promise<void> {
+  const keep = flags.keep ?? (run === undefined ? flags.sinkKeep : undefined)
+  if ((run === undefined) === (keep === undefined))
+    throw new ReembedError('USAGE', 'what to drop is not stated: give a run, or --keep <n> without a run')
   await using output = await openExistingOutput(flags)
   await using vectors = await openVectorStore(flags.to)
+  const options = { name: flags.name, ...actorOf(flags) }
+  if (run === undefined) {
+    const dropped = await dropOldTargets(output, vectors, keep ?? 0, options)
+    return print(flags.json, dropped, facts(droppedRows(dropped)))
+  }
   // A whole id needs no plan: `gc` may have deleted the run before.
   const id = isRunId(run) ? run : await findRun(output, run, 'current')
-  const record = await dropTarget(output, vectors, id, { name: flags.name, ...actorOf(flags) })
+  const record = await dropTarget(output, vectors, id, options)
   print(flags.json, record, facts([['dropped', `${record.target} of run ${record.run}`]]))
 }

@@ -35,7 +35,11 @@ export async function applyConfig(
     if (value === undefined || (option.isBoolean() && typeof value !== 'boolean')) continue
     command.setOptionValueWithSource(name, parse(option, value, file, key, env), 'config')
   }
-  const sinks = ((file.content.sinks ?? []) as readonly { readonly url: string }[]).map(({ url }) => url)
+  const configured = (file.content.sinks ?? []) as readonly { url: string; name: string; keep?: number }[]
+  const { to, name = 'embeddings' } = command.opts()
+  const target = configured.find(sink => sink.url === to && sink.name === name)
+  command.setOptionValueWithSource('sinkKeep', target?.keep, 'config')
+  const sinks = configured.map(({ url }) => url)
   const consumers = [valueAt(file, 'export.layout') ?? [], sinks].flat()
   if (command.getOptionValueSource('sinks') === undefined)
     command.setOptionValueWithSource('sinks', sinks, 'config')

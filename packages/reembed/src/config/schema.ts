@@ -37,6 +37,7 @@ const sink = z.strictObject({
     .boolean()
     .default(false)
     .describe('with switch: auto, write only what changed, in place, if the recipe is the same'),
+  keep: z.int().min(0).optional().describe('`reembed drop` without a run keeps so many old tables'),
 })
 
 export type Schema = z.ZodType<Readonly<Record<string, unknown>>>

@@ -99,10 +99,10 @@ export function addVectorCommands(program: Command): void {
     .add(
       command(
         'drop',
-        'Delete a loaded run from a vector store. The run itself stays in the output.',
-        'reembed drop q2vz --output ./vectors --to postgres://app@db.example/search --name wiki',
-      ).argument('<run>', 'run id, or its first letters'),
-      [...option.output, ...option.vectorStore, ...option.s3, option.reason, option.json],
+        'Delete a loaded run from a vector store, or all that searches used before. The runs stay in the output.',
+        'reembed drop --keep 2 --output ./vectors --to postgres://app@db.example/search --name wiki',
+      ).argument('[run]', 'run id, or its first letters'),
+      [...option.output, ...option.vectorStore, option.keep, ...option.s3, option.reason, option.json],
     )
     .action(async (run, options) => (await import('../commands/load.ts')).drop(run, options))
 

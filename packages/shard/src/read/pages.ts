@@ -88,8 +88,10 @@ function valueReader(type: FlatColumn['type'], bytes: Buffer): (nth: number) => 
       return nth => bytes.readInt32LE(4 * nth)
     case 'int64':
       return nth => {
-        const value = bytes.readBigInt64LE(8 * nth)
-        return Number.isSafeInteger(Number(value)) ? Number(value) : value
+        // A bigint for each value costs more than everything else.
+        const high = bytes.readInt32LE(8 * nth + 4)
+        const value = high * 2 ** 32 + bytes.readUInt32LE(8 * nth)
+        return Number.isSafeInteger(value) ? value : bytes.readBigInt64LE(8 * nth)
       }
     case 'double':
       return nth => bytes.readDoubleLE(8 * nth)

@@ -1,9 +1,10 @@
-// Deletes the target of a run from a vector store. Nothing else deletes one.
+// Deletes targets from a vector store: those of a run, or old ones. Nothing else deletes one.
 
 import {
   contentOfTarget,
   DEFAULT_TARGET_NAME,
   type LoadRecord,
+  oldTargets,
   putLoadRecord,
   readLoadRecordsOf,
   targetsToDrop,
@@ -48,4 +49,43 @@ export async function dropTarget(
     )
   }
   throw new ReembedError('RUN_NOT_FOUND', `${address} has no ${targets[0]}, which would hold run ${run}`)
+}
+
+export interface DroppedOld {
+  readonly address: string
+  readonly name: string
+  /** The target that searches use. */
+  readonly current: string | undefined
+  /** Old targets that stay, newest first. */
+  readonly kept: readonly string[]
+  /** The records of those that were deleted. */
+  readonly dropped: readonly LoadRecord[]
+}
+
+/**
+ * Deletes the targets that searches used before, or that were loaded before searches were last
+ * switched, except the newest `keep` ones. The target that searches use stays, and so does one that
+ * was loaded since. Idempotent.
+ */
+export async function dropOldTargets(
+  source: Store,
+  vectors: VectorStore,
+  keep: number,
+  { name = DEFAULT_TARGET_NAME, by, reason }: Pick<SwitchOptions, 'name' | 'by' | 'reason'> = {},
+): Promise<DroppedOld> {
+  const { address } = vectors
+  const records = await readLoadRecordsOf(source, vectors, name)
+  const current = await vectors.current(name)
+  const old = oldTargets(records, current)
+  const dropped: LoadRecord[] = []
+  // The oldest first: a drop that is interrupted leaves the newer ones.
+  for (const { target, run } of old.slice(keep).toReversed()) {
+    // Searches were switched meanwhile.
+    if ((await vectors.current(name)) !== current) break
+    await vectors.drop(target)
+    dropped.push(await putLoadRecord(source, { action: 'drop', address, name, target, run, by, reason }))
+  }
+  const gone = new Set(dropped.map(({ target }) => target))
+  const kept = old.map(({ target }) => target).filter(target => !gone.has(target))
+  return { address, name, current, kept, dropped }
 }

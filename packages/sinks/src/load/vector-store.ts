@@ -4,7 +4,6 @@
 //   name     what searches use: a view, an alias or a tag
 //   target   the table, collection or index of one run
 
-import { createHash, randomUUID } from 'node:crypto'
 import type { LoadProof, Manifest, RefusedRow } from '@reembed/protocol'
 import type { FlatColumn, ShardBatch } from '@reembed/shard'
 import { ReembedError, type RetryOptions } from '@reembed/shared'
@@ -120,27 +119,3 @@ export const writeAlias = (target: string, load: string, run: string): string =>
 
 /** Whether a load writes, or has written, through this alias of a target. */
 export const isWriteAlias = (target: string, alias: string): boolean => alias.startsWith(`${target}_w`)
-
-/** What a vector store without metadata of its targets records of one. */
-interface RecordedLoad {
-  readonly load: string
-  /** Empty after a drop. */
-  readonly run: string
-}
-
-/**
- * The record of a target that was dropped: the next load that has no creator takes its id. The ids
- * of the shards that a load has written are kept in the output, so no load has the id of another.
- */
-export const droppedLoad = (): RecordedLoad => ({ load: randomUUID(), run: '' })
-
-/**
- * The load of a target whose creator was stopped before it recorded one. Processes that find such a
- * target at a time must agree, so the id depends on the record of the last drop, or on the target.
- */
-export const loadOfStopped = (target: string, record: RecordedLoad | undefined): string =>
-  record?.run === '' ? record.load : createHash('sha256').update(target).digest('hex').slice(0, 32)
-
-/** Whether a load was recorded since `before` was read. */
-export const isRecordedSince = (before: RecordedLoad | undefined, now: RecordedLoad): boolean =>
-  now.run !== '' && (now.load !== before?.load || now.run !== before.run)

@@ -59,6 +59,10 @@ export async function openElasticClient(url: string): Promise<HttpClient & Serve
 export const hidesVectors = ({ product, version }: Server): boolean =>
   product === 'elasticsearch' && version >= 902
 
+/** Whether documents of a point in time have an order, see `pagesAtPointInTime`. */
+export const hasShardOrder = ({ product, version }: Server): boolean =>
+  product === 'opensearch' && version >= 303
+
 /** Opens a server: `elasticsearch+https://host:9200`. */
 export async function openElasticsearch(url: string): Promise<VectorStore> {
   const server = await openElasticClient(url)

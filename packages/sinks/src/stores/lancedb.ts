@@ -212,7 +212,6 @@ export async function openLance(url: string): Promise<VectorStore> {
         throw notHeld(target, load, address, `load run ${manifest.run} again`)
       return table
     }
-    await openHeld()
     const { dimensions } = manifest.model
     const columns = columnsOf(dimensions, extra)
     const begun = begunLoads.get(load)

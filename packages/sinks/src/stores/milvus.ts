@@ -8,8 +8,6 @@
 //
 // The primary key is the id of the document, so a shard that is written again replaces its rows.
 
-import { randomUUID } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { MILVUS_ID_BYTES, MILVUS_LIMITS, MILVUS_STRING_BYTES, problemsOf } from '@reembed/export'
 import type { CarriedValue, RefusedRow } from '@reembed/protocol'
 import type { FlatColumn, ShardBatch } from '@reembed/shard'
@@ -24,11 +22,9 @@ import {
   unlessAborted,
   withRetries,
 } from '@reembed/shared'
+import { droppedRecord, heldRecord, prepareRecorded, type TargetRecord } from '../load/target-record.ts'
 import {
-  droppedLoad,
-  isRecordedSince,
   isWriteAlias,
-  loadOfStopped,
   notHeld,
   type RefusedByShard,
   type ShardWrite,
@@ -96,13 +92,6 @@ export interface MilvusConnection {
 
 interface MilvusPackage {
   readonly MilvusClient: new (config: object) => MilvusClient
-}
-
-/** What a target holds. */
-interface Load {
-  readonly load: string
-  readonly run: string
-  readonly shards_sha256: string
 }
 
 const PACKAGES = '@zilliz/milvus2-sdk-node'
@@ -193,9 +182,9 @@ export async function connectMilvus(url: string): Promise<MilvusConnection> {
 }
 
 /** Opens a server, see `connectMilvus`. */
-export async function openMilvus(url: string): Promise<VectorStore> {
-  const { client, call, ask, address } = await connectMilvus(url)
+export const openMilvus = async (url: string): Promise<VectorStore> => milvusStore(await connectMilvus(url))
 
+export function milvusStore({ client, call, ask, address }: MilvusConnection): VectorStore {
   const has = async (collection_name: string): Promise<boolean> =>
     (await ask(() => client.listCollections())).data.some(({ name }) => name === collection_name)
 
@@ -237,7 +226,7 @@ export async function openMilvus(url: string): Promise<VectorStore> {
     await ask(() => client.loadCollectionSync({ collection_name }))
   }
 
-  async function readRecord(target: string): Promise<Load | undefined> {
+  async function readRecord(target: string): Promise<TargetRecord | undefined> {
     const { data } = await ask(() =>
       client.get({
         collection_name: LOADS,
@@ -246,19 +235,20 @@ export async function openMilvus(url: string): Promise<VectorStore> {
         consistency_level: 'Strong',
       }),
     )
-    return data[0] as Load | undefined
+    const [found] = data as readonly { load: string; run: string; shards_sha256: string }[]
+    return found && { load: found.load, run: found.run, shardsSha256: found.shards_sha256 }
   }
 
-  async function readLoad(target: string): Promise<Load | undefined> {
-    const record = await readRecord(target)
-    return record?.run === '' ? undefined : record
-  }
-
-  const putLoad = (target: string, load: Load) =>
-    ask(() => client.upsert({ collection_name: LOADS, data: [{ target, ...load, none: [0, 0] }] }))
+  const putRecord = (target: string, { load, run, shardsSha256: shards_sha256 }: TargetRecord) =>
+    ask(() =>
+      client.upsert({
+        collection_name: LOADS,
+        data: [{ target, load, run, shards_sha256, none: [0, 0] }],
+      }),
+    )
 
   async function prepare({ name, target, manifest, extra }: Target, signal?: AbortSignal): Promise<string> {
-    const { run, shardsSha256: shards_sha256, model } = manifest
+    const { run, model } = manifest
     if (model.dimensions > MAX_DIMENSIONS || model.dimensions < 2) {
       throw new ReembedError(
         'USAGE',
@@ -273,30 +263,23 @@ export async function openMilvus(url: string): Promise<VectorStore> {
       )
     }
     await requireLoads()
-    const before = await readRecord(target)
-    const isNew = !(await has(target)) && (await createTarget(target, manifest, extra))
-    // A user without the right to list aliases could not close the target at the end.
-    await aliasesOf(target)
-    const known = isNew ? undefined : await recordedLoad(target, signal)
-    if (known?.run === run && known.shards_sha256 === shards_sha256) {
-      await openTo(target, known.load, run)
-      return known.load
-    }
-    // An empty collection without a record has a creator that was stopped.
-    if (known || (!isNew && (await hasRows(target)))) {
-      throw new ReembedError(
-        'USAGE',
-        `'${target}' at ${address} holds ${known ? `other vectors, of run ${known.run}` : 'rows that reembed did not load'}: drop it, or choose another name`,
-        { option: 'name' },
-      )
-    }
-    // A creator that was slow finds the record of a process that took it for a stopped one.
-    const recorded = isNew ? await readRecord(target) : undefined
-    const isTaken = recorded !== undefined && isRecordedSince(before, recorded)
-    const id = isTaken ? recorded.load : isNew ? randomUUID() : loadOfStopped(target, before)
-    await putLoad(target, { load: id, run, shards_sha256 })
-    // Another process may have recorded one at the same time.
-    const { load = id } = (await readLoad(target)) ?? {}
+    const load = await prepareRecorded(
+      { target, manifest },
+      {
+        address,
+        async create() {
+          const isNew = !(await has(target)) && (await createTarget(target, manifest, extra))
+          // A user without the right to list aliases could not close the target at the end.
+          await aliasesOf(target)
+          return isNew
+        },
+        hasRows: () => hasRows(target),
+        read: () => readRecord(target),
+        put: record => putRecord(target, record),
+        wait: { forMs: deadlines().sink.answerMs, everyMs: POLL_MS },
+      },
+      signal,
+    )
     await openTo(target, load, run)
     return load
   }
@@ -347,16 +330,6 @@ export async function openMilvus(url: string): Promise<VectorStore> {
         () => client.dropAlias({ alias }),
         async () => (await current(alias)) === undefined,
       )
-  }
-
-  /** The load of a collection; waits for a process that has created it and not recorded it yet. */
-  async function recordedLoad(target: string, signal: AbortSignal | undefined): Promise<Load | undefined> {
-    const endMs = performance.now() + deadlines().sink.answerMs
-    while (true) {
-      const known = await readLoad(target)
-      if (known !== undefined || performance.now() > endMs) return known
-      await sleep(POLL_MS, undefined, { signal })
-    }
   }
 
   async function write(
@@ -413,12 +386,13 @@ export async function openMilvus(url: string): Promise<VectorStore> {
     { load, shards, removed }: TargetUpdate,
     options?: RetryOptions,
   ): Promise<RefusedByShard> {
-    const { run, shardsSha256: shards_sha256 } = target.manifest
-    if ((await readLoad(target.target))?.load !== load) throw notHeld(target.target, load, address)
+    const { run, shardsSha256 } = target.manifest
+    if (heldRecord(await readRecord(target.target))?.load !== load)
+      throw notHeld(target.target, load, address)
     await close(target.target, writeAlias(target.target, load, run))
     await openTo(target.target, load, run)
     const to = { target: target.target, load, run }
-    await putLoad(target.target, { load, run, shards_sha256 })
+    await putRecord(target.target, { load, run, shardsSha256 })
     const refused = new Map<number, readonly RefusedRow[]>()
     for await (const { shard, rows } of shards()) {
       const rejected = await write(target, { load, rows }, options)
@@ -453,7 +427,7 @@ export async function openMilvus(url: string): Promise<VectorStore> {
     prepare,
     write,
     update,
-    holds: async target => (await readLoad(target))?.load,
+    holds: async target => heldRecord(await readRecord(target))?.load,
     // The server continues after a call is given up; a later call finds the index.
     finish: ({ target, manifest: { model } }, { signal } = {}) =>
       unlessAborted(
@@ -512,7 +486,7 @@ export async function openMilvus(url: string): Promise<VectorStore> {
         )
       }
       // The record first: a later load must not take the record of this one for its own.
-      if (await has(LOADS)) await putLoad(target, { ...droppedLoad(), shards_sha256: '' })
+      if (await has(LOADS)) await putRecord(target, droppedRecord())
       if (!exists) return
       // Milvus refuses to drop a collection that has an alias.
       await close(target)

@@ -10,16 +10,14 @@
 // A point id is a UUID that depends on the id of the document, so a shard that is written again
 // replaces its own points. The payload has the id.
 
-import { createHash, randomUUID } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { floatArray, metadataOf, toJson } from '@reembed/export'
 import type { ShardBatch } from '@reembed/shard'
 import { createHttpClient, ReembedError, type RetryOptions } from '@reembed/shared'
+import { droppedRecord, heldRecord, prepareRecorded, type TargetRecord } from '../load/target-record.ts'
 import {
-  droppedLoad,
-  isRecordedSince,
   isWriteAlias,
-  loadOfStopped,
   notHeld,
   type RefusedByShard,
   type ShardWrite,
@@ -36,17 +34,10 @@ const UPSERT_BYTES = 4 * 2 ** 20
 const HNSW_M = 16
 const MAX_DIMENSIONS = 65_535
 const POLL_MS = 200
-/** Polls for the record of a collection that another process has created. */
-const RECORD_POLLS = 10
+/** For the record of a collection that another process has created. */
+const RECORD_WAIT = { forMs: 2_000, everyMs: POLL_MS }
 /** Any UUID that names this use (RFC 9562, UUID version 5). */
 const NAMESPACE = Buffer.from('5f0d6a4e0f2b4cf29a6b6f3f6b1f8a2d', 'hex')
-
-/** What a target holds. */
-interface Load {
-  readonly load: string
-  readonly run: string
-  readonly shardsSha256: string
-}
 
 interface Point {
   readonly vector: readonly number[]
@@ -79,15 +70,10 @@ export async function openQdrant(url: string): Promise<VectorStore> {
     const { body } = await request('POST', `/collections/${LOADS}/points`, {
       json: { ids: [pointId(target)], with_payload: true },
     })
-    return body.result[0]?.payload as Load | undefined
+    return body.result[0]?.payload as TargetRecord | undefined
   }
 
-  async function readLoad(target: string): Promise<Load | undefined> {
-    const record = await readRecord(target)
-    return record?.run === '' ? undefined : record
-  }
-
-  const putLoad = (payload: Load & { readonly target: string }, expect: readonly number[] = []) =>
+  const putRecord = (payload: TargetRecord & { readonly target: string }, expect: readonly number[] = []) =>
     request('PUT', `/collections/${LOADS}/points?wait=true`, {
       json: { points: [{ id: pointId(payload.target), vector: [1], payload }] },
       expect,
@@ -101,17 +87,8 @@ export async function openQdrant(url: string): Promise<VectorStore> {
     return status === 404 ? undefined : body.result.count
   }
 
-  /** What a collection holds. An empty one without a record has a creator that was stopped. */
-  async function recordedLoad(target: string, signal?: AbortSignal): Promise<Load | undefined> {
-    for (let polls = 1; ; polls += 1) {
-      const known = await readLoad(target)
-      if (known || polls === RECORD_POLLS || (await count(target))) return known
-      await sleep(POLL_MS, undefined, { signal })
-    }
-  }
-
   async function prepare({ name, target, manifest }: Target, signal?: AbortSignal): Promise<string> {
-    const { run, shardsSha256, model } = manifest
+    const { run, model } = manifest
     if (model.dimensions > MAX_DIMENSIONS) {
       throw new ReembedError(
         'USAGE',
@@ -128,30 +105,20 @@ export async function openQdrant(url: string): Promise<VectorStore> {
     }
     if (!existing.has(LOADS)) await create(LOADS, { vectors: { size: 1, distance: 'Dot' } })
     const params = { size: model.dimensions, distance: model.normalized ? 'Dot' : 'Cosine' }
-    const before = await readRecord(target)
-    const isNew =
-      !existing.has(target) &&
-      (await create(target, { vectors: params, hnsw_config: { m: 0 } })).status !== 409
-    // Concurrent loaders agree on one load: that of the creator.
-    const known = isNew ? undefined : await recordedLoad(target, signal)
-    if (known?.run === run && known.shardsSha256 === shardsSha256) {
-      await openTo(target, known.load, run)
-      return known.load
-    }
-    if (known || (!isNew && (await count(target)))) {
-      throw new ReembedError(
-        'USAGE',
-        `'${target}' at ${address} holds ${known ? `other vectors, of run ${known.run}` : 'points that reembed did not load'}: drop it, or choose another name`,
-        { option: 'name' },
-      )
-    }
-    // A creator that was slow finds the record of a process that took it for a stopped one.
-    const recorded = isNew ? await readRecord(target) : undefined
-    const isTaken = recorded !== undefined && isRecordedSince(before, recorded)
-    const id = isTaken ? recorded.load : isNew ? randomUUID() : loadOfStopped(target, before)
-    await putLoad({ target, load: id, run, shardsSha256 })
-    // Another process may have recorded one at the same time.
-    const { load = id } = (await readLoad(target)) ?? {}
+    const load = await prepareRecorded(
+      { target, manifest },
+      {
+        address,
+        create: async () =>
+          !existing.has(target) &&
+          (await create(target, { vectors: params, hnsw_config: { m: 0 } })).status !== 409,
+        hasRows: async () => ((await count(target)) ?? 0) > 0,
+        read: () => readRecord(target),
+        put: record => putRecord({ target, ...record }),
+        wait: RECORD_WAIT,
+      },
+      signal,
+    )
     await openTo(target, load, run)
     return load
   }
@@ -194,10 +161,10 @@ export async function openQdrant(url: string): Promise<VectorStore> {
     options?: RetryOptions,
   ): Promise<RefusedByShard> {
     const { run, shardsSha256 } = manifest
-    if ((await readLoad(target))?.load !== load) throw notHeld(target, load, address)
+    if (heldRecord(await readRecord(target))?.load !== load) throw notHeld(target, load, address)
     await close(target, options, writeAlias(target, load, run))
     await openTo(target, load, run)
-    await putLoad({ target, load, run, shardsSha256 })
+    await putRecord({ target, load, run, shardsSha256 })
     for await (const { shard, rows } of shards())
       await write({ target, manifest, ...rest }, { load, shard, rows }, options)
     const path = `/collections/${writeAlias(target, load, run)}/points/delete?wait=true`
@@ -242,7 +209,7 @@ export async function openQdrant(url: string): Promise<VectorStore> {
     write,
     update,
     finish,
-    holds: async target => (await readLoad(target))?.load,
+    holds: async target => heldRecord(await readRecord(target))?.load,
     count,
     async read(target, ids) {
       const { body } = await request('POST', `/collections/${target}/points`, {
@@ -262,7 +229,7 @@ export async function openQdrant(url: string): Promise<VectorStore> {
     },
     async drop(target) {
       // The record first: a later load must not take the record of this one for its own.
-      await putLoad({ target, ...droppedLoad(), shardsSha256: '' }, [404])
+      await putRecord({ target, ...droppedRecord() }, [404])
       await request('DELETE', `/collections/${target}`, { expect: [404] })
     },
     async [Symbol.asyncDispose]() {},

@@ -1,0 +1,51 @@
+import { expect, test } from 'vitest'
+import { type MilvusConnection, milvusStore } from '../src/stores/milvus.ts'
+
+const TARGET = `wiki_${'a'.repeat(12)}`
+
+/** Answers as a server with one target does, and lists the calls that change it. */
+function connection(aliases: readonly string[]): {
+  readonly changes: readonly string[]
+  readonly connected: MilvusConnection
+} {
+  const changes: string[] = []
+  const left = new Set(aliases)
+  const change = (name: string) => async (data: object) => {
+    changes.push(`${name} ${Object.values(data)[0]}`)
+    if (name === 'dropAlias') left.delete(String(Object.values(data)[0]))
+    return { error_code: 'Success', reason: '' }
+  }
+  const client = {
+    listCollections: async () => ({ data: [TARGET, 'reembed_loads'].map(name => ({ name })) }),
+    listAliases: async () => ({ aliases: [...left] }),
+    describeAlias: async ({ alias }: { readonly alias: string }) => ({
+      collection: left.has(alias) ? TARGET : undefined,
+    }),
+    upsert: change('upsert'),
+    dropAlias: change('dropAlias'),
+    dropCollection: change('dropCollection'),
+  }
+  const connected = {
+    client: client as Partial<MilvusConnection['client']> as MilvusConnection['client'],
+    address: 'milvus+http://host:19530',
+    call: <T>(work: () => Promise<T>) => work(),
+    ask: <T>(work: () => Promise<T>) => work(),
+  }
+  return { changes, connected }
+}
+
+test('a collection of Milvus with an alias of another program is not dropped, and its record stays', async () => {
+  const { changes, connected } = connection([`${TARGET}_w0123_b`, 'production'])
+  await expect(milvusStore(connected).drop(TARGET)).rejects.toMatchObject({
+    code: 'USAGE',
+    message: `${TARGET} at milvus+http://host:19530 has the alias production: point it to another collection, or drop it first`,
+  })
+  expect(changes).toEqual([])
+})
+
+test('a collection of Milvus that a load left open is recorded as dropped, closed and dropped, in this order', async () => {
+  const alias = `${TARGET}_w0123_b`
+  const { changes, connected } = connection([alias])
+  await milvusStore(connected).drop(TARGET)
+  expect(changes).toEqual(['upsert reembed_loads', `dropAlias ${alias}`, `dropCollection ${TARGET}`])
+})

@@ -29,8 +29,8 @@ export interface HttpClient {
   readonly address: string
   /**
    * @throws ReembedError STORE_UNREACHABLE after the attempts of `withRetries`, or after the first
-   *   one to a server that never answered; STORE_ACCESS_DENIED; USAGE for a request that the server
-   *   refuses, for a reply that is not JSON, or with the reason REPLY_TOO_LONG
+   *   one to a server that never answered, or with the reason REPLY_TOO_LONG; STORE_ACCESS_DENIED;
+   *   USAGE for a request that the server refuses, or for a reply that is not JSON
    */
   request(method: string, path: string, request?: HttpRequest): Promise<HttpReply>
 }
@@ -122,8 +122,8 @@ export function createHttpClient(
       wait.gaveUp()
       if (cause instanceof BodyTooLong) {
         throw new ReembedError(
-          'USAGE',
-          `${base} replies to ${method} ${path} with more than ${LIMITS.sinkReplyBytes} bytes: correct the address, and check whether a proxy answers instead`,
+          'STORE_UNREACHABLE',
+          `${base} replies to ${method} ${path} with a body that is longer than ${LIMITS.sinkReplyBytes} bytes: correct the address, and check whether a proxy answers instead`,
           { option, reason: REPLY_TOO_LONG, cause },
         )
       }

@@ -16,8 +16,9 @@ import { openLog } from '@reembed/telemetry'
 import { startS3Server } from '@reembed/testing'
 import { startWorker } from '@reembed/worker'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { documents, flags, type Running, reembed, start } from './parts/cli.ts'
+import { documents, flags, type Running, start } from './parts/cli.ts'
 import { type Gate, openGate } from './parts/gate.ts'
+import { inProcess } from './parts/in-process.ts'
 
 const COUNT = 2_400
 const SHARDS = 12
@@ -61,7 +62,7 @@ afterEach(async () => {
 const parts = () => ['--endpoint', gate.url, '--redis', redis.url]
 
 const enqueue = (output = 's3://vectors/wiki') =>
-  reembed(
+  inProcess(
     [
       'enqueue',
       ...flags({
@@ -109,7 +110,7 @@ test('three workers embed every document exactly once when they share a run over
   await startWorkers(3)
   await published()
   await expectEveryDocumentOnce(run)
-  expect((await reembed(['verify', '--output', 's3://vectors/wiki'], env)).code).toBe(0)
+  expect((await inProcess(['verify', '--output', 's3://vectors/wiki'], env)).code).toBe(0)
   // No work was lost: each text was paid for once, the reference texts of each worker and a canary
   // in each request aside. A canary rides in each request, and requests are smaller while the share
   // of the limit is.
@@ -142,7 +143,7 @@ test('P-CHAOS: no document is lost or doubled when a worker is killed in the mid
   gate.open()
   await published()
   await expectEveryDocumentOnce(run)
-  expect((await reembed(['verify', '--output', 's3://vectors/wiki'], env)).code).toBe(0)
+  expect((await inProcess(['verify', '--output', 's3://vectors/wiki'], env)).code).toBe(0)
 })
 
 test('a worker works past the jobs of an output that it does not serve and leaves them to other workers', async () => {

@@ -12,6 +12,7 @@ import { openStore, type Store } from '@reembed/store'
 import { type FakeTei, startFakeTei } from '@reembed/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { flags, reembed, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { inProcess } from './parts/in-process.ts'
 
 const COUNT = 300
 let redis: LocalRedis
@@ -153,7 +154,7 @@ test('P-GATE: a new revision is detected, embedded, evaluated and published; a w
 
 test('invalid gates, queries and judgements are refused in one line before any text is embedded', async () => {
   const refused = async (...args: string[]): Promise<string> => {
-    const { code, stderr } = await reembed([
+    const { code, stderr } = await inProcess([
       'run',
       ...flags({
         source: join(folder.path, 'corpus'),

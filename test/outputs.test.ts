@@ -4,7 +4,7 @@
 import { join } from 'node:path'
 import { createHashEngine, type LocalRedis, serveTei, startRedis } from '@reembed/local'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { documents, flags, type Running, reembed, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { documents, flags, type Running, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
 import { inProcess } from './parts/in-process.ts'
 
 const DOCUMENTS = 40
@@ -82,7 +82,7 @@ test.each([
       DOCUMENTS,
       first.shards,
     ])
-    const verified = await reembed(['verify', '--output', pathOf(name)])
+    const verified = await inProcess(['verify', '--output', pathOf(name)])
     expect(verified.code, verified.stderr).toBe(0)
   }
 })

@@ -19,8 +19,12 @@ function run(args: readonly string[]): Promise<{ code: number; stdout: string }>
   })
 }
 
-test.each(MUTATIONS)('the simulation breaks a promise within 300 seeds when $name', async ({ name }) => {
-  const { code, stdout } = await run(['--seeds', '300', '--threads', '1', '--mutation', name])
-  expect(stdout).toMatch(/^seed \d+ broke after/)
-  expect(code).toBe(1)
-})
+test.each(MUTATIONS)(
+  'the simulation breaks a promise within 300 seeds when $name',
+  async ({ name, from = 1 }) => {
+    const seeds = ['--from', `${from}`, '--seeds', '300']
+    const { code, stdout } = await run([...seeds, '--threads', '1', '--mutation', name])
+    expect(stdout).toMatch(/^seed \d+ broke after/)
+    expect(code).toBe(1)
+  },
+)

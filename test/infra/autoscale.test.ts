@@ -66,7 +66,8 @@ async function oneJob(stack: AsyncDisposableStack) {
   }
 }
 
-test('an active job of a killed worker starts a worker from zero, which completes the job', async () => {
+// At the same time: both wait, for a lock and for a delay to end.
+test.concurrent('an active job of a killed worker starts a worker from zero, which completes the job', async () => {
   await using stack = new AsyncDisposableStack()
   const { gate, queue, given, expectRescue } = await oneJob(stack)
   // The worker is killed while its request waits at the gate: the job stays active, and no job
@@ -81,7 +82,7 @@ test('an active job of a killed worker starts a worker from zero, which complete
   await expectRescue()
 })
 
-test('a delayed job starts a worker from zero, because only workers promote delayed jobs', async () => {
+test.concurrent('a delayed job starts a worker from zero, because only workers promote delayed jobs', async () => {
   await using stack = new AsyncDisposableStack()
   const { redis, out, queue, expectRescue } = await oneJob(stack)
   // As a worker does with a job whose endpoint is overloaded, before it shuts down.

@@ -1,7 +1,9 @@
 // Loads into Milvus Lite, the real server for one machine. The client is an optional package, so
 // the test runs where both are: `npm install --no-save @zilliz/milvus2-sdk-node`.
 
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { columnsOf, columnsUnder } from '@reembed/export'
@@ -121,6 +123,37 @@ describe.skipIf(client === undefined || lackOfMilvus !== undefined)(
       const aborted = AbortSignal.abort(new Error('stopped'))
       await expect(stores[0]?.finish(target, { signal: aborted })).rejects.toThrow('stopped')
       await rm(folder, { recursive: true })
+    })
+
+    test('a call whose connection is lost is repeated, once the server has answered', async () => {
+      await using server = await startMilvus()
+      const [, port] = server.host.split(':')
+      let cuts = 0
+      const proxy = createServer(socket => {
+        const behind = connect(Number(port), '127.0.0.1')
+        socket.on('data', bytes => {
+          if (cuts === 0) behind.write(bytes)
+          else {
+            cuts -= 1
+            socket.destroy()
+          }
+        })
+        behind.on('data', bytes => socket.write(bytes))
+        for (const [end, other] of [
+          [socket, behind],
+          [behind, socket],
+        ] as const)
+          end.on('error', () => {}).on('close', () => other.destroy())
+      }).listen(0, '127.0.0.1')
+      await once(proxy, 'listening')
+      const { port: front } = proxy.address() as AddressInfo
+      const vectors = await openVectorStore(`milvus+http://127.0.0.1:${front}`)
+      expect(await vectors.count('nothing')).toBeUndefined()
+      cuts = 1
+      expect(await vectors.count('nothing')).toBeUndefined()
+      expect(cuts).toBe(0)
+      await vectors[Symbol.asyncDispose]()
+      proxy.close()
     })
 
     test('a collection whose creator was stopped before the record is taken over, and one with rows is refused', async () => {

@@ -11,11 +11,14 @@ export interface Mutation {
   /** Occurs exactly once in the file. */
   readonly find: string
   readonly replace: string
+  /** A seed that broke a promise; seeds are tried from it on. It saves the search for it. */
+  readonly from?: number
 }
 
 export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'vectors are reused without comparing the recipe',
+    from: 23,
     file: 'protocol/src/identity.ts',
     find: 'vectorsOf(a) === vectorsOf(b)',
     replace: 'true',
@@ -58,6 +61,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'publishing ignores sequence numbers',
+    from: 99,
     file: 'producer/src/publish.ts',
     find: 'boolean => current.seq >= seq',
     replace: 'boolean => false',
@@ -70,18 +74,21 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'two runs may have one sequence number',
+    from: 26,
     file: 'protocol/src/history.ts',
     find: "while ((await sequence.put(store, seqKey(seq), { run })) === 'exists') seq += 1",
     replace: 'await sequence.put(store, seqKey(seq), { run })',
   },
   {
     name: 'the object that refused a put is not checked',
+    from: 47,
     file: 'worker/src/process-job.ts',
     find: "return { status: 'already_exists', ...(await readConcurrentShard(store, key, plan, shard, slice)) }",
     replace: "return { status: 'already_done' }",
   },
   {
     name: 'an existing object is not checked before a job',
+    from: 47,
     file: 'worker/src/process-job.ts',
     find: "await readConcurrentShard(store, key, plan, job.shard, slice)\n    return { status: 'already_done' }",
     replace: "return { status: 'already_done' }",
@@ -100,6 +107,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'a sweep takes all jobs of the queue for jobs of its run',
+    from: 30,
     file: 'producer/src/sweep.ts',
     find: 'await queue.counts(of)',
     replace: 'await queue.counts()',
@@ -130,36 +138,42 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'a worker that is not proven fails jobs',
+    from: 21,
     file: 'queue/src/disposition.ts',
     find: 'count > 0 && (isProven || others?.length === 0)',
     replace: 'count > 0',
   },
   {
     name: 'many observations of one worker fail a job',
+    from: 36,
     file: 'queue/src/disposition.ts',
     find: 'if (count < MAX_OBSERVATIONS || others === undefined) return false',
     replace: 'return count >= MAX_OBSERVATIONS / 4',
   },
   {
     name: 'carrying shards over keeps the job of the first shard',
+    from: 130,
     file: 'producer/src/enqueue.ts',
     find: 'await queue.withFinalizeLease(of, carry)',
     replace: 'await queue.withFinalizeLease(of, carry, { ...of, shard: 0 })',
   },
   {
     name: 'workers keep the jobs of superseded runs',
+    from: 26,
     file: 'worker/src/process-job.ts',
     find: "if (isSuperseded(plan, runState, await readCurrent(store))) return { status: 'stopped' }",
     replace: '',
   },
   {
     name: 'gc deletes young objects',
+    from: 40,
     file: 'producer/src/retention.ts',
     find: ' || lastMs < beforeMs)',
     replace: ' || lastMs >= 0)',
   },
   {
     name: 'gc does not check a run again after marking it',
+    from: 184,
     file: 'producer/src/gc.ts',
     find: 'decision?.retained || ',
     replace: '',

@@ -15,7 +15,7 @@ import { type S3Server, startS3Server } from '@reembed/testing'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type Written, writeFormats, writtenDocuments } from './writers.ts'
 
-const COUNT = Number(process.env.REEMBED_TEST_DOCUMENTS ?? 3_000)
+const COUNT = Number(process.env.REEMBED_TEST_DOCUMENTS ?? 1_200)
 const MODEL = { id: 'm', revision: 'r', dimensions: 8, pooling: 'mean', normalized: true }
 const NAMES = [
   'plain.jsonl',

@@ -258,7 +258,7 @@ export async function openLance(url: string): Promise<VectorStore> {
     // The next version begins with the tagged one, also after an update that was interrupted.
     await table.restore()
     const columns = columnsOf(manifest.model.dimensions, extra)
-    // Each merge compares the ids of all rows and makes a version; a row group has few changed rows.
+    // Each merge compares the ids of all rows and makes a version; few rows of a group changed.
     let batches: ShardBatch[] = []
     let bytes = 0
     const merge = async (): Promise<void> => {

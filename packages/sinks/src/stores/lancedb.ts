@@ -111,7 +111,7 @@ interface BegunLoad {
 export const LANCE_PACKAGES = '@lancedb/lancedb apache-arrow@18'
 const HOLDS = 'reembed'
 export const LIVE = 'live'
-/** Rows of one append, in bytes: each is a file and a commit. */
+/** Vectors of one append or merge, in bytes: each is a file and a commit. */
 const APPEND_BYTES = 32 * 2 ** 20
 /** Fewer rows are found by id without an index in milliseconds. */
 const INDEXED_ROWS = 10_000
@@ -258,11 +258,23 @@ export async function openLance(url: string): Promise<VectorStore> {
     // The next version begins with the tagged one, also after an update that was interrupted.
     await table.restore()
     const columns = columnsOf(manifest.model.dimensions, extra)
+    // Each merge compares the ids of all rows and makes a version; few rows of a group changed.
+    let batches: ShardBatch[] = []
+    let bytes = 0
+    const merge = async (): Promise<void> => {
+      if (batches.length === 0) return
+      const changed = table.mergeInsert('id').whenMatchedUpdateAll().whenNotMatchedInsertAll()
+      await changed.execute(await arrowOf(columns, batches))
+      batches = []
+      bytes = 0
+    }
     for await (const { rows } of shards())
       for await (const batch of rows()) {
-        const merge = table.mergeInsert('id').whenMatchedUpdateAll().whenNotMatchedInsertAll()
-        await merge.execute(await arrowOf(columns, [batch]))
+        batches.push(batch)
+        bytes += batch.vectors.byteLength
+        if (bytes >= APPEND_BYTES) await merge()
       }
+    await merge()
     await removePadding(table, columns)
     for await (const ids of removed()) await table.delete(`id IN (${ids.map(literal).join(',')})`)
     const { run, shardsSha256 } = manifest

@@ -1,5 +1,10 @@
 import { expect, test } from 'vitest'
-import { type MilvusConnection, milvusStore } from '../src/stores/milvus.ts'
+import { milvusStore } from '../src/stores/milvus.ts'
+import {
+  type MilvusClient,
+  type MilvusConnection,
+  milvusConnection,
+} from '../src/stores/milvus-connection.ts'
 
 const TARGET = `wiki_${'a'.repeat(12)}`
 
@@ -16,6 +21,7 @@ function connection(aliases: readonly string[]): {
     return { error_code: 'Success', reason: '' }
   }
   const client = {
+    connectPromise: Promise.resolve(),
     listCollections: async () => ({ data: [TARGET, 'reembed_loads'].map(name => ({ name })) }),
     listAliases: async () => ({ aliases: [...left] }),
     describeAlias: async ({ alias }: { readonly alias: string }) => ({
@@ -25,12 +31,10 @@ function connection(aliases: readonly string[]): {
     dropAlias: change('dropAlias'),
     dropCollection: change('dropCollection'),
   }
-  const connected = {
-    client: client as Partial<MilvusConnection['client']> as MilvusConnection['client'],
-    address: 'milvus+http://host:19530',
-    call: <T>(work: () => Promise<T>) => work(),
-    ask: <T>(work: () => Promise<T>) => work(),
-  }
+  const connected = milvusConnection(
+    'milvus+http://host:19530',
+    () => client as Partial<MilvusClient> as MilvusClient,
+  )
   return { changes, connected }
 }
 

@@ -4,17 +4,18 @@
 import type { IndexReader, IndexRow, IndexSelection } from '@reembed/evaluate'
 import { ReembedError } from '@reembed/shared'
 import { chooseColumns } from './index-columns.ts'
-import { connectMilvus, isMissing } from './milvus.ts'
+import { connectMilvus, isMissing } from './milvus-connection.ts'
 
 /** Milvus returns at most 16,384 rows for a query. */
 const ROWS_AT_ONCE = 1_000
 
 export async function openMilvusIndex({ server, of }: IndexSelection): Promise<IndexReader> {
-  const { client, ask, address } = await connectMilvus(server)
+  const connection = await connectMilvus(server)
+  const { ask, address } = connection
   const collection_name = of.collection ?? ''
-  const close = async (): Promise<void> => void (await client.closeConnection())
+  const close = () => connection[Symbol.asyncDispose]()
   const open = async () => {
-    const { schema } = await ask(() => client.describeCollection({ collection_name }))
+    const { schema } = await ask(client => client.describeCollection({ collection_name }))
     const names = schema.fields.map(({ name }) => name)
     const vectors = schema.fields.filter(field => /^(Float16|BFloat16|Float)Vector$/.test(field.data_type))
     const key = schema.fields.find(field => field.is_primary_key)
@@ -38,16 +39,18 @@ export async function openMilvusIndex({ server, of }: IndexSelection): Promise<I
         signal?.throwIfAborted()
         const begin = isText ? '""' : '-9223372036854775808'
         const filter = `${key} ${last === undefined ? `>= ${begin}` : `> ${last}`}`
-        const { data } = await ask(() =>
-          client.query({
-            collection_name,
-            filter,
-            output_fields,
-            limit: ROWS_AT_ONCE,
-            consistency_level: 'Strong',
-            // Asks for the rows in the order of the key.
-            params: { iterator: 'True' },
-          }),
+        const { data } = await ask(
+          client =>
+            client.query({
+              collection_name,
+              filter,
+              output_fields,
+              limit: ROWS_AT_ONCE,
+              consistency_level: 'Strong',
+              // Asks for the rows in the order of the key.
+              params: { iterator: 'True' },
+            }),
+          { signal },
         )
         if (data.length === 0) return
         const id = data.at(-1)?.[key]

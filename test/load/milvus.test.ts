@@ -3,7 +3,7 @@
 
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { type AddressInfo, connect, createServer } from 'node:net'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { columnsOf, columnsUnder } from '@reembed/export'
@@ -153,6 +153,33 @@ describe.skipIf(client === undefined || lackOfMilvus !== undefined)(
       expect(await vectors.count('nothing')).toBeUndefined()
       expect(cuts).toBe(0)
       await vectors[Symbol.asyncDispose]()
+      proxy.close()
+    })
+
+    test('the call after one on a connection that a router has dropped uses another one', async () => {
+      await using server = await startMilvus()
+      const [, port] = server.host.split(':')
+      const dropped = new Set<unknown>()
+      const sockets = new Set<Socket>()
+      const proxy = createServer(socket => {
+        sockets.add(socket)
+        const behind = connect(Number(port), '127.0.0.1')
+        socket.on('data', bytes => dropped.has(socket) || behind.write(bytes))
+        behind.on('data', bytes => dropped.has(socket) || socket.write(bytes))
+        for (const end of [socket, behind]) end.on('error', () => {})
+        socket.on('close', () => behind.destroy())
+      }).listen(0, '127.0.0.1')
+      await once(proxy, 'listening')
+      const { port: front } = proxy.address() as AddressInfo
+      await withDeadlines({ timeoutMs: 600 }, async () => {
+        await using vectors = await openVectorStore(`milvus+http://127.0.0.1:${front}`)
+        expect(await vectors.count('nothing')).toBeUndefined()
+        for (const socket of sockets) dropped.add(socket)
+        await expect(vectors.count('nothing')).rejects.toMatchObject({ code: 'STORE_UNREACHABLE' })
+        expect(await vectors.count('nothing')).toBeUndefined()
+        expect(sockets.size).toBeGreaterThan(dropped.size)
+      })
+      for (const socket of sockets) socket.destroy()
       proxy.close()
     })
 

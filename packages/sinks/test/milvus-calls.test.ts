@@ -1,5 +1,5 @@
 import { withDeadlines } from '@reembed/shared'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { Target } from '../src/load/vector-store.ts'
 import { milvusStore } from '../src/stores/milvus.ts'
 import { buildIndex } from '../src/stores/milvus-build.ts'
@@ -102,6 +102,21 @@ test('the call after one that passed its deadline has a connection of its own, a
   reply.resolve(SUCCESS)
   await inFlight
   expect(closed).toEqual(['first'])
+})
+
+test('a connection that was idle for over a minute is replaced before the next call', async () => {
+  const closed: number[] = []
+  const clients = [1, 2].map(n => clientOf({ closeConnection: async () => void closed.push(n) }))
+  const { call } = await connected(...clients)
+  const used: number[] = []
+  const use = () => call(async client => ({ ...SUCCESS, used: used.push(clients.indexOf(client) + 1) }))
+  await use()
+  const now = performance.now.bind(performance)
+  using _ = vi.spyOn(performance, 'now').mockImplementation(() => now() + 61_000)
+  await use()
+  await use()
+  expect(used).toEqual([1, 2, 2])
+  expect(closed).toEqual([1])
 })
 
 test('an index that takes longer than a reply may is waited for while the server answers other calls', async () => {
@@ -211,7 +226,7 @@ test('two processes that create one target agree on its load where equal collect
   expect(aliases.size).toBe(1)
 })
 
-test('a write to a lost server asks for no alias, and one whose alias is gone fails', async () => {
+test('a write to a lost server asks for no alias, and one whose alias was removed fails', async () => {
   let described = 0
   let failure: unknown = grpcError(UNAVAILABLE)
   const client = clientOf({

@@ -76,6 +76,8 @@ interface MilvusPackage {
 const PACKAGES = '@zilliz/milvus2-sdk-node'
 /** Longer than the 5 minutes that servers may require. */
 const KEEPALIVE_MS = 330_000
+/** Routers drop a connection that was idle for 4 minutes or more, and neither side learns it. */
+const IDLE_MS = 60_000
 /** Error codes of Milvus (pkg/util/merr): a collection or an alias that does not exist. */
 const NOT_FOUND: ReadonlySet<number> = new Set([100, 1_600])
 /** Not ready, timeout, over a quota or rate limit. */
@@ -123,8 +125,7 @@ export async function connectMilvus(url: string): Promise<MilvusConnection> {
       channelOptions: {
         // The default of 10 s is more often than a server of gRPC's core accepts, which then closes
         // the connection with all calls (grpc.github.io/grpc/core/md_doc_keepalive.html: 5
-        // minutes). So pings do not find a connection that a router has dropped; the deadline of
-        // the first call on it does.
+        // minutes). So pings do not keep an idle connection open, see `IDLE_MS`.
         'grpc.keepalive_time_ms': KEEPALIVE_MS,
         'grpc.keepalive_permit_without_calls': 0,
         // grpc-js shares a connection between clients whose options are equal.
@@ -137,18 +138,28 @@ export async function connectMilvus(url: string): Promise<MilvusConnection> {
 
 /** The calls of a server. `connect` makes a client with a connection of its own. */
 export function milvusConnection(address: string, connect: () => MilvusClient): MilvusConnection {
-  const open = (): { readonly client: MilvusClient; calls: number } => {
+  const open = (): { readonly client: MilvusClient; calls: number; usedMs: number } => {
     const client = connect()
     // Reported by the first call.
     client.connectPromise.catch(() => {})
-    return { client, calls: 0 }
+    return { client, calls: 0, usedMs: performance.now() }
   }
   let current = open()
+  const closeUnused = (connection: typeof current): void => {
+    // Other calls may be in flight on it.
+    if (connection !== current && connection.calls === 0) connection.client.closeConnection().catch(() => {})
+  }
+  function take(): typeof current {
+    const last = current
+    if (last.calls === 0 && performance.now() - last.usedMs > IDLE_MS) current = open()
+    closeUnused(last)
+    return current
+  }
   // A server that never answered is reported at once: its URL may be wrong.
   let hasAnswered = false
   async function call<T>(work: (client: MilvusClient) => Promise<T>): Promise<T> {
     using wait = startWait(`the vector store at ${address}`)
-    const used = current
+    const used = take()
     used.calls += 1
     try {
       const reply = await work(used.client)
@@ -160,13 +171,13 @@ export function milvusConnection(address: string, connect: () => MilvusClient): 
       return reply
     } catch (error) {
       wait.gaveUp()
-      // A repeated call on a connection that a router has dropped would be lost as well.
+      // The next call on a connection that a router has dropped would be lost as well.
       if (isGrpc(error) && codeOf(error) === DEADLINE_EXCEEDED && used === current) current = open()
       throw milvusError(error, address)
     } finally {
       used.calls -= 1
-      // Other calls may be in flight on it.
-      if (used !== current && used.calls === 0) used.client.closeConnection().catch(() => {})
+      used.usedMs = performance.now()
+      closeUnused(used)
     }
   }
 

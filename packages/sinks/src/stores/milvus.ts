@@ -69,7 +69,7 @@ export function milvusStore(connection: MilvusConnection): VectorStore {
     await buildIndex(connection, { collection_name: LOADS, field_name: 'none', metric_type: 'L2' }, options)
   }
 
-  /** Creates a collection. False if another process did, and the server does not take them for one. */
+  /** Creates a collection. False if another process did, see `collectionOf`. */
   async function create(
     collection: { readonly collection_name: string; readonly fields: readonly object[] },
     options: RetryOptions,
@@ -223,7 +223,7 @@ export function milvusStore(connection: MilvusConnection): VectorStore {
   ): Promise<T> => {
     const alias = writeAlias(target, load, run)
     return call(client => work(client, alias)).catch(async (error: unknown) => {
-      // A missing alias does not pass, and the server may be gone.
+      // A missing alias is no failure that passes.
       if (error instanceof ReembedError && error.retry === 'requeue') throw error
       // The client reports a missing alias without a code.
       throw (await pointed(call, alias)) === undefined ? notHeld(target, load, address) : error

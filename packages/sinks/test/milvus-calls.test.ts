@@ -60,6 +60,12 @@ test.each([
   expect(attempts).toBe(1)
 })
 
+test('a reply whose status has an error in its code alone is an error', async () => {
+  const { call } = await connected()
+  const failing = call(async () => ({ error_code: 'Success', code: 65_535, reason: 'File exists' }))
+  await expect(failing).rejects.toThrow('refuses a request: File exists')
+})
+
 test('a lost call is repeated, reported, and given up when the caller aborts', async () => {
   const { ask } = await connected()
   const aborted = new AbortController()

@@ -166,8 +166,9 @@ export function milvusConnection(address: string, connect: () => MilvusClient): 
       hasAnswered = true
       wait.answered()
       const { status = reply } = reply as { readonly status?: unknown }
-      const { error_code: code = 'Success' } = status as Status
-      if (code !== 'Success' && code !== 0) throw status
+      const { error_code: name = 'Success', code = 0 } = status as Status
+      // Milvus Lite sets the newer `code` alone for errors that it does not expect.
+      if ((name !== 'Success' && name !== 0) || code !== 0) throw status
       return reply
     } catch (error) {
       wait.gaveUp()

@@ -9,6 +9,7 @@
 // The primary key is the id of the document, so a shard that is written again replaces its rows.
 
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { MILVUS_ID_BYTES, MILVUS_LIMITS, MILVUS_STRING_BYTES, problemsOf } from '@reembed/export'
 import type { CarriedValue, RefusedRow } from '@reembed/protocol'
 import type { FlatColumn, ShardBatch } from '@reembed/shard'
@@ -78,6 +79,9 @@ export function milvusStore(connection: MilvusConnection): VectorStore {
       await ask(client => client.createCollection(collection), options)
       return true
     } catch (error) {
+      if (await has(collection.collection_name, options)) return false
+      // Milvus Lite refuses the name before it lists the collection.
+      await sleep(POLL_MS, undefined, options).catch(() => options.signal?.throwIfAborted())
       if (await has(collection.collection_name, options)) return false
       throw error
     }

@@ -1,6 +1,5 @@
 import { once } from 'node:events'
 import { setTimeout as wait } from 'node:timers/promises'
-import { setFlagsFromString } from 'node:v8'
 import type { ResolvedEndpoint } from '@reembed/endpoint'
 import { sweepOutputs } from '@reembed/producer'
 import { type RedisTarget, redisAddress } from '@reembed/queue'
@@ -40,17 +39,10 @@ const LEAVE_MS = 1_000
 const IDLE_SWEEP_MS = 500
 
 /**
- * By default V8 lets the heap grow to several times the live bytes. A lower growth keeps a pod
- * below its memory limit with more shards in flight.
- */
-const HEAP_GROWTH_PERCENT = 20
-
-/**
  * `reembed worker`: writes shards until SIGTERM, and sweeps its outputs, so that runs finish
  * without a producer.
  */
 export async function worker(flags: Flags): Promise<void> {
-  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`)
   const endpoint = await requireEndpoint(flags)
   const redis = requireRedis(flags)
   const log = openLog({ level: process.env.REEMBED_LOG ?? 'info' })

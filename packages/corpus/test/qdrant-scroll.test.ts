@@ -4,7 +4,7 @@ import { LIMITS, REPLY_TOO_LONG, ReembedError } from '@reembed/shared'
 import { expect, test } from 'vitest'
 import { scrollPoints } from '../src/database/qdrant-scroll.ts'
 
-/** Scrolls `count` points with the ids 0, 1, …; returns the limits of the pages that were asked for. */
+/** Scrolls points with the ids 0, 1, …; returns the limits of the pages that were asked for. */
 async function limitsOf(count: number, lengthOf: (ids: readonly number[]) => number): Promise<number[]> {
   const limits: number[] = []
   const found: unknown[] = []

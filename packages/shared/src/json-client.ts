@@ -55,8 +55,8 @@ export function httpAddress(url: string): string {
 function parsedUrl(url: string, option = 'target'): URL {
   const bare = url.replace(/^[a-z]+\+/, '')
   const parsed = URL.canParse(bare) ? new URL(bare) : undefined
-  // A '/' of a password that is not encoded ends the host early: the path, which messages have, then
-  // holds the rest of the password.
+  // A '/' of a password that is not encoded ends the host early: the path, which messages have,
+  // then holds the rest of the password.
   if (parsed !== undefined && !parsed.pathname.includes('@')) return parsed
   throw new ReembedError(
     'USAGE',

@@ -2,7 +2,7 @@
 
 import { resolve } from 'node:path'
 
-/** Whether a text begins with a scheme (RFC 3986, section 3.1) and `//`; else it is a path. */
+/** Whether a text begins with a scheme (RFC 3986) and `//`; else it is a path. */
 export const isUrl = (text: string): boolean => /^[a-z][a-z0-9+.-]*:\/\//i.test(text)
 
 /** Makes a local path absolute, so that every process opens the same folder. */

@@ -4,20 +4,14 @@ import type { ResolvedEndpoint } from '@reembed/endpoint'
 import { sweepOutputs } from '@reembed/producer'
 import { type RedisTarget, redisAddress } from '@reembed/queue'
 import { counted } from '@reembed/render'
-import { EXIT, messageOf, ReembedError } from '@reembed/shared'
+import { absoluteUrl, EXIT, messageOf, ReembedError } from '@reembed/shared'
 import { createShardLoader } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
 import { type Logger, openLog } from '@reembed/telemetry'
 import { startWorker } from '@reembed/worker'
 import { onInterrupt } from '../interrupt.ts'
 import { openMetrics } from '../metrics.ts'
-import {
-  absoluteUrl,
-  openQueueAtStart,
-  requireEndpoint,
-  requireRedis,
-  s3OptionsOf,
-} from '../open-resources.ts'
+import { openQueueAtStart, requireEndpoint, requireRedis, s3OptionsOf } from '../open-resources.ts'
 import type { EndpointFlags, MetricsFlags, RedisFlags, S3Flags, WorkerFlags } from '../options.ts'
 import { withLoggedWaits } from '../waits.ts'
 
@@ -62,7 +56,7 @@ interface Parts {
 }
 
 async function work(flags: Flags, { redis, endpoint: { url, options }, log }: Parts): Promise<void> {
-  const outputs = flags.output.map(absoluteUrl)
+  const outputs = flags.output.map(url => absoluteUrl(url))
   await using stack = new AsyncDisposableStack()
   const graceMs = 1000 * flags.drainSeconds
   const { signal } = stack.adopt(onInterrupt(graceMs), ({ stop }) => stop())

@@ -12,7 +12,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { enqueueMissing } from '../src/enqueue.ts'
 import { followRun } from '../src/follow.ts'
 import { deleteRuns } from '../src/gc.ts'
-import { createSweeper } from '../src/sweep.ts'
+import { createSweeper, type SweepOutcome } from '../src/sweep.ts'
 
 const MODEL = { id: 'm', revision: 'r', dimensions: 8, pooling: 'mean', normalized: true }
 let folder: string
@@ -204,4 +204,37 @@ test('a run that gc deletes while its jobs are added is reported as deleted, not
     message: expect.stringContaining(`run ${plan.run} in ${store.url} was deleted`),
   })
   expect(jobs.size).toBe(0)
+})
+
+test('progress is reported at most three times a second and at the last shard, and a finished run is polled less often', async () => {
+  const plan = await planned('a')
+  for (const shard of [0, 1, 2]) await put(plan, shard)
+  const { queue } = heldJobs()
+  const before = await queue.progress({ output: store.url, run: plan.run })
+  const startMs = performance.now()
+  const followedMs = () => performance.now() - startMs
+  const progress = async () => ({ ...before, shards: followedMs() < 450 ? 3 : 4 })
+  const sweepsMs: number[] = []
+  const sweep = async (): Promise<SweepOutcome[]> => {
+    sweepsMs.push(followedMs())
+    if (followedMs() < 800) return [{ run: plan.run, status: 'running', missing: 0, enqueued: 0 }]
+    return [
+      { run: plan.run, status: 'finished', publish: { status: 'held', by: 'gates', reason: '', gates: [] } },
+    ]
+  }
+  const calls: { readonly atMs: number; readonly done: number }[] = []
+  await followRun({
+    ...{ store, plan, sweeper: { sweep } },
+    queue: { ...queue, progress },
+    onProgress: ({ shardsDone }) => calls.push({ atMs: followedMs(), done: shardsDone }),
+    signal: AbortSignal.timeout(10_000),
+  })
+  const first = calls.findIndex(({ done }) => done === 4)
+  expect(first).toBeGreaterThan(0)
+  // A timer may fire a millisecond early.
+  const between = (times: readonly number[]) => times.slice(1).map((ms, i) => ms - (times[i] ?? 0))
+  const regular = between(calls.map(({ atMs }) => atMs)).filter((_, i) => i + 1 !== first)
+  expect(Math.min(300, ...regular)).toBeGreaterThan(290)
+  // A fifth of the time since the start, not the interval of the last shards.
+  expect(Math.min(80, ...between(sweepsMs))).toBeGreaterThan(75)
 })

@@ -11,11 +11,12 @@ import { createWriteStream } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { ask, start } from './child.ts'
 
 const documents = Number(process.argv[2] ?? 200_000)
 const WINDOW = 1_024
-const main = new URL('../packages/reembed/dist/main.js', import.meta.url).pathname
+const main = fileURLToPath(new URL('../packages/reembed/dist/main.js', import.meta.url))
 
 /** Draws texts by rank: the probability of rank r is proportional to r^-exponent. */
 function zipf(texts: number, exponent: number): () => number {

@@ -14,6 +14,7 @@ import { createWriteStream } from 'node:fs'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { requirePlan } from '@reembed/protocol'
 import { readShard } from '@reembed/shard'
 import { shardKey } from '@reembed/shared'
@@ -116,7 +117,7 @@ const server = start('client/server.ts')
 const [{ url }] = await once(server, 'message')
 const source = join(folder, 'corpus.jsonl')
 await writeCorpus(source)
-const main = new URL('../packages/reembed/dist/main.js', import.meta.url).pathname
+const main = fileURLToPath(new URL('../packages/reembed/dist/main.js', import.meta.url))
 const ours: Spent[] = []
 const theirs: Spent[] = []
 try {
@@ -130,7 +131,7 @@ try {
     await rm(output, { recursive: true })
     if (python === undefined) continue
     const file = join(folder, 'plain.parquet')
-    const script = new URL('whole-run/plain.py', import.meta.url).pathname
+    const script = fileURLToPath(new URL('whole-run/plain.py', import.meta.url))
     theirs.push(await spend(python, [script, source, file, url]))
     await checkParquet(file)
     await rm(file)

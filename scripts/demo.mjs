@@ -9,6 +9,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
 const { values: options } = parseArgs({
@@ -20,7 +21,7 @@ if (!(limit >= 1)) {
   process.exit(2)
 }
 
-const root = new URL('..', import.meta.url).pathname
+const root = fileURLToPath(new URL('..', import.meta.url))
 process.chdir(root)
 const corpus = `demo/wordnet-${options.all ? 'all' : limit}.jsonl`
 if (!existsSync(corpus)) writeCorpus(corpus)

@@ -1,7 +1,9 @@
 // The commands by which an operator controls runs: rollback, publish, pause, cancel, resume.
 
-import { appendFile } from 'node:fs/promises'
+import { appendFile, chmod, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { putLoadRecord, readCurrent, readManifest, readSeq } from '@reembed/protocol'
+import { loadKey } from '@reembed/shared'
 import { openStore } from '@reembed/store'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { documents, flags, start, writeJsonl } from './parts/cli.ts'
@@ -144,6 +146,27 @@ test('P-ROLLBACK: a rollback names the vector stores that still use the other ru
     `docs in ${one} still uses run ${second.run}: \`reembed load ${where(one, 'docs')}\`, then \`reembed switch ${where(one, 'docs')}\``,
   )
   expect(text).not.toContain(back)
+})
+
+test('P-ROLLBACK: a rollback tells its outcome although a record of a vector store is torn', async () => {
+  const first = JSON.parse((await inProcess(runArgs())).stdout)
+  await appendFile(place.source, '{"id":"new","text":"added later"}\n')
+  const second = JSON.parse((await inProcess(runArgs())).stdout)
+  await using store = await openStore(place.output)
+  const where = { address: 'postgres://db/search', name: 'wiki', target: 'wiki_1', run: second.run }
+  const { number } = await putLoadRecord(store, { ...where, action: 'switch' })
+  const key = loadKey(number)
+  const path = join(place.output, key)
+  await chmod(path, 0o644)
+  await writeFile(path, '{"address":')
+
+  const { code, stdout } = await inProcess(['rollback', '--output', place.output])
+  expect(code).toBe(0)
+  expect(stdout).toContain(`${first.run}  published as version 3`)
+  expect(stdout.replaceAll(/\s+/g, ' ')).toContain(`searches vector stores were not examined: ${key} in`)
+  // A program gets no such row, and waits for no records.
+  const back = await inProcess(['rollback', second.run, '--output', place.output, '--json'])
+  expect(JSON.parse(back.stdout)).toMatchObject({ run: second.run, status: 'published' })
 })
 
 test('P-ROLLBACK: a rollback is refused when the current version is the only one', async () => {

@@ -1,6 +1,7 @@
 // The order in which test files start. A long file that starts last keeps one worker busy while the
 // others have nothing to do, and a fresh clone has no recorded durations to sort by.
 
+import { fileURLToPath } from 'node:url'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** Files that take about 15 s and more on two cores, three at a time. Their order matters alone. */
@@ -51,7 +52,7 @@ export const SECONDS: Readonly<Record<string, number>> = {
   'test/load/elasticsearch.test.ts': 16,
 }
 
-const ROOT = new URL('..', import.meta.url).pathname
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
 const secondsOf = (path: string): number => SECONDS[path.slice(ROOT.length)] ?? 0
 

@@ -7,7 +7,7 @@ import { readManifest } from '@reembed/protocol'
 import { consume, openQueue } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import { openStore } from '@reembed/store'
-import { expect, test } from 'vitest'
+import { type ExpectStatic, expect, test } from 'vitest'
 import { documents, reembed, start, temporaryFolder, writeJsonl } from '../parts/cli.ts'
 import { openGate } from '../parts/gate.ts'
 import { createAutoscaler } from './parts/autoscaler.ts'
@@ -53,8 +53,11 @@ async function oneJob(stack: AsyncDisposableStack) {
     gate,
     queue,
     given,
-    /** Scales from zero to one, completes the run, and scales back to zero. */
-    async expectRescue(): Promise<void> {
+    /**
+     * Scales from zero to one, completes the run, and scales back to zero. A poll needs the
+     * `expect` of its test, because two tests run at the same time.
+     */
+    async expectRescue(expect: ExpectStatic): Promise<void> {
       const scaledObject = await scaledObjectOf(4)
       await using fleet = await startFleet({ redis: redis.url, worker, scaledObject, speed: 60 })
       await fleet.until(step => step.replicas === 1, 20_000)
@@ -67,7 +70,9 @@ async function oneJob(stack: AsyncDisposableStack) {
 }
 
 // At the same time: both wait, for a lock and for a delay to end.
-test.concurrent('an active job of a killed worker starts a worker from zero, which completes the job', async () => {
+test.concurrent('an active job of a killed worker starts a worker from zero, which completes the job', async ({
+  expect,
+}) => {
   await using stack = new AsyncDisposableStack()
   const { gate, queue, given, expectRescue } = await oneJob(stack)
   // The worker is killed while its request waits at the gate: the job stays active, and no job
@@ -79,10 +84,12 @@ test.concurrent('an active job of a killed worker starts a worker from zero, whi
   await lost.finished
   gate.open()
   expect(await queue.counts()).toMatchObject({ waiting: 0, active: 1, delayed: 0 })
-  await expectRescue()
+  await expectRescue(expect)
 })
 
-test.concurrent('a delayed job starts a worker from zero, because only workers promote delayed jobs', async () => {
+test.concurrent('a delayed job starts a worker from zero, because only workers promote delayed jobs', async ({
+  expect,
+}) => {
   await using stack = new AsyncDisposableStack()
   const { redis, out, queue, expectRescue } = await oneJob(stack)
   // As a worker does with a job whose endpoint is overloaded, before it shuts down.
@@ -99,7 +106,7 @@ test.concurrent('a delayed job starts a worker from zero, because only workers p
   await delayed.promise
   await postponing.drain(0)
   expect(await queue.counts()).toMatchObject({ waiting: 0, active: 0, delayed: 1 })
-  await expectRescue()
+  await expectRescue(expect)
 })
 
 test('the replica count grows by the policy, shrinks after the window, and is zero only after the cooldown', async () => {

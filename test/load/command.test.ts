@@ -99,6 +99,19 @@ test('drop without a run keeps as many old targets as reembed.yaml states for th
   })
   const config = join(own.path, 'reembed.yaml')
   await writeFile(config, `version: 1\nsinks:\n  - { url: '${to}', name: wiki, keep: 1 }\n`)
+  const alias = (action: 'add' | 'remove') =>
+    fetch(`${elastic.url}/_aliases`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ actions: [{ [action]: { index: 'wiki_aaaaaaaaaaaa', alias: 'other' } }] }),
+    })
+  await alias('add')
+  const refused = await reembed(['drop', ...flags, '--config', config])
+  expect(refused.stdout, refused.stderr).toMatch(
+    /kept +wiki_b{12}\nrefused +wiki_a{12} of run a{26}: wiki_a{12} at \S+ is in use \(alias other\)/,
+  )
+  expect(refused.code).toBe(1)
+  await alias('remove')
   const { stdout, stderr } = await reembed(['drop', ...flags, '--config', config])
   expect(stdout, stderr).toMatch(/uses wiki_c{12}\nkept +wiki_b{12}\ndropped +wiki_a{12} of run a{26}\n/)
   expect([...elastic.indices.keys()].sort()).toEqual(['wiki_bbbbbbbbbbbb', 'wiki_cccccccccccc'])

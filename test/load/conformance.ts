@@ -255,10 +255,15 @@ export function proveLoads(
       expect(await counts()).toEqual([undefined, 4, 4, 4])
       // Searches used the target last, so it is newer than one that was only loaded.
       await switchStore(output, vectors, { name, back: true })
+      await putVersion(output, { version: 5, run: RUNS.next, seq: 5, manifestSha256: '' })
       expect(await drop(1)).toEqual({ dropped: ['d'.repeat(26)], kept: [c] })
       expect(await drop(0)).toEqual({ dropped: [RUNS.other], kept: [] })
       expect(await counts()).toEqual([undefined, 4, undefined, undefined])
       expect(await vectors.current(name)).toBe(b)
+      const load = await vectors.holds(b)
+      await expect(vectors.drop(b)).rejects.toMatchObject({ code: 'USAGE', reason: 'target_in_use' })
+      expect(await vectors.holds(b)).toBe(load)
+      expect(await store.search(name)).toHaveLength(4)
     })
 
     test(

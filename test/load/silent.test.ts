@@ -1,6 +1,6 @@
 // Vector stores that fall silent in the middle of a load, or send what no vector store sends.
 
-import { LIMITS, withDeadlines } from '@reembed/shared'
+import { LIMITS, REPLY_TOO_LONG, withDeadlines } from '@reembed/shared'
 import { loadRun, openIndex, openVectorStore, switchStore } from '@reembed/sinks'
 import { startFaultyLink } from '@reembed/testing'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
@@ -153,6 +153,7 @@ test('a reply of a vector store beyond its limit is not read', async () => {
   await using vectors = await openVectorStore(`qdrant+${server.url}`)
   await expect(switchStore(memoryStore(), vectors)).rejects.toMatchObject({
     code: 'STORE_UNREACHABLE',
+    reason: REPLY_TOO_LONG,
     message: expect.stringContaining(`longer than ${LIMITS.sinkReplyBytes} bytes`),
   })
   expect(sent).toBeLessThan(2 * LIMITS.sinkReplyBytes)

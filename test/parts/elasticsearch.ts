@@ -82,6 +82,7 @@ export async function startElasticsearch(
   const scrolls = new Map<string, { readonly index: Index; readonly size: number; readonly hits: object[] }>()
   const moments = new Map<string, Index>()
   let bulks = 0
+  let searches = 0
 
   const strict = (value: unknown, known: readonly string[]): Record<string, unknown> => {
     if (typeof value !== 'object' || value === null)
@@ -296,7 +297,8 @@ export async function startElasticsearch(
       },
     }))
     if (!isScroll) return { hits: { hits: shown } }
-    const id = `scroll-${scrolls.size}`
+    searches += 1
+    const id = `scroll-${searches}`
     scrolls.set(id, { index, size: Number(size), hits: shown })
     return nextOf(id)
   }
@@ -401,7 +403,8 @@ export async function startElasticsearch(
       }
       case 'POST :index/_search/…': {
         if (product !== 'opensearch' || third !== 'point_in_time') throw invalid('no handler found')
-        const id = `moment-${moments.size}`
+        searches += 1
+        const id = `moment-${searches}`
         const index = resolve(first)
         moments.set(id, { ...index, searchable: new Map(index.searchable) })
         return { body: { pit_id: id } }

@@ -161,8 +161,15 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'workers keep the jobs of superseded runs',
     from: 26,
     file: 'worker/src/process-job.ts',
-    find: "if (isSuperseded(plan, runState, await readCurrent(store))) return { status: 'stopped' }",
+    find: 'if (isSuperseded(plan, runState, await readCurrent(store))) return undefined',
     replace: '',
+  },
+  {
+    name: 'the object of another program keeps the job of a superseded run',
+    from: 6_151,
+    file: 'worker/src/process-job.ts',
+    find: "if ((await runningStateOf(store, plan)) === undefined) return { status: 'stopped' }\n      throw",
+    replace: 'throw',
   },
   {
     name: 'gc deletes young objects',

@@ -3,12 +3,12 @@
 
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import { openQdrantCollection } from '@reembed/corpus'
 import { createHashEngine, serveTei, type TeiServer } from '@reembed/local'
 import { openCorpus } from '@reembed/planner'
 import { readPlan } from '@reembed/protocol'
 import { readEmbeddings } from '@reembed/shard'
-import { LIMITS } from '@reembed/shared'
 import { openIndex } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
@@ -20,6 +20,7 @@ import { type QdrantStandIn, startQdrant } from '../parts/qdrant.ts'
 type Id = string | number | bigint
 
 const KEY = 's3cret-key'
+const PASSWORD = 'hunter2'
 let server: QdrantStandIn
 let tei: TeiServer
 let folder: Awaited<ReturnType<typeof temporaryFolder>>
@@ -59,9 +60,9 @@ const idOf = (i: number): Id =>
 const numbered = (count: number): [Id, Record<string, unknown>][] =>
   Array.from({ length: count }, (_, i) => [idOf(i), { text: `document ${i}`, lang: 'en', secret: 'never' }])
 
-const runArgs = (output: string): string[] => [
+const runArgs = (output: string, source = urlOf()): string[] => [
   'run',
-  ...flags({ source: urlOf(), output, endpoint: tei.url }),
+  ...flags({ source, output, endpoint: tei.url }),
   '--json',
 ]
 
@@ -79,9 +80,11 @@ test('each point is one row with the id of the point, and values keep their digi
     [9_007_199_254_740_994n, {}],
   ])
   const output = join(folder.path, 'vectors')
-  const args = [...runArgs(output), '--carry', 'lang', '--carry', 'price', '--carry', 'meta']
+  const source = urlOf().replace('//', `//app:${PASSWORD}@`)
+  const args = [...runArgs(output, source), '--carry', 'lang', '--carry', 'price', '--carry', 'meta']
   const planned = await inProcess(['plan', ...args.slice(1)])
-  expect(planned.stderr).not.toContain(KEY)
+  const secret = new RegExp(`${KEY}|${PASSWORD}`)
+  expect(planned.stdout + planned.stderr).not.toMatch(secret)
   expect(JSON.parse(planned.stdout)).toMatchObject({ estimatedDocuments: 703 })
   expect(await readdir(folder.path)).toEqual([])
 
@@ -89,6 +92,7 @@ test('each point is one row with the id of the point, and values keep their digi
   expect(stderr).toMatch(
     /collection docs of qdrant\+http:\S+: 703 points as of 20\S+Z, copied into the output$/m,
   )
+  expect(stdout + stderr).not.toMatch(secret)
   const { run, totals } = JSON.parse(stdout)
   expect(totals).toMatchObject({ documents: 703, rows: 702, rejects: 1 })
   const found = new Map<string, unknown[]>()
@@ -106,7 +110,7 @@ test('each point is one row with the id of the point, and values keep their digi
   const files = await readdir(output, { recursive: true, withFileTypes: true })
   for (const file of files.filter(each => each.isFile())) {
     const content = await readFile(join(file.parentPath, file.name))
-    expect(content.includes(KEY) || content.includes('never'), file.name).toBe(false)
+    for (const text of [KEY, PASSWORD, 'never']) expect(content.includes(text), file.name).toBe(false)
   }
   expect((await inProcess(['verify', '--output', output])).code).toBe(0)
 
@@ -167,23 +171,40 @@ test('a collection that is edited all the time is copied after three readings, a
   expect(await tableOf(output, run)).toMatchObject({ edited: { blocks: 1 } })
 })
 
-test('a reply over the limit is asked for again with fewer points, and a point over it is named', async () => {
-  const text = 'x'.repeat(LIMITS.sinkReplyBytes / 200)
-  fill(Array.from({ length: 257 }, (_, i) => [i, { text }]))
-  const opened = await openQdrantCollection(urlOf())
-  const keys: string[] = []
-  for await (const rows of opened.rows(['text'], { key: 'point_id', onSnapshot() {} }))
-    for (const { key } of rows) keys.push(key.toString())
-  expect(keys).toEqual(Array.from({ length: 257 }, (_, i) => String(i)))
-
+test('points without the text are rejects, also where a block of the copy holds no others', async () => {
+  // The copy cuts a block in front of this id.
+  let cut = 11
+  while (crc32(String(cut)) % 2_048 !== 0) cut += 1
   fill([
-    [7, { text: 'small' }],
-    [8, { text: 'y'.repeat(LIMITS.sinkReplyBytes) }],
+    ...Array.from({ length: 10 }, (_, i): [Id, Record<string, unknown>] => [
+      i,
+      { body: `document ${i}`, lang: 'en' },
+    ]),
+    [cut, { other: 1 }],
+    [cut + 1, {}],
   ])
-  await expect(openQdrantCollection(urlOf())).rejects.toMatchObject({
-    code: 'USAGE',
-    option: 'source',
-    message: expect.stringContaining('the point 8 of docs at'),
+  const output = join(folder.path, 'vectors')
+  const args = [...runArgs(output), '--text', 'body', '--carry', 'lang', '--max-rejects', '50%']
+  const { stdout, stderr } = await inProcess(args)
+  expect(stderr).not.toContain('error')
+  const { run, totals } = JSON.parse(stdout)
+  expect(totals).toMatchObject({ documents: 12, rows: 10, rejects: 2 })
+  await using store = await openStore(output)
+  expect(await readPlan(store, run)).toMatchObject({ objects: 2, layout: { carry: [{ name: 'lang' }] } })
+})
+
+test('the fields of JSON pointers are read', async () => {
+  fill([[1, { 'a.b': { c: 1 }, 'x/y': 2, 'm.n': 3, meta: { z: 4 }, a: 5, secret: 6 }]])
+  const opened = await openQdrantCollection(urlOf())
+  const rows = await Array.fromAsync(
+    opened.rows(['/a.b/c', '/x~1y', 'm.n', 'meta.z'], { key: 'point_id', onSnapshot() {} }),
+  )
+  expect(JSON.parse(String(rows[0]?.[0]?.json))).toEqual({
+    point_id: 1,
+    'a.b': { c: 1 },
+    'x/y': 2,
+    'm.n': 3,
+    meta: { z: 4 },
   })
 })
 
@@ -205,6 +226,13 @@ test.each<[what: string, url: () => string, args: readonly string[], code: numbe
     [],
     2,
     /names no collection: write it as qdrant\+https/,
+  ],
+  [
+    'a password with a slash',
+    () => urlOf().replace('//', '//app:3/hunter2@'),
+    [],
+    2,
+    /the URL of the vector store is invalid: percent-encode.*--source/,
   ],
   ['a URL without a protocol', () => 'qdrant://host?collection=docs', [], 2, /has no protocol: write it as/],
   [
@@ -239,6 +267,7 @@ test.each<[what: string, url: () => string, args: readonly string[], code: numbe
   const output = join(folder.path, 'vectors')
   const refused = await inProcess(['run', ...flags({ source: url(), output, endpoint: tei.url }), ...args])
   expect(refused.stderr).toMatch(message)
+  expect(refused.stderr).not.toContain(PASSWORD)
   expect(refused.stderr.trim().split('\n')).toHaveLength(1)
   expect(refused.code).toBe(code)
 })

@@ -79,5 +79,5 @@ export async function copyIfNeeded(
   const onCopied = (rows: number): void => onProgress('copying', rows)
   onCopied(0)
   const copy = await corpus.copyTo(output, { paths, id: fields.id, onCopied, signal })
-  return { corpus: copy, inspected: await inspectCorpus(copy, { ...options, fields }) }
+  return { corpus: copy, inspected: await inspectCorpus(copy, { ...options, copyOf: inspected.sample }) }
 }

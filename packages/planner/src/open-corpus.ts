@@ -5,7 +5,7 @@ import { basename, dirname, posix } from 'node:path'
 import { type DeltaSnapshot, readDeltaSnapshot } from '@reembed/corpus'
 import { isWholeFile, type ObjectEncoding, objectEncodingOf, SUPPORTED_EXTENSIONS } from '@reembed/formats'
 import { type CsvDialect, FORMATS, type Format, type SourceObject, type SourceTable } from '@reembed/protocol'
-import { codeOf, interruptAfter, ReembedError } from '@reembed/shared'
+import { codeOf, interruptAfter, isUrl, ReembedError } from '@reembed/shared'
 import { type ObjectInfo, openStore, type Store } from '@reembed/store'
 import type { Corpus, ListCorpusOptions, OpenCorpusOptions } from './corpus.ts'
 import { localPath, refuseOverlap } from './overlap.ts'
@@ -131,8 +131,7 @@ interface Glob {
 async function splitGlob(url: string): Promise<Glob | undefined> {
   const wildcard = url.search(/[*?[{]/)
   if (wildcard === -1) return undefined
-  const isLocal = !/^[a-z][a-z0-9+.-]*:\/\//i.test(url)
-  if (isLocal && (await stat(url).catch(() => undefined))) return undefined
+  if (!isUrl(url) && (await stat(url).catch(() => undefined))) return undefined
   const cut = url.lastIndexOf('/', wildcard) + 1
   return { root: cut === 0 ? '.' : url.slice(0, cut), pattern: url.slice(cut) }
 }
@@ -256,7 +255,7 @@ interface Split {
 
 async function splitPath(url: string): Promise<Split> {
   // Other schemes and misspelt ones: openStore reports what is wrong with them.
-  if (/^(?!file:)([a-z][a-z0-9+.-]*:\/\/|s3[an]?:)/i.test(url)) return { root: url }
+  if (!/^file:/i.test(url) && (isUrl(url) || /^s3[an]?:/i.test(url))) return { root: url }
   const path = localPath(url)
   const stats = await stat(path).catch((error: unknown) => {
     if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ENOTDIR') return undefined

@@ -37,6 +37,8 @@ export interface Sample {
   /** Number of records in the sample, and of bytes read for them. */
   readonly lines: number
   readonly bytesRead: number
+  /** What was read of a corpus that a run copies. */
+  readonly probes: readonly ObjectInspection[]
 }
 
 export interface SampleOptions {
@@ -48,6 +50,11 @@ export interface SampleOptions {
   readonly template?: string | undefined
   /** Fields to carry: 'lang', or with an explicit type 'year:string'. */
   readonly carry?: readonly string[] | undefined
+  /**
+   * The sample that chose the fields, where the corpus is a copy of what it sampled: a block may
+   * hold no row with a field that not every row has.
+   */
+  readonly copyOf?: Sample | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -61,9 +68,9 @@ const PROBE_BYTES = 64 * 1024
  * or a field of a corpus without records; DUPLICATE_ID
  */
 export async function sampleCorpus(
-  { store, usualId }: Corpus,
+  { store, usualId, copyTo }: Corpus,
   survey: Survey,
-  { fields: named = {}, template, carry = [], onDocument, signal }: SampleOptions = {},
+  { fields: named = {}, template, carry = [], copyOf, onDocument, signal }: SampleOptions = {},
 ): Promise<Sample> {
   const places = survey.sampledObjects.flatMap(object => inspectOffsets(object, survey.sampledObjects.length))
   const probed = mapConcurrent(
@@ -74,7 +81,9 @@ export async function sampleCorpus(
   const inspected = await Array.fromAsync(probed)
   if (inspected.length === 0) refuseFields(survey, { ...named, template, carry: carry[0] })
   const probes = inspected.filter((_, i) => !isReadBefore(places, inspected, i))
-  const fields = probes.length > 0 ? chooseFields(probes, named, { template, usualId }) : null
+  const fields =
+    copyOf?.fields ?? (probes.length > 0 ? chooseFields(probes, named, { template, usualId }) : null)
+  const seen = [...probes, ...(copyOf?.probes ?? [])]
   if (fields) refuseRepeatedIds(probes, { fields, template })
   const lines = sum(probes, ({ recordCount }) => recordCount)
   const decompressed = probes.filter(({ recordBytes }) => recordBytes > 0)
@@ -90,10 +99,10 @@ export async function sampleCorpus(
   const records = lines > 0 ? Math.max(1, Math.round(recordBytes / objectBytesPerRecord)) : 0
   const documents = records + survey.wholeFiles
   const chars = fields ? records * charsPerRecord(probes, fields.text) : 0
-  const columns = fields ? carriedColumns(probes, carry) : []
+  const columns = fields ? carriedColumns(seen, carry) : []
   return {
     fields,
-    title: probes.some(({ fieldNames }) => fieldNames.includes(TITLE_FIELD)) ? TITLE_FIELD : undefined,
+    title: seen.some(({ fieldNames }) => fieldNames.includes(TITLE_FIELD)) ? TITLE_FIELD : undefined,
     carry: columns,
     fit: fields
       ? await fitSample(
@@ -109,6 +118,7 @@ export async function sampleCorpus(
     charsPerDocument: ratio(chars + survey.wholeFileBytes, documents),
     lines,
     bytesRead: sum(inspected, ({ bytesRead }) => bytesRead),
+    probes: copyTo ? probes : [],
   }
 }
 

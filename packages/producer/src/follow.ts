@@ -42,7 +42,7 @@ export interface FollowOptions {
   /** Default: a new sweeper. */
   readonly sweeper?: Sweeper | undefined
   readonly plan: Plan
-  /** Called about three times a second; more often in the first second and near the end. */
+  /** Called at once, three times a second at most, and when the last shard is completed. */
   readonly onProgress?: ((progress: FollowProgress) => void) | undefined
   readonly signal: AbortSignal
 }
@@ -57,6 +57,8 @@ const LAST_POLL_MS = 40
 const LAST_SHARDS = 4
 /** Without a completed shard for this long, the last ones are not near. */
 const LAST_SHARDS_MS = 2_000
+/** Interval of calls of `onProgress`. */
+const PROGRESS_MS = 300
 const SWEEP_MS = 30_000
 /**
  * Interval of sweeps after the queue ran empty while shards are missing: Redis was emptied, or its
@@ -93,12 +95,13 @@ async function follow({
   let before = present - (await queue.progress(of)).shards
   let sweptMs = Date.now()
   let [lastDone, lastDoneMs] = [0, Date.now()]
+  const report = limitCalls(onProgress)
   while (true) {
     signal.throwIfAborted()
     const [progress, counts] = await Promise.all([queue.progress(of), queue.counts()])
     const shardsDone = Math.min(shards, Math.max(0, before + progress.shards))
     const documentsDone = countDocumentsDone({ done: shardsDone, total: shards }, progress, estimated)
-    onProgress?.({
+    report({
       shards,
       shardsDone,
       documents: estimated,
@@ -130,9 +133,22 @@ async function follow({
       }
     }
     if (shardsDone !== lastDone) [lastDone, lastDoneMs] = [shardsDone, Date.now()]
-    const isEnding = shards - shardsDone <= LAST_SHARDS && Date.now() - lastDoneMs < LAST_SHARDS_MS
+    const missing = shards - shardsDone
+    const isEnding = missing > 0 && missing <= LAST_SHARDS && Date.now() - lastDoneMs < LAST_SHARDS_MS
     const ms = pollMs(Date.now() - startedMs)
     await wait(isEnding ? Math.min(LAST_POLL_MS, ms) : ms, undefined, { signal })
+  }
+}
+
+/** Leaves out calls that follow the last one too soon, except the first with all shards. */
+function limitCalls(onProgress: FollowOptions['onProgress']): (progress: FollowProgress) => void {
+  let [done, atMs] = [-1, Number.NEGATIVE_INFINITY]
+  return progress => {
+    const { shards, shardsDone } = progress
+    const isLast = shardsDone === shards && done < shards
+    if (!isLast && performance.now() - atMs < PROGRESS_MS) return
+    ;[done, atMs] = [shardsDone, performance.now()]
+    onProgress?.(progress)
   }
 }
 

@@ -205,3 +205,41 @@ test('a run that gc deletes while its jobs are added is reported as deleted, not
   })
   expect(jobs.size).toBe(0)
 })
+
+test('progress is reported at most three times a second and at the last shard, and a finished run is polled less often', async () => {
+  const plan = await planned('a')
+  for (const shard of [0, 1, 2]) await put(plan, shard)
+  const { queue } = heldJobs()
+  const before = await queue.progress({ output: store.url, run: plan.run })
+  const calls: { readonly atMs: number; readonly done: number }[] = []
+  const sweepsMs: number[] = []
+  const held = { status: 'held', by: 'gates', reason: '', gates: [] } as const
+  // The fourth shard is completed after the third call, and another process finalizes the run.
+  await followRun({
+    ...{ store, plan },
+    queue: {
+      ...queue,
+      progress: async () => ({ ...before, shards: calls.length < 3 ? 3 : 4 }),
+      counts: async () => ({ waiting: 0, active: 1, delayed: 0, failed: 0 }),
+    },
+    sweeper: {
+      async sweep() {
+        sweepsMs.push(performance.now())
+        return sweepsMs.length < 3
+          ? [{ run: plan.run, status: 'running', missing: 0, enqueued: 0 }]
+          : [{ run: plan.run, status: 'finished', publish: held }]
+      },
+    },
+    onProgress: ({ shardsDone }) => calls.push({ atMs: performance.now(), done: shardsDone }),
+    signal: AbortSignal.timeout(10_000),
+  })
+  const [regular, atEnd] = [calls.slice(0, 3), calls.slice(3)]
+  expect(regular.map(({ done }) => done)).toEqual([3, 3, 3])
+  const gaps = (times: readonly number[]) => times.slice(1).map((ms, i) => ms - (times[i] ?? 0))
+  // A timer may fire a millisecond early.
+  expect(Math.min(...gaps(regular.map(({ atMs }) => atMs)))).toBeGreaterThan(290)
+  expect(atEnd[0]?.done).toBe(4)
+  expect(atEnd[0]?.atMs).toBeLessThanOrEqual(sweepsMs[0] ?? 0)
+  // A fifth of the 600 ms that it took, not the interval of the last shards.
+  expect(Math.min(...gaps(sweepsMs))).toBeGreaterThan(100)
+})

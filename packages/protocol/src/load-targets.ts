@@ -70,9 +70,9 @@ export function targetsToDrop(records: readonly LoadRecord[], name: string, run:
 /**
  * The targets that searches do not use any more, each by its newest record: loaded or used before
  * searches were last switched. The one that was used or loaded last is the first.
- * @param present the target that searches use
+ * @param needed targets that are never old, such as the one that searches use
  */
-export function oldTargets(records: readonly LoadRecord[], present: string | undefined): LoadRecord[] {
+export function oldTargets(records: readonly LoadRecord[], needed: ReadonlySet<string>): LoadRecord[] {
   const oldestFirst = records.toReversed()
   const newest = new Map(oldestFirst.map(record => [record.target, record]))
   // A switch ends the use of the target before.
@@ -85,7 +85,7 @@ export function oldTargets(records: readonly LoadRecord[], present: string | und
   const switched = records.find(({ action }) => action === 'switch')?.number ?? 0
   const at = ({ target }: LoadRecord): number => usedAt.get(target) ?? 0
   return [...newest.values()]
-    .filter(({ target, action, number }) => target !== present && action !== 'drop' && number < switched)
+    .filter(({ target, action, number }) => !needed.has(target) && action !== 'drop' && number < switched)
     .sort((one, other) => at(other) - at(one))
 }
 

@@ -8,7 +8,7 @@
 //                                the store: no other worker takes the job, nor one of a version
 //                                that knows no loads
 
-import { idOf, isRunId, LIMITS, ReembedError } from '@reembed/shared'
+import { idOf, isRunId, isUrl, LIMITS, ReembedError } from '@reembed/shared'
 
 /** A pointer to a run, or to a load of one. Two outputs may hold a run with the same id. */
 export interface RunPointer {
@@ -78,6 +78,5 @@ const isShard = (value: unknown): value is number =>
  */
 export function isDirectOutput(output: string): boolean {
   if (output.length > LIMITS.outputCharacters || /\p{Cc}/u.test(output)) return false
-  const isUrl = /^[a-z0-9+]+:\/\//i.test(output)
-  return (isUrl || output.startsWith('/')) && !/\/(?:\.|%2e){1,2}(?:\/|$)/i.test(output)
+  return (isUrl(output) || output.startsWith('/')) && !/\/(?:\.|%2e){1,2}(?:\/|$)/i.test(output)
 }

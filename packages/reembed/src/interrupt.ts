@@ -12,17 +12,19 @@ const LATE_MS = 5_000
  */
 export function onInterrupt(graceMs = 0): { readonly signal: AbortSignal; stop(): void } {
   const controller = new AbortController()
+  let late: NodeJS.Timeout | undefined
   const handle = (name: NodeJS.Signals): void => {
     if (controller.signal.aborted) process.exit(EXIT.interrupted)
     noteLines('\nstopping: finishing or requeueing jobs; interrupt again to exit at once')
     controller.abort(new ReembedError('INTERRUPTED', `received ${name}`))
-    setTimeout(() => process.exit(EXIT.interrupted), graceMs + LATE_MS).unref()
+    late = setTimeout(() => process.exit(EXIT.interrupted), graceMs + LATE_MS).unref()
   }
   process.on('SIGINT', handle)
   process.on('SIGTERM', handle)
   return {
     signal: controller.signal,
     stop() {
+      clearTimeout(late)
       process.off('SIGINT', handle)
       process.off('SIGTERM', handle)
     },

@@ -1,7 +1,6 @@
 // Opens the stores, the endpoint and the Redis of a command: given by URL, or started on this
 // machine.
 
-import { resolve } from 'node:path'
 import {
   checkEndpointExists,
   createHf,
@@ -22,7 +21,7 @@ import {
   withDatabase,
 } from '@reembed/queue'
 import { duration } from '@reembed/render'
-import { codeOf, deadlines, messageOf, ReembedError, tokenFor } from '@reembed/shared'
+import { absoluteUrl, codeOf, deadlines, messageOf, ReembedError, tokenFor } from '@reembed/shared'
 import { checkStore, openStore, type S3Options, type Store } from '@reembed/store'
 import type { Logger } from '@reembed/telemetry'
 import type { CorpusFlags, EndpointFlags, OutputFlags, RedisFlags, S3Flags } from './options.ts'
@@ -36,9 +35,6 @@ export function s3OptionsOf({ s3Endpoint, s3Region, s3PathStyle, s3Checksums }: 
     ...(s3Checksums && { checksums: s3Checksums }),
   }
 }
-
-/** Makes a local path absolute, so that every process opens the same folder. */
-export const absoluteUrl = (url: string): string => (/^[a-z0-9]+:\/\//i.test(url) ? url : resolve(url))
 
 /** Opens outputs to read them. The stack closes them. */
 export async function openOutputs(

@@ -180,6 +180,28 @@ test('the address of a worker is not taken by a producer or an exporter with the
     expect(await given(name)).toEqual({ metrics: undefined, redis: 'redis://r:6379' })
 })
 
+test('a file that `init` wrote gives the source back: a URL as it is, a path below its folder', async () => {
+  await using folder = await temporaryFolder()
+  const given = async (uri: string): Promise<unknown> => {
+    const file = join(folder.path, 'reembed.yaml')
+    await rm(file, { force: true })
+    await writeFirstConfig(file, { about: 'a source', values: new Map([['source.uri', uri]]) })
+    const program = createProgram()
+    const command = program.commands.find(one => one.name() === 'plan') ?? program
+    command.setOptionValue('config', file)
+    await applyConfig(command, program, {})
+    return command.opts().source
+  }
+  const path = join(folder.path, 'docs')
+  for (const uri of [
+    'qdrant+https://db:6333?collection=docs',
+    'postgres://db/x?table=docs',
+    's3://b/p',
+    path,
+  ])
+    expect(await given(uri)).toBe(uri)
+})
+
 async function temporaryFolder(): Promise<AsyncDisposable & { readonly path: string }> {
   const path = await mkdtemp(join(tmpdir(), 'reembed-test-'))
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
@@ -189,6 +211,7 @@ test.each([
   'postgres://app:hunter2@db/x?table=docs',
   'postgres://app@db/x?table=docs&password=hunter2',
   'postgres://app@db/x?sslpassword=hunter2&table=docs',
+  'qdrant+https://app:hunter2@db:6333?collection=docs',
 ])('a first file names the variable of a source whose URL has a password: %s', async source => {
   const folder = await mkdtemp(join(tmpdir(), 'reembed-config-'))
   const file = join(folder, 'reembed.yaml')

@@ -2,7 +2,7 @@
 // is asserted: docs/benchmarks.md has them.
 
 import { execFile } from 'node:child_process'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -84,18 +84,35 @@ test('the packages of a run load neither apache-arrow nor an optional client', a
   expect(loaded.filter(url => /node_modules\/(apache-arrow|pg|@lancedb|unpdf)\//.test(url))).toEqual([])
 })
 
-test('the command keeps its compiled code in the folder for caches of its user', async () => {
-  const cache = await mkdtemp(join(tmpdir(), 'reembed-startup-'))
+test("the command keeps its compiled code in its user's folder for caches, apart from that of a worker", async () => {
+  const place = await mkdtemp(join(tmpdir(), 'reembed-startup-'))
+  const [home, other] = [join(place, 'home'), join(place, 'other')]
   const { NODE_COMPILE_CACHE: _, NODE_DISABLE_COMPILE_CACHE: __, ...env } = process.env
-  const help = ['--conditions=@reembed/source', MAIN, '--help']
-  const start = (set: NodeJS.ProcessEnv) =>
-    promisify(execFile)(process.execPath, help, { env: { ...env, ...set } })
+  const start = (set: NodeJS.ProcessEnv, ...command: string[]) =>
+    promisify(execFile)(process.execPath, ['--conditions=@reembed/source', MAIN, ...command, '--help'], {
+      cwd: place,
+      env: { ...env, ...set },
+    })
+  const otherUser = '--import=data:text/javascript,process.getuid=()=>123456'
   try {
-    await start({ XDG_CACHE_HOME: cache })
-    expect(await readdir(join(cache, 'reembed', 'code'))).toHaveLength(1)
-    // A folder that cannot be made is no reason to end.
-    expect((await start({ XDG_CACHE_HOME: '/dev/null' })).stdout).toContain('Usage: reembed')
+    await Promise.all([mkdir(home), mkdir(other)])
+    const [, unmade] = await Promise.all([
+      // The XDG specification: a relative path is invalid and is ignored.
+      start({ XDG_CACHE_HOME: 'relative', HOME: home }),
+      // A folder that cannot be made is no reason to end.
+      start({ XDG_CACHE_HOME: '/dev/null' }),
+      // As under `sudo` with the HOME of the caller.
+      start({ XDG_CACHE_HOME: '', HOME: other, NODE_OPTIONS: otherUser }),
+    ])
+    expect(unmade.stdout).toContain('Usage: reembed')
+    expect(await readdir(place)).toEqual(['home', 'other'])
+    expect(await readdir(other)).toEqual([])
+    const code = join(home, '.cache', 'reembed', 'code')
+    expect(await readdir(code)).toHaveLength(1)
+    // A worker sets flags of V8, and V8 rejects code that was compiled under others.
+    await start({ XDG_CACHE_HOME: join(home, '.cache') }, 'worker')
+    expect(await readdir(code)).toHaveLength(2)
   } finally {
-    await rm(cache, { recursive: true })
+    await rm(place, { recursive: true })
   }
 })

@@ -10,6 +10,7 @@ import { printable } from '@reembed/shared'
 import { openLog } from '@reembed/telemetry'
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
 import { consoleCommand } from '../src/commands/console.ts'
+import { onInterrupt } from '../src/interrupt.ts'
 import { createStepLine, steps } from '../src/step-line.ts'
 import { withLoggedWaits } from '../src/waits.ts'
 
@@ -130,7 +131,27 @@ test('the console removes the line of its start before it waits for requests', a
   onTestFinished(() => rm(output, { recursive: true }))
   const end = vi.spyOn(steps, 'end')
   const served = consoleCommand({ output: [output], listen: '0' }, undefined)
-  await vi.waitFor(() => expect(end).toHaveBeenCalled(), { timeout: 60_000 })
+  await vi.waitFor(() => expect(end).toHaveBeenCalled(), { timeout: 20_000 })
   process.emit('SIGINT')
   await served
+})
+
+test('a command that ended in order after an interrupt does not end the process later', () => {
+  vi.useFakeTimers()
+  const exit = vi.spyOn(process, 'exit').mockImplementation(() => undefined as never)
+  onTestFinished(() => {
+    vi.useRealTimers()
+    exit.mockRestore()
+  })
+  const late = onInterrupt()
+  process.emit('SIGINT')
+  vi.advanceTimersByTime(60_000)
+  expect(exit).toHaveBeenCalledOnce()
+  late.stop()
+  const ended = onInterrupt()
+  process.emit('SIGINT')
+  expect(ended.signal.aborted).toBe(true)
+  ended.stop()
+  vi.advanceTimersByTime(60_000)
+  expect(exit).toHaveBeenCalledOnce()
 })

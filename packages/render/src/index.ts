@@ -16,6 +16,7 @@ export {
   modelPreviewData,
   modelPreviewRecord,
 } from './comparison.ts'
+export { embedCalls } from './embed-calls.ts'
 export { describeFinishedRun, describeWorse, finishedRunData, outcomeSentence } from './finished-run.ts'
 export { garbageLines } from './garbage.ts'
 export { indexReportText } from './index-report.ts'

@@ -88,13 +88,15 @@ function queryText({ model, queryPrompt }: Manifest): string {
 }
 
 /** The rows of a drop of old targets. */
-export const droppedRows = ({ name, current, kept, dropped }: DroppedOld): Row[] => [
+export const droppedRows = ({ name, current, kept, written, dropped, refused }: DroppedOld): Row[] => [
   [
     'searches',
     current === undefined ? `${name} does not exist: no target is old` : `${name} uses ${current}`,
   ],
   ...kept.map((target): Row => ['kept', target]),
+  ...written.map((target): Row => ['kept', `${target}: a load or an update of it has not ended`]),
   ...dropped.map(({ target, run }): Row => ['dropped', `${target} of run ${run}`]),
+  ...refused.map(({ target, run, reason }): Row => ['refused', `${target} of run ${run}: ${reason}`]),
 ]
 
 /** A vector store whose searches use another run than the current version. */

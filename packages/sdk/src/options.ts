@@ -156,7 +156,7 @@ export interface RunningWorker extends AsyncDisposable {
 }
 
 export interface WaitOptions extends CallOptions {
-  /** Called about three times a second. */
+  /** Called at once, three times a second at most, and when the last shard is completed. */
   readonly onProgress?: ((progress: FollowProgress) => void) | undefined
 }
 

@@ -24,7 +24,7 @@ import {
 } from '@reembed/producer'
 import { type LoadRecord, type Manifest, requirePlan } from '@reembed/protocol'
 import { type EmbeddingBatch, readEmbeddings, requireManifest } from '@reembed/shard'
-import { isRunId, ReembedError } from '@reembed/shared'
+import { absoluteUrl, isRunId, ReembedError } from '@reembed/shared'
 import type { LoadOutcome, SwitchOutcome, VectorStore } from '@reembed/sinks'
 import type { Store } from '@reembed/store'
 import { SILENT } from './log.ts'
@@ -46,7 +46,7 @@ import type {
   WaitOptions,
   WorkerOptions,
 } from './options.ts'
-import { absoluteUrl, once, openResources, type Resources, unlessAborted } from './resources.ts'
+import { once, openResources, type Resources, unlessAborted } from './resources.ts'
 import { createIdleSignal, withSweeps } from './worker.ts'
 
 /**
@@ -528,7 +528,7 @@ function workCalls(
       const { startWorker } = await import('@reembed/worker')
       const loader = sinks?.length ? (await import('@reembed/sinks')).createShardLoader(sinks) : undefined
       const idle = createIdleSignal()
-      const served = outputs?.map(absoluteUrl) ?? [resources.output]
+      const served = outputs?.map(url => absoluteUrl(url)) ?? [resources.output]
       const worker = await startWorker({
         ...options,
         redis: resources.redis(),

@@ -1,11 +1,10 @@
 // What a client holds open: one store and one Redis connection, opened by the first call that needs
 // them.
 
-import { resolve } from 'node:path'
 import { type ResolvedEndpoint, resolveEndpoint } from '@reembed/endpoint'
 import type { PlanNotice } from '@reembed/planner'
 import { openQueue, type Queue, type RedisTarget } from '@reembed/queue'
-import { ReembedError } from '@reembed/shared'
+import { absoluteUrl, ReembedError } from '@reembed/shared'
 import { openStore, type Store } from '@reembed/store'
 import type { ReembedOptions } from './options.ts'
 
@@ -53,8 +52,6 @@ export function openResources(options: ReembedOptions): Resources {
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   }
 }
-
-export const absoluteUrl = (url: string): string => (/^[a-z0-9]+:\/\//i.test(url) ? url : resolve(url))
 
 function requireOption<T>(option: 'redis' | 'endpoint', value: T | undefined): T {
   if (value !== undefined && value !== '') return value

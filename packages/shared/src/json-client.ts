@@ -40,13 +40,29 @@ export const REPLY_TOO_LONG = 'reply_too_long'
 
 const OVERLOADED: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504])
 
-/** The URL without user, password and parameters, and with the name of the store in front. */
+/**
+ * The URL without user, password and parameters, and with the name of the store in front.
+ * @throws ReembedError USAGE for a URL that is invalid
+ */
 export function httpAddress(url: string): string {
-  const parsed = new URL(url.replace(/^[a-z]+\+/, ''))
+  const parsed = parsedUrl(url)
   parsed.username = ''
   parsed.password = ''
   parsed.search = ''
   return `${/^[a-z]+\+/.exec(url)?.[0] ?? ''}${parsed.href.replace(/\/$/, '')}`
+}
+
+function parsedUrl(url: string, option = 'target'): URL {
+  const bare = url.replace(/^[a-z]+\+/, '')
+  const parsed = URL.canParse(bare) ? new URL(bare) : undefined
+  // A '/' of a password that is not encoded ends the host early: the path, which messages have,
+  // then holds the rest of the password.
+  if (parsed !== undefined && !parsed.pathname.includes('@')) return parsed
+  throw new ReembedError(
+    'USAGE',
+    'the URL of the vector store is invalid: percent-encode special characters of user and password',
+    { option },
+  )
 }
 
 /**
@@ -54,7 +70,7 @@ export function httpAddress(url: string): string {
  * @throws ReembedError USAGE
  */
 export function requireEncrypted(url: string, option = 'target'): void {
-  const { protocol, host, hostname, searchParams } = new URL(url.replace(/^[a-z]+\+/, ''))
+  const { protocol, host, hostname, searchParams } = parsedUrl(url, option)
   if (protocol !== 'http:' || isLoopback(hostname) || searchParams.get('insecure') === 'true') return
   throw new ReembedError(
     'USAGE',
@@ -67,15 +83,15 @@ export function requireEncrypted(url: string, option = 'target'): void {
  * @param url with the name of the store in front: `qdrant+https://user:password@host:6333`
  * @param headers of each request, which hold the key
  * @param option the option that gave the URL, which errors name
- * @throws ReembedError USAGE where a key would be sent to another machine over plain HTTP
+ * @throws ReembedError USAGE for a URL that is invalid, and where a key would be sent to another
+ * machine over plain HTTP
  */
 export function createHttpClient(
   url: string,
   headers: Readonly<Record<string, string>>,
   option = 'target',
 ): HttpClient {
-  const parsed = new URL(url.replace(/^[a-z]+\+/, ''))
-  const { username, password } = parsed
+  const { username, password } = parsedUrl(url, option)
   const authorization =
     username === ''
       ? {}

@@ -42,7 +42,7 @@ test('a collection of Milvus with an alias of another program is not dropped, an
   const { changes, connected } = connection([`${TARGET}_w0123_b`, 'production'])
   await expect(milvusStore(connected).drop(TARGET)).rejects.toMatchObject({
     code: 'USAGE',
-    message: `${TARGET} at milvus+http://host:19530 has the alias production: point it to another collection, or drop it first`,
+    message: `${TARGET} at milvus+http://host:19530 is in use (alias production): point that to another target, or remove it, then drop again`,
   })
   expect(changes).toEqual([])
 })

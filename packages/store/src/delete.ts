@@ -3,7 +3,7 @@
 
 import { realpath, rmdir, unlink } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { codeOf, ReembedError } from '@reembed/shared'
+import { codeOf, isUrl, ReembedError } from '@reembed/shared'
 import { removeStale } from './folder.ts'
 import { folderError, pathOf, refuseOutside, undefinedIfNotFound } from './folder-path.ts'
 import type { OpenStoreOptions } from './open.ts'
@@ -18,8 +18,7 @@ import type { ObjectDeleter } from './store.ts'
 export async function openDeleter(url: string, { s3 }: OpenStoreOptions = {}): Promise<ObjectDeleter> {
   const place = s3PlaceOf(url, s3)
   if (place) return (await import('./s3-delete.ts')).openS3Deleter(place.url, place.options)
-  if (/^[a-z0-9+.-]+:\/\//i.test(url))
-    throw new ReembedError('USAGE', `cannot delete from '${url}': it is read-only`)
+  if (isUrl(url)) throw new ReembedError('USAGE', `cannot delete from '${url}': it is read-only`)
   const path = resolve(url)
   // The keys of a store are below its real path; `refuseOutside` compares with it.
   return openFolderEraser((await realpath(path).catch(undefinedIfNotFound)) ?? path)

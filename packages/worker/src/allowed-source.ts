@@ -4,7 +4,7 @@
 
 import { posix } from 'node:path'
 import { filePathOf, isDirectSource } from '@reembed/protocol'
-import { ReembedError } from '@reembed/shared'
+import { isUrl, ReembedError } from '@reembed/shared'
 
 /** A healthy worker may serve the run meanwhile. */
 const DELAY_MS = 2_000
@@ -42,7 +42,7 @@ export function requireAllowedSource(
   )
 }
 
-const isLocal = (url: string): boolean => /^file:/i.test(url) || !/^[a-z0-9+]+:\/\//i.test(url)
+const isLocal = (url: string): boolean => /^file:/i.test(url) || !isUrl(url)
 
 /**
  * Whether `source` is the place that `given` names, or lies below it. The plan of one file, or of a

@@ -16,19 +16,22 @@ export interface ShardIds {
   add(ids: readonly string[], signal: AbortSignal): Promise<void>
 }
 
-/** Of each of this many runs, the ids are known. */
+/** Of each of this many runs, the ids are known to a new attempt. */
 const RUNS = 2
 /** Ids of a run that are watched: 48 MiB at most. */
 const MAX_IDS = 2 ** 21
 
-export function createIdWatch(): IdWatch {
+/** @param options.maxIds ids of a run that are known at most; beyond, those of the attempt are */
+export function createIdWatch({ maxIds = MAX_IDS }: { readonly maxIds?: number } = {}): IdWatch {
   const tables = createMemo<string, ShardTable>({ max: RUNS })
   return {
     begin({ store, plan }, shard) {
       const own = createOwnIds()
+      // One table for the whole attempt: a later one would not know the ids of its first windows.
+      const watched = tables.get(`${store.url} ${plan.run}`, async () => createShardTable(maxIds))
       return {
         async add(ids, signal) {
-          const table = await tables.get(`${store.url} ${plan.run}`, async () => createShardTable())
+          const table = await watched
           own.begin(ids)
           for (const [i, id] of ids.entries()) {
             const other = table.put(hashOf(id), shard)
@@ -82,7 +85,7 @@ interface ShardTable {
 }
 
 /** An open-addressing hash table: a Map of two million numbers takes twice the memory. */
-function createShardTable(): ShardTable {
+function createShardTable(maxIds: number): ShardTable {
   let hashes = new Float64Array(1024)
   let shards = new Uint32Array(1024)
   let count = 0
@@ -109,13 +112,13 @@ function createShardTable(): ShardTable {
 
   return {
     get isFull() {
-      return count === MAX_IDS
+      return count === maxIds
     },
     put(hash, shard) {
       let at = placeOf(hash)
       const known = hashes[at] === hash ? shards[at] : undefined
       if (known === undefined) {
-        if (count === MAX_IDS) return undefined
+        if (count === maxIds) return undefined
         count += 1
         if (2 * count > hashes.length) {
           grow()

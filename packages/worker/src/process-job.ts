@@ -5,6 +5,7 @@
 import {
   isSuperseded,
   type NumberedRunState,
+  type Plan,
   pauseReplacedModel,
   readCurrent,
   readRunStateRecord,
@@ -12,6 +13,7 @@ import {
 } from '@reembed/protocol'
 import type { Job, JobContext } from '@reembed/queue'
 import { checkpointKey, ReembedError, shardKey } from '@reembed/shared'
+import type { Store } from '@reembed/store'
 import type { JobBudget, JobBudgets } from './budget.ts'
 import { type BuiltShard, buildShard, type ShardInput } from './build-shard.ts'
 import { carryShard } from './carry-shard.ts'
@@ -42,15 +44,18 @@ export async function processJob(
   const key = shardKey(plan.run, job.shard, plan.shards)
   const slice = await run.slice(job.shard)
   if (await store.head(key, { signal })) {
-    await readConcurrentShard(store, key, plan, job.shard, slice)
+    try {
+      await readConcurrentShard(store, key, plan, job.shard, slice)
+    } catch (error) {
+      // The object of another program makes no job of a run that is over wait for an operator.
+      if ((await runningStateOf(store, plan)) === undefined) return { status: 'stopped' }
+      throw error
+    }
     return { status: 'already_done' }
   }
   // Resuming a run re-enqueues its missing shards.
-  const runState = await readRunStateRecord(store, plan.run)
-  if (runState.state !== 'running') return { status: 'stopped' }
-  // Its model may never be served again: the job must leave the queue, or it keeps the autoscaler's
-  // workers and GPUs.
-  if (isSuperseded(plan, runState, await readCurrent(store))) return { status: 'stopped' }
+  const runState = await runningStateOf(store, plan)
+  if (runState === undefined) return { status: 'stopped' }
 
   const baseRuns = await run.baseRuns()
   const carried = await carryShard(job, run, slice, baseRuns, signal)
@@ -66,6 +71,16 @@ export async function processJob(
     if (isPaused) return { status: 'stopped' }
     throw error
   }
+}
+
+/** The state of a run that runs, and that no newer version supersedes; undefined for others. */
+async function runningStateOf(store: Store, plan: Plan): Promise<NumberedRunState | undefined> {
+  const runState = await readRunStateRecord(store, plan.run)
+  if (runState.state !== 'running') return undefined
+  // Its model may never be served again: the job must leave the queue, or it keeps the autoscaler's
+  // workers and GPUs.
+  if (isSuperseded(plan, runState, await readCurrent(store))) return undefined
+  return runState
 }
 
 /** Embeds and puts the shard within the budget of the run, if it has one. */

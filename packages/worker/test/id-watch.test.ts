@@ -51,3 +51,21 @@ test('an id that another job put in between is still found when it occurs twice 
   await other.add(['x'], signal)
   await expect(one.add(['x'], signal)).rejects.toThrow('"x" (twice in shard 1)')
 })
+
+test('an id that occurs twice in a shard is found while jobs of three runs take turns', async () => {
+  const watch = createIdWatch()
+  const attempts = ['a', 'b', 'c'].map(run => watch.begin(runOf(run), 1))
+  for (const attempt of attempts) await attempt.add(['x', 'y'], signal)
+  for (const attempt of attempts) await attempt.add(['z'], signal)
+  for (const attempt of attempts)
+    await expect(attempt.add(['y'], signal)).rejects.toThrow('"y" (twice in shard 1)')
+})
+
+test('an id that occurs twice in a shard is found after the ids of the run are too many to watch', async () => {
+  const watch = createIdWatch({ maxIds: 2 })
+  const one = watch.begin(runOf('a'), 1)
+  await one.add(['x', 'y', 'z'], signal)
+  await expect(one.add(['n', 'z'], signal)).rejects.toThrow('"z" (twice in shard 1)')
+  const other = watch.begin(runOf('a'), 2)
+  await expect(other.add(['p', 'q', 'p'], signal)).rejects.toThrow('"p" (twice in shard 2)')
+})

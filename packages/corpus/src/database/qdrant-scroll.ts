@@ -3,7 +3,7 @@
 // one begins. Ids are unsigned integers of 64 bits or UUIDs.
 
 import { mayBeRounded, parseExactJson, toText } from '@reembed/formats'
-import { type HttpClient, REPLY_TOO_LONG, ReembedError, type RetryOptions } from '@reembed/shared'
+import { type HttpClient, LIMITS, REPLY_TOO_LONG, ReembedError, type RetryOptions } from '@reembed/shared'
 
 export interface QdrantPoint {
   /** An integer beyond 2^53 is a bigint. */
@@ -33,7 +33,8 @@ interface Reply {
 const POINTS_AT_ONCE = 256
 
 /**
- * Reads all points, some at a time. A reply over the limit is asked for again with half the points.
+ * Reads all points, some at a time. A reply over the limit is asked for again with a quarter of the
+ * points; behind a reply whose length fits twice, twice as many are asked for.
  * @throws ReembedError STORE_UNREACHABLE, STORE_ACCESS_DENIED; USAGE for a point over the limit, or
  * for a server that sends ids in another order
  */
@@ -44,17 +45,22 @@ export async function* scrollPoints(
   const path = `/collections/${encodeURIComponent(collection)}/points/scroll`
   let limit = POINTS_AT_ONCE
   let offset: QdrantPoint['id'] | null | undefined
+  let bytes = 0
+  const parse = (text: string): unknown => {
+    bytes = Buffer.byteLength(text)
+    return exact ? parseExactly(text) : parseIdsExactly(text)
+  }
   do {
     const body = { limit, with_payload: true, with_vector: withVector, ...(offset != null && { offset }) }
     const page = await request('POST', path, {
       // JSON.stringify refuses a bigint.
       text: { body: toText(body) ?? '', type: 'application/json' },
-      parse: exact ? parseExactly : parseIdsExactly,
+      parse,
       ...options,
     }).catch((error: unknown) => {
       if (!(error instanceof ReembedError) || error.reason !== REPLY_TOO_LONG) throw error
       if (limit === 1) throw pointTooLarge(address, collection, offset)
-      limit = Math.ceil(limit / 2)
+      limit = Math.ceil(limit / 4)
     })
     if (page === undefined) continue
     const { points, next_page_offset: next } = page.body.result as Page
@@ -66,6 +72,7 @@ export async function* scrollPoints(
     }
     yield points
     if (next == null) return
+    if (2 * bytes < LIMITS.sinkReplyBytes) limit = Math.min(2 * limit, POINTS_AT_ONCE)
     offset = next
   } while (true)
 }

@@ -1,5 +1,6 @@
 // What a run copies from a database: a table, a view or a collection, read row by row.
 
+import { pathSegments } from '@reembed/formats'
 import type { DatabaseTable } from '@reembed/protocol'
 
 /** A row as a line of JSON, without its line break. */
@@ -52,4 +53,4 @@ export const SAMPLE_ROWS = 2_000
 export const SAMPLE_BYTES: number = 8 * 2 ** 20
 
 /** The top-level field that holds what a path names. */
-export const topFieldOf = (path: string): string => /^\/?([^./]+)/.exec(path)?.[1] ?? path
+export const topFieldOf = (path: string): string => pathSegments(path)[0] ?? path

@@ -1,5 +1,5 @@
 import { counted } from '@reembed/render'
-import { EXIT } from '@reembed/shared'
+import { EXIT, maskPasswords } from '@reembed/shared'
 import type { Command, Option } from 'commander'
 import { valueAt } from '../config/apply.ts'
 import { type ConfigCheck, checkConfig } from '../config/check.ts'
@@ -85,10 +85,7 @@ const shown = (value: unknown): string => {
   return typeof value === 'string' && value !== '' ? value : JSON.stringify(value)
 }
 
-/** Masks the password in a URL (redis://user:password@host). */
 function masked(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(masked)
-  return typeof value === 'string'
-    ? value.replace(/^([a-z][a-z0-9+.-]*:\/\/[^/@:]*):[^@]*@/i, `$1:${MASK}@`)
-    : value
+  return typeof value === 'string' ? maskPasswords(value, MASK) : value
 }

@@ -1,5 +1,6 @@
-import { type Endpoint, openEndpoint } from '@reembed/endpoint'
-import { ReembedError, shellWord } from '@reembed/shared'
+import { openEndpoint } from '@reembed/endpoint'
+import { embedCalls } from '@reembed/render'
+import { ReembedError } from '@reembed/shared'
 import { requireEndpoint } from '../open-resources.ts'
 import type { EndpointFlags, JsonFlag } from '../options.ts'
 import { facts, print } from '../output.ts'
@@ -20,7 +21,7 @@ export async function embed(text: string, flags: EndpointFlags & JsonFlag): Prom
   const ms = performance.now() - startedMs
   const { modelId, revision, dimensions, version } = endpoint.info
   const variable = process.env.REEMBED_ENDPOINT_TOKEN ? 'REEMBED_ENDPOINT_TOKEN' : 'HF_TOKEN'
-  const calls = callsOf(endpoint, text, options.token && variable)
+  const calls = embedCalls(endpoint, text, options.token && variable)
   const start = Array.from(vector.subarray(0, SHOWN), value => value.toFixed(4)).join(', ')
   print(
     flags.json,
@@ -39,39 +40,4 @@ export async function embed(text: string, flags: EndpointFlags & JsonFlag): Prom
       `\n# JavaScript\n${calls.javascript}`,
     ].join('\n'),
   )
-}
-
-/**
- * The calls contain the name of the environment variable, not the token itself, so they can be
- * shared.
- */
-function callsOf({ url, route, info }: Endpoint, text: string, token: string | undefined) {
-  const body =
-    route === '/embed' ? { inputs: [text], truncate: true } : { model: info.modelId, input: [text] }
-  const json = JSON.stringify(body)
-  const target = `${url}${route}`
-  const pick = route === '/embed' ? '[0]' : '["data"][0]["embedding"]'
-  const python = route === '/embed' ? `{"inputs": [${JSON.stringify(text)}], "truncate": True}` : json
-  return {
-    curl: [
-      `curl -s ${shellWord(target)} -H 'content-type: application/json'`,
-      ...(token ? [`-H "authorization: Bearer $${token}"`] : []),
-      `-d ${shellWord(json)}`,
-    ].join(' \\\n  '),
-    python: [
-      `import json${token ? ', os' : ''}, urllib.request`,
-      `request = urllib.request.Request(${JSON.stringify(target)}, json.dumps(${python}).encode(), {"content-type": "application/json"${token ? `, "authorization": "Bearer " + os.environ["${token}"]` : ''}})`,
-      `vector = json.load(urllib.request.urlopen(request))${pick}`,
-      'print(len(vector), vector[:3])',
-    ].join('\n'),
-    javascript: [
-      `const reply = await fetch(${JSON.stringify(target)}, {`,
-      `  method: 'POST',`,
-      `  headers: { 'content-type': 'application/json'${token ? `, authorization: "Bearer " + process.env.${token}` : ''} },`,
-      `  body: JSON.stringify(${json}),`,
-      '})',
-      `const vector = (await reply.json())${pick}`,
-      'console.log(vector.length, vector.slice(0, 3))',
-    ].join('\n'),
-  }
 }

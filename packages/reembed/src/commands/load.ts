@@ -2,7 +2,7 @@ import { findRun } from '@reembed/planner'
 import { openQueue } from '@reembed/queue'
 import { droppedRows, loadRows, loadStep, switchJson, switchRows } from '@reembed/render'
 import { requireManifest } from '@reembed/shard'
-import { isRunId, ReembedError } from '@reembed/shared'
+import { EXIT, isRunId, ReembedError } from '@reembed/shared'
 import { dropOldTargets, dropTarget, loadRun, openVectorStore, switchStore } from '@reembed/sinks'
 import { onInterrupt } from '../interrupt.ts'
 import { openExistingOutput, requireRedis } from '../open-resources.ts'
@@ -72,6 +72,7 @@ export async function drop(
   const options = { name: flags.name, ...actorOf(flags) }
   if (run === undefined) {
     const dropped = await dropOldTargets(output, vectors, keep ?? 0, options)
+    if (dropped.refused.length > 0) process.exitCode = EXIT.failure
     return print(flags.json, dropped, facts(droppedRows(dropped)))
   }
   // A whole id needs no plan: `gc` may have deleted the run before.

@@ -11,7 +11,7 @@ import {
   sweepOutputs,
 } from '@reembed/producer'
 import type { RedisTarget } from '@reembed/queue'
-import { unlessAborted } from '@reembed/shared'
+import { absoluteUrl, unlessAborted } from '@reembed/shared'
 import { type FollowedStore, type FollowOptions, followVersions, openVectorStore } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
 import { type Logger, openLog } from '@reembed/telemetry'
@@ -19,14 +19,7 @@ import type { Command } from 'commander'
 import { requireConfigFile, schedulesOf } from '../config/schedules.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { openMetrics } from '../metrics.ts'
-import {
-  absoluteUrl,
-  checkEndpoint,
-  openOutput,
-  openQueueAtStart,
-  requireRedis,
-  s3OptionsOf,
-} from '../open-resources.ts'
+import { checkEndpoint, openOutput, openQueueAtStart, requireRedis, s3OptionsOf } from '../open-resources.ts'
 import type { MetricsFlags } from '../options.ts'
 import { type ProducerFlags, planTick } from '../planning-tick.ts'
 import { actorOf } from '../requests.ts'

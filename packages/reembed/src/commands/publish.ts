@@ -9,7 +9,9 @@ import {
 import { requirePlan } from '@reembed/protocol'
 import { describeWorse, otherRuns, outcomeSentence, type Row } from '@reembed/render'
 import { requireManifest } from '@reembed/shard'
-import { EXIT, shellWord } from '@reembed/shared'
+import { EXIT, messageOf, shellWord, unlessAborted } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import { onInterrupt } from '../interrupt.ts'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
 import { facts, print } from '../output.ts'
@@ -50,16 +52,27 @@ export async function rollback(
   const run = name === undefined ? undefined : await findVersion(store, name)
   const outcome = await rollBack(store, run, actorOf(flags))
   const published = 'version' in outcome ? outcome.version.run : (run ?? '')
-  const searches = otherRuns(await readStoreTargets(store), published).map(
-    ({ address, name, run: used, isLoaded }): Row => {
+  conclude(flags, published, outcome, flags.json ? [] : await searchesAfter(outcome, store))
+}
+
+/** Never fails: the version is published, and only the output of the command tells so. */
+async function searchesAfter(outcome: PublishOutcome, store: Store): Promise<Row[]> {
+  if (!('version' in outcome)) return []
+  const { signal, stop } = onInterrupt()
+  try {
+    const targets = await unlessAborted(signal, readStoreTargets(store))
+    return otherRuns(targets, outcome.version.run).map(({ address, name, run: used, isLoaded }): Row => {
       const where = `--output ${shellWord(store.url)} --to ${shellWord(address)} --name ${name}`
       const commands = (isLoaded ? ['switch'] : ['load', 'switch']).map(
         verb => `\`reembed ${verb} ${where}\``,
       )
       return ['searches', `${name} in ${address} still uses run ${used}: ${commands.join(', then ')}`]
-    },
-  )
-  conclude(flags, published, outcome, searches)
+    })
+  } catch (error) {
+    return [['searches', `vector stores were not examined: ${messageOf(error)}`]]
+  } finally {
+    stop()
+  }
 }
 
 function conclude(flags: JsonFlag, run: string, outcome: PublishOutcome, more: Row[] = []): void {

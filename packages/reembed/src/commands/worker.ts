@@ -1,24 +1,17 @@
 import { once } from 'node:events'
 import { setTimeout as wait } from 'node:timers/promises'
-import { setFlagsFromString } from 'node:v8'
 import type { ResolvedEndpoint } from '@reembed/endpoint'
 import { sweepOutputs } from '@reembed/producer'
 import { type RedisTarget, redisAddress } from '@reembed/queue'
 import { counted } from '@reembed/render'
-import { EXIT, messageOf, ReembedError } from '@reembed/shared'
+import { absoluteUrl, EXIT, messageOf, ReembedError } from '@reembed/shared'
 import { createShardLoader } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
 import { type Logger, openLog } from '@reembed/telemetry'
 import { startWorker } from '@reembed/worker'
 import { onInterrupt } from '../interrupt.ts'
 import { openMetrics } from '../metrics.ts'
-import {
-  absoluteUrl,
-  openQueueAtStart,
-  requireEndpoint,
-  requireRedis,
-  s3OptionsOf,
-} from '../open-resources.ts'
+import { openQueueAtStart, requireEndpoint, requireRedis, s3OptionsOf } from '../open-resources.ts'
 import type { EndpointFlags, MetricsFlags, RedisFlags, S3Flags, WorkerFlags } from '../options.ts'
 import { withLoggedWaits } from '../waits.ts'
 
@@ -46,17 +39,10 @@ const LEAVE_MS = 1_000
 const IDLE_SWEEP_MS = 500
 
 /**
- * By default V8 lets the heap grow to several times the live bytes. A lower growth keeps a pod
- * below its memory limit with more shards in flight.
- */
-const HEAP_GROWTH_PERCENT = 20
-
-/**
  * `reembed worker`: writes shards until SIGTERM, and sweeps its outputs, so that runs finish
  * without a producer.
  */
 export async function worker(flags: Flags): Promise<void> {
-  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`)
   const endpoint = await requireEndpoint(flags)
   const redis = requireRedis(flags)
   const log = openLog({ level: process.env.REEMBED_LOG ?? 'info' })
@@ -70,7 +56,7 @@ interface Parts {
 }
 
 async function work(flags: Flags, { redis, endpoint: { url, options }, log }: Parts): Promise<void> {
-  const outputs = flags.output.map(absoluteUrl)
+  const outputs = flags.output.map(url => absoluteUrl(url))
   await using stack = new AsyncDisposableStack()
   const graceMs = 1000 * flags.drainSeconds
   const { signal } = stack.adopt(onInterrupt(graceMs), ({ stop }) => stop())

@@ -1,9 +1,8 @@
 // Applies the values of reembed.yaml to a command: flag > environment > file > default. Commander
 // records the source of each value, so the file sets only options without flag and variable.
 
-import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { messageOf, ReembedError } from '@reembed/shared'
+import { absoluteUrl, messageOf, ReembedError } from '@reembed/shared'
 import type { Command, Option } from 'commander'
 import { CONFIG_KEYS, PATH_KEYS, SECRETS } from './config-keys.ts'
 import { type ConfigFile, expand, readConfigFile } from './file.ts'
@@ -61,10 +60,6 @@ export function valueAt({ content }: ConfigFile, keyPath: string): unknown {
   return (content[section] as Record<string, unknown> | undefined)?.[key]
 }
 
-/** Paths of a file are relative to its folder. */
-const placeOf = (text: string, { folder }: ConfigFile): string =>
-  /^[a-z0-9]+:\/\//i.test(text) ? text : resolve(folder, text)
-
 /**
  * The address of the output that the file describes, as the URL of its store; undefined if the file
  * leaves it out, or takes it from a variable that is not set.
@@ -73,7 +68,7 @@ export function outputOf(file: ConfigFile, env: NodeJS.ProcessEnv): string | und
   const uri = valueAt(file, 'output.uri')
   const text = typeof uri === 'string' ? expandIfSet(uri, file.locate('output.uri'), env) : undefined
   if (text === undefined) return undefined
-  return text.startsWith('file:///') ? fileURLToPath(text) : placeOf(text, file)
+  return text.startsWith('file:///') ? fileURLToPath(text) : absoluteUrl(text, file.folder)
 }
 
 function parse(
@@ -87,7 +82,8 @@ function parse(
   if (typeof value === 'boolean') return value
   const one = (given: unknown): unknown => {
     const text = expand(String(given), where, env)
-    if (PATH_KEYS.has(key)) return placeOf(text, file)
+    // Paths of a file are relative to its folder.
+    if (PATH_KEYS.has(key)) return absoluteUrl(text, file.folder)
     try {
       return option.parseArg && !option.variadic ? option.parseArg(text, undefined) : text
     } catch (error) {

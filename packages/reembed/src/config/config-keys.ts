@@ -95,7 +95,6 @@ export const FLAG_ONLY_OPTIONS: ReadonlySet<string> = new Set([
   'instance',
   'json',
   'keep',
-  'keep',
   'max',
   'min',
   'name',

@@ -4,7 +4,7 @@
 import { writeFile } from 'node:fs/promises'
 import { dirname, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { codeOf, messageOf, ReembedError } from '@reembed/shared'
+import { codeOf, isUrl, maskPasswords, messageOf, ReembedError } from '@reembed/shared'
 import type { Command } from 'commander'
 import { stringify } from 'yaml'
 import { CONFIG_KEYS, FLAG_ONLY_OPTIONS, PATH_KEYS } from './config-keys.ts'
@@ -76,8 +76,7 @@ function textOf(file: string, { about, values }: FirstConfig): string {
 }
 
 function written(file: string, keyPath: string, value: unknown): unknown {
-  const isSecret =
-    keyPath === 'source.uri' && /^\w+:\/\/([^/]*:[^/]*@|.*[?&](ssl)?password=)/i.test(String(value))
+  const isSecret = keyPath === 'source.uri' && maskPasswords(String(value), '') !== value
   const variable = isSecret ? 'REEMBED_SOURCE' : FROM_ENVIRONMENT.get(keyPath)
   if (variable !== undefined) return `\${${variable}}`
   // `$${` stands for `${` in the file.
@@ -88,7 +87,7 @@ function written(file: string, keyPath: string, value: unknown): unknown {
 
 /** A path relative to the folder of `file`; URLs are not changed. */
 function from(file: string, target: string): string {
-  if (/^[a-z0-9]+:\/\//i.test(target)) return target
+  if (isUrl(target)) return target
   const path = relative(dirname(resolve(file)), resolve(target)) || '.'
   return path.startsWith('.') ? path : `./${path}`
 }

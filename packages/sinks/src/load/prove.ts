@@ -52,18 +52,25 @@ export async function prove(
   return { load, shardsSha256, shards, rows, refused, sampled, compared: vectors.compared(manifest), updated }
 }
 
-/** Appends the record of a load unless the newest record of the target is the same. */
+/**
+ * Appends the record of a load unless the newest record of the target is the same. A load that is
+ * repeated after searches were switched to another target is recorded again: its target is not old.
+ */
 export async function recordLoad(
   source: Store,
   at: LoadTarget,
   proof: LoadProof,
   by: string | undefined,
 ): Promise<LoadRecord> {
+  let used: string | undefined
   for await (const record of readLoadRecords(source)) {
-    if (record.address !== at.address || record.target !== at.target || record.action === 'switch') continue
-    const { action, proof: known } = record
-    if (action === 'load' && known?.load === proof.load && known.shardsSha256 === proof.shardsSha256)
-      return record
+    if (record.address !== at.address || record.name !== at.name) continue
+    const { action, target, proof: known } = record
+    if (action === 'switch') used ??= target
+    if (action === 'switch' || target !== at.target) continue
+    const isSame =
+      action === 'load' && known?.load === proof.load && known.shardsSha256 === proof.shardsSha256
+    if (isSame && (used ?? target) === target) return record
     break
   }
   return putLoadRecord(source, { ...at, action: 'load', proof, by })

@@ -88,8 +88,26 @@ export interface VectorStore extends AsyncDisposable {
   current(name: string): Promise<string | undefined>
   /** Points the name to a target. Searches use either the old or the new one, each as a whole. */
   switchTo(name: string, target: string, signal?: AbortSignal): Promise<void>
-  /** Deletes a target with everything that the vector store keeps of its load. */
+  /**
+   * Deletes a target with everything that the vector store keeps of its load.
+   * @throws ReembedError USAGE, reason `target_in_use`, for a target that a name points to. Nothing
+   *   was changed then. The check directly precedes the deletion: a switch may have begun meanwhile.
+   */
   drop(target: string): Promise<void>
+}
+
+/** @param by what points to the target, such as `alias wiki` */
+export const targetInUse = (target: string, address: string, by: string): ReembedError =>
+  new ReembedError(
+    'USAGE',
+    `${target} at ${address} is in use (${by}): point that to another target, or remove it, then drop again`,
+    { reason: 'target_in_use' },
+  )
+
+/** @throws ReembedError USAGE for a target with another alias than those of loads */
+export function requireUnused(target: string, address: string, aliases: readonly string[]): void {
+  const used = aliases.filter(alias => !isWriteAlias(target, alias))
+  if (used.length > 0) throw targetInUse(target, address, `alias ${used.join(', ')}`)
 }
 
 const NOT_HELD = 'target_not_held'

@@ -31,6 +31,7 @@ import {
   isWriteAlias,
   notHeld,
   type RefusedByShard,
+  requireUnused,
   type ShardWrite,
   type Target,
   type TargetUpdate,
@@ -124,10 +125,14 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
       json: { actions: [{ add: { index: target, alias: writeAlias(target, load, run) } }] },
     })
 
+  async function aliasesOf(target: string, options?: RetryOptions): Promise<string[]> {
+    const { body } = await request('GET', `/${target}/_alias`, { expect: [404], ...options })
+    return Object.keys(body?.[target]?.aliases ?? {})
+  }
+
   /** Closes a target to all loads, except the one that writes through `kept`. */
   async function close(target: string, options?: RetryOptions, kept?: string): Promise<void> {
-    const { body } = await request('GET', `/${target}/_alias`, { expect: [404], ...options })
-    const open = Object.keys(body?.[target]?.aliases ?? {}).filter(
+    const open = (await aliasesOf(target, options)).filter(
       alias => isWriteAlias(target, alias) && alias !== kept,
     )
     if (open.length === 0) return
@@ -289,6 +294,8 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
       await request('POST', '/_aliases', { json: { actions }, signal })
     },
     async drop(target) {
+      // The server deletes the aliases of an index with it.
+      requireUnused(target, address, await aliasesOf(target))
       await request('DELETE', `/${target}`, { expect: [404] })
     },
     async [Symbol.asyncDispose]() {},

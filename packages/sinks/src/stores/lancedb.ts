@@ -19,6 +19,7 @@ import {
   type ShardWrite,
   type Target,
   type TargetUpdate,
+  targetInUse,
   type VectorStore,
 } from '../load/vector-store.ts'
 
@@ -363,6 +364,7 @@ export async function openLance(url: string): Promise<VectorStore> {
         const name = nameOf(target)
         const table = await open(name)
         if (table === undefined) return
+        if ((await current(name)) === target) throw targetInUse(target, address, `tag ${LIVE}`)
         const tags = await table.tags()
         if (target in (await tags.list())) await tags.delete(target)
         if ((await holdsOf(table))?.target === target) {

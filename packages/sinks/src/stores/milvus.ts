@@ -19,6 +19,7 @@ import {
   isWriteAlias,
   notHeld,
   type RefusedByShard,
+  requireUnused,
   type ShardWrite,
   type Target,
   type TargetUpdate,
@@ -331,13 +332,7 @@ export function milvusStore(connection: MilvusConnection): VectorStore {
     },
     async drop(target) {
       const exists = await has(target)
-      const used = exists ? (await aliasesOf(target)).filter(alias => !isWriteAlias(target, alias)) : []
-      if (used.length > 0) {
-        throw new ReembedError(
-          'USAGE',
-          `${target} at ${address} has the alias ${used.join(', ')}: point it to another collection, or drop it first`,
-        )
-      }
+      if (exists) requireUnused(target, address, await aliasesOf(target))
       // The record first: a later load must not take the record of this one for its own.
       if (await has(LOADS)) await putRecord(target, droppedRecord())
       if (!exists) return

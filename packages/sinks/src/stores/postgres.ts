@@ -16,7 +16,7 @@ import {
   requirePgDimensions,
 } from '@reembed/export'
 import type { RefusedRow } from '@reembed/protocol'
-import { deadlines, importClient, ReembedError, release, startWait } from '@reembed/shared'
+import { codeOf, deadlines, importClient, ReembedError, release, startWait } from '@reembed/shared'
 import type { ClientConfig, Pool, PoolClient } from 'pg'
 import {
   notHeld,
@@ -24,6 +24,7 @@ import {
   type ShardWrite,
   type Target,
   type TargetUpdate,
+  targetInUse,
   type VectorStore,
 } from '../load/vector-store.ts'
 import { createCopyWriter } from './postgres-copy.ts'
@@ -34,6 +35,8 @@ import { connectionOf, watchStatement } from './postgres-watch.ts'
 const PACKAGES = 'pg pg-copy-streams'
 /** Serializes `prepare` and `finish` of all processes; any constant that others do not use. */
 const LOCK = 7_317_294_501
+/** SQLSTATE `dependent_objects_still_exist`: a view selects from the table. */
+const HAS_DEPENDENTS = '2BP01'
 /** Shards are copied side by side, and one connection is left for the rest. */
 const MAX_CONNECTIONS = 8
 
@@ -242,7 +245,10 @@ export async function openPostgres(url: string): Promise<VectorStore> {
         await client.query('DELETE FROM reembed_load_shards WHERE load = ANY($1)', [
           rows.map(({ load }) => load),
         ])
-        await client.query(`DROP TABLE IF EXISTS ${quoted(target)}`)
+        await client.query(`DROP TABLE IF EXISTS ${quoted(target)}`).catch((error: unknown) => {
+          if (codeOf(error) !== HAS_DEPENDENTS) throw error
+          throw targetInUse(target, address, String((error as { readonly detail?: unknown }).detail))
+        })
       }),
     async [Symbol.asyncDispose]() {
       await pool.end()

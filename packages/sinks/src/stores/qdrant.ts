@@ -20,6 +20,7 @@ import {
   isWriteAlias,
   notHeld,
   type RefusedByShard,
+  requireUnused,
   type ShardWrite,
   type Target,
   type TargetUpdate,
@@ -228,6 +229,13 @@ export async function openQdrant(url: string): Promise<VectorStore> {
       await request('POST', '/collections/aliases', { json: { actions }, signal })
     },
     async drop(target) {
+      // The server deletes the aliases of a collection with it.
+      const named = [...(await aliases())].filter(([, collection]) => collection === target)
+      requireUnused(
+        target,
+        address,
+        named.map(([alias]) => alias),
+      )
       // The record first: a later load must not take the record of this one for its own.
       await putRecord({ target, ...droppedRecord() }, [404])
       await request('DELETE', `/collections/${target}`, { expect: [404] })

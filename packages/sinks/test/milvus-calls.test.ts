@@ -2,7 +2,7 @@ import { withDeadlines } from '@reembed/shared'
 import { expect, test, vi } from 'vitest'
 import type { Target } from '../src/load/vector-store.ts'
 import { milvusStore } from '../src/stores/milvus.ts'
-import { buildIndex } from '../src/stores/milvus-build.ts'
+import { buildIndex, flushRows } from '../src/stores/milvus-build.ts'
 import {
   type MilvusClient,
   type MilvusConnection,
@@ -150,6 +150,12 @@ test('an index that takes longer than a reply may is waited for while the server
     buildIndex(connection, COLLECTION, { onWait: reason => reasons.push(reason) }),
   )
   expect(timeouts).toEqual([86_400_000, 86_400_000])
+  const flushed: unknown[] = []
+  const flushing = await connected(
+    clientOf({ flushSync: async data => ({ status: SUCCESS, pushed: flushed.push(data) }) }),
+  )
+  await flushRows(flushing, TARGET)
+  expect(flushed).toEqual([{ collection_names: [TARGET], timeout: 86_400_000 }])
   expect(reasons).toEqual(
     expect.arrayContaining([
       expect.stringContaining('the connection is lost'),

@@ -1,5 +1,5 @@
-// Builds the index of a collection of Milvus, and loads the collection into memory. Milvus does
-// both after it has replied, Milvus Lite before: a reply may take hours. So these calls have no
+// Flushes a collection of Milvus, builds its index, and loads it into memory. Milvus does most of
+// that after it has replied, Milvus Lite before: a reply may take hours. So these calls have no
 // deadline of their own, and the state of the collection is read meanwhile: a server that does not
 // answer that either has failed.
 
@@ -48,6 +48,18 @@ export const buildIndex = (
     }
     await load(build, collection_name)
   })
+
+/** Writes the rows that the server has in memory alone to its segments, which have an index. */
+export const flushRows = async (
+  connection: Connection,
+  collection_name: string,
+  options: RetryOptions = {},
+): Promise<void> => {
+  const request = { collection_names: [collection_name], timeout: CALL_MS }
+  await whileAnswering(connection, collection_name, options, build =>
+    build.call(client => client.flushSync(request)),
+  )
+}
 
 /** Loads a collection into memory. Idempotent. */
 export const loadIntoMemory = (

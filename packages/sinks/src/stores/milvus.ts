@@ -26,7 +26,7 @@ import {
   type VectorStore,
   writeAlias,
 } from '../load/vector-store.ts'
-import { buildIndex, loadIntoMemory } from './milvus-build.ts'
+import { buildIndex, flushRows, loadIntoMemory } from './milvus-build.ts'
 import {
   connectMilvus,
   isMissing,
@@ -157,7 +157,7 @@ export function milvusStore(connection: MilvusConnection): VectorStore {
   }
 
   async function hasRows(collection_name: string, options: RetryOptions): Promise<boolean> {
-    await ask(client => client.flushSync({ collection_names: [collection_name] }), options)
+    await flushRows(connection, collection_name, options)
     const { data } = await ask(client => client.getCollectionStatistics({ collection_name }), options)
     return Number(data.row_count) > 0
   }
@@ -285,7 +285,7 @@ export function milvusStore(connection: MilvusConnection): VectorStore {
     holds: async target => heldRecord(await readRecord(target))?.load,
     async finish({ target, manifest: { model } }, options) {
       await close(target, options)
-      await ask(client => client.flushSync({ collection_names: [target] }), options)
+      await flushRows(connection, target, options)
       const metric_type = model.normalized ? 'IP' : 'COSINE'
       const index = { collection_name: target, field_name: 'embedding', metric_type }
       await buildIndex(connection, index, options)

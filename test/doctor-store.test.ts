@@ -213,7 +213,7 @@ for (const [name, lack, open] of STORES) {
   )
 }
 
-test('documents with many dimensions are asked for in pages that fit into a reply', async () => {
+test('documents with many dimensions are asked for in pages that fit into a reply, and no point in time stays open', async () => {
   await using server = await startElasticsearch('3.5.0', 'opensearch')
   const put = (path: string, body: string, type: string, method: string) =>
     fetch(`${server.url}${path}`, { method, body, headers: { 'content-type': type } })
@@ -228,4 +228,14 @@ test('documents with many dimensions are asked for in pages that fit into a repl
   const rows = (await Array.fromAsync(reader.rows())).flat()
   expect(rows.map(({ vector }) => vector?.length)).toEqual([16_000])
   expect(Math.max(...server.sizes)).toBe(65)
+  expect(server.moments.size).toBe(0)
+  const aborted = new AbortController()
+  const reading = async () => {
+    for await (const _ of reader.rows(aborted.signal)) {
+      expect(server.moments.size).toBe(1)
+      aborted.abort(new Error('stopped'))
+    }
+  }
+  await expect(reading()).rejects.toThrow('stopped')
+  expect(server.moments.size).toBe(0)
 })

@@ -43,6 +43,8 @@ export interface ElasticStandIn extends HttpStandIn {
   readonly refreshedWith: Set<string | null>
   /** `size` of each search. */
   readonly sizes: number[]
+  /** The points in time that are open. */
+  readonly moments: ReadonlyMap<string, unknown>
 }
 
 /** http.max_content_length */
@@ -435,5 +437,5 @@ export async function startElasticsearch(
       }
     }
   })
-  return Object.assign(server, { indices, sent, refreshedWith, sizes })
+  return Object.assign(server, { indices, sent, refreshedWith, sizes, moments })
 }

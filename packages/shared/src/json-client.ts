@@ -1,5 +1,5 @@
-// JSON over HTTP to a vector store. Each request is idempotent, and repeated while the server is
-// overloaded or does not answer. Proxies are those of Node's fetch.
+// JSON over HTTP to a vector store. Idempotent requests are repeated while the server is overloaded
+// or does not answer. Proxies are those of Node's fetch.
 
 import { deadlines, startWait } from './deadlines.ts'
 import { codeOf, messageOf, openFilesReason, ReembedError } from './errors.ts'
@@ -20,6 +20,8 @@ export interface HttpRequest extends RetryOptions {
   readonly text?: { readonly body: string; readonly type: string } | undefined
   /** Statuses besides 2xx that the caller handles. */
   readonly expect?: readonly number[] | undefined
+  /** The request is not idempotent, so that it is not repeated. */
+  readonly once?: true
   /** Parses the reply; default `JSON.parse`, which rounds integers beyond 2^53. */
   readonly parse?: ((text: string) => unknown) | undefined
 }
@@ -29,8 +31,8 @@ export interface HttpClient {
   readonly address: string
   /**
    * @throws ReembedError STORE_UNREACHABLE after the attempts of `withRetries`, or after the first
-   *   one to a server that never answered, or with the reason REPLY_TOO_LONG; STORE_ACCESS_DENIED;
-   *   USAGE for a request that the server refuses, or for a reply that is not JSON
+   *   one to a server that never answered, or of `once`, or with the reason REPLY_TOO_LONG;
+   *   STORE_ACCESS_DENIED; USAGE for a request that the server refuses, or a reply that is not JSON
    */
   request(method: string, path: string, request?: HttpRequest): Promise<HttpReply>
 }
@@ -168,8 +170,8 @@ export function createHttpClient(
   return {
     address,
     async request(method, path, request = {}) {
-      const once = () => attempt(method, path, request)
-      const reply = await (hasAnswered ? withRetries(once, request) : once())
+      const send = () => attempt(method, path, request)
+      const reply = await (hasAnswered && !request.once ? withRetries(send, request) : send())
       hasAnswered = true
       return reply
     },

@@ -161,6 +161,7 @@ export function proveLoads(
     test.each(SWITCHED)(
       'searches use one run as a whole while $rows rows of $dimensions dimensions are loaded, the name is switched, and switched back',
       async ({ rows, dimensions }) => {
+        const name = `wiki${rows}`
         await using vectors = await openVectorStore(store.url)
         const old = await makeRun(output, { run: RUNS.old, dimensions: 16 })
         const next = await makeRun(output, {
@@ -171,32 +172,32 @@ export function proveLoads(
           rowGroupRows: 500,
         })
         await publish(old.manifest, 1)
-        await expect(switchStore(output, vectors, { name: 'wiki' })).rejects.toThrow(
-          `version 1 of ${output.url} (run ${RUNS.old}) is not loaded into 'wiki'`,
+        await expect(switchStore(output, vectors, { name })).rejects.toThrow(
+          `version 1 of ${output.url} (run ${RUNS.old}) is not loaded into '${name}'`,
         )
-        await loadRun(output, old.manifest, vectors, { name: 'wiki' })
-        const first = await switchStore(output, vectors, { name: 'wiki' })
-        expect(first).toMatchObject({ target: `wiki_${'a'.repeat(12)}`, from: undefined, changed: true })
-        await expect(switchStore(output, vectors, { name: 'wiki', back: true })).rejects.toThrow(
-          "'wiki' has used no other target before",
+        await loadRun(output, old.manifest, vectors, { name })
+        const first = await switchStore(output, vectors, { name })
+        expect(first).toMatchObject({ target: `${name}_${'a'.repeat(12)}`, from: undefined, changed: true })
+        await expect(switchStore(output, vectors, { name, back: true })).rejects.toThrow(
+          `'${name}' has used no other target before`,
         )
         let ended = false
         const seen: (readonly number[])[] = []
         const client = (async () => {
-          while (!ended) seen.push(await store.search('wiki'))
+          while (!ended) seen.push(await store.search(name))
         })()
         const after = (count: number) =>
           expect.poll(() => seen.length, { timeout: 120_000 }).toBeGreaterThan(count)
         await after(20)
-        await loadRun(output, next.manifest, vectors, { name: 'wiki' })
+        await loadRun(output, next.manifest, vectors, { name })
         await after(seen.length + 20)
         await publish(next.manifest, 2)
-        const there = await switchStore(output, vectors, { name: 'wiki' })
+        const there = await switchStore(output, vectors, { name })
         expect(there).toMatchObject({ from: first.target, changed: true, before: { run: RUNS.old } })
         await after(seen.length + 20)
-        const same = await switchStore(output, vectors, { name: 'wiki' })
+        const same = await switchStore(output, vectors, { name })
         expect(same).toMatchObject({ target: there.target, changed: false })
-        const back = await switchStore(output, vectors, { name: 'wiki', back: true })
+        const back = await switchStore(output, vectors, { name, back: true })
         expect(back).toMatchObject({ target: first.target, from: there.target, run: RUNS.old, changed: true })
         await after(seen.length + 20)
         ended = true
@@ -204,7 +205,7 @@ export function proveLoads(
         if (process.env.REEMBED_TEST_LOAD) process.stdout.write(`${kind}: ${seen.length} answers\n`)
         const answers = new Set(seen.map(dimensions => dimensions.join()))
         expect([...answers].sort()).toEqual([Array(10).fill(16).join(), Array(10).fill(dimensions).join()])
-        expect(await store.search('wiki')).toEqual(Array(10).fill(16))
+        expect(await store.search(name)).toEqual(Array(10).fill(16))
         const records = await Array.fromAsync(readLoadRecords(output), ({ action, target }) => [
           action,
           target,
@@ -216,17 +217,15 @@ export function proveLoads(
           ['switch', first.target],
           ['load', first.target],
         ])
-        await expect(dropTarget(output, vectors, RUNS.old, { name: 'wiki' })).rejects.toMatchObject({
+        await expect(dropTarget(output, vectors, RUNS.old, { name })).rejects.toMatchObject({
           code: 'USAGE',
           message: expect.stringContaining(`use ${first.target}: switch to another run first`),
         })
-        await dropTarget(output, vectors, RUNS.next, { name: 'wiki' })
+        await dropTarget(output, vectors, RUNS.next, { name })
         expect(await vectors.count(there.target)).toBeUndefined()
-        await expect(dropTarget(output, vectors, RUNS.next, { name: 'wiki' })).rejects.toThrow(
-          'has no wiki_bbbb',
-        )
-        await expect(switchStore(output, vectors, { name: 'wiki' })).rejects.toThrow('is not loaded')
-        const again = await loadRun(output, next.manifest, vectors, { name: 'wiki' })
+        await expect(dropTarget(output, vectors, RUNS.next, { name })).rejects.toThrow(`has no ${name}_bbbb`)
+        await expect(switchStore(output, vectors, { name })).rejects.toThrow('is not loaded')
+        const again = await loadRun(output, next.manifest, vectors, { name })
         expect(again.written).toEqual({ shards: SHARDS, rows })
       },
       TIMEOUT_MS,

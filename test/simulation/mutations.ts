@@ -90,8 +90,8 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'an existing object is not checked before a job',
     from: 47,
     file: 'worker/src/process-job.ts',
-    find: "await readConcurrentShard(store, key, plan, job.shard, slice)\n    return { status: 'already_done' }",
-    replace: "return { status: 'already_done' }",
+    find: 'await readConcurrentShard(store, key, plan, job.shard, slice)\n    } catch',
+    replace: '} catch',
   },
   {
     name: 'the source is read without comparing its etag',

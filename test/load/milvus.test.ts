@@ -13,7 +13,7 @@ import { loadRun, openVectorStore } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
 import { describe, expect, test } from 'vitest'
 import { makeRun } from '../export/run.ts'
-import { FEW_PINGS, lackOfMilvus, startMilvus } from '../parts/milvus.ts'
+import { lackOfMilvus, PATIENT, startMilvus } from '../parts/milvus.ts'
 import { memoryStore } from '../shard/parts.ts'
 import { proveLoads } from './conformance.ts'
 
@@ -40,7 +40,7 @@ proveLoads(
   async () => {
     const server = await startMilvus()
     if (client === undefined) throw new Error('no client')
-    const milvus = new client.MilvusClient({ address: server.host, logLevel: 'error', ...FEW_PINGS })
+    const milvus = new client.MilvusClient({ address: server.host, logLevel: 'error', ...PATIENT })
     const strong = { consistency_level: 'Strong' }
     return {
       url: `milvus+http://${server.host}`,
@@ -186,7 +186,7 @@ describe.skipIf(client === undefined || lackOfMilvus !== undefined)(
     test('a collection whose creator was stopped before the record is taken over, and one with rows is refused', async () => {
       await using server = await startMilvus()
       if (client === undefined) throw new Error('no client')
-      const milvus = new client.MilvusClient({ address: server.host, logLevel: 'error', ...FEW_PINGS })
+      const milvus = new client.MilvusClient({ address: server.host, logLevel: 'error', ...PATIENT })
       await using vectors = await openVectorStore(`milvus+http://${server.host}`)
       const output = memoryStore()
       const { manifest } = await makeRun(output)

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { IndexRow } from '@reembed/evaluate'
 import { startElasticsearch } from './elasticsearch.ts'
-import { FEW_PINGS, lackOfMilvus, startMilvus } from './milvus.ts'
+import { lackOfMilvus, PATIENT, startMilvus } from './milvus.ts'
 
 export interface Filled extends AsyncDisposable {
   /** The URL with which an index is examined. */
@@ -88,7 +88,7 @@ export const lackOfFilledMilvus: string | undefined =
 export async function filledMilvus(): Promise<Filled> {
   if (milvusPackage === undefined) throw new Error(lackOfFilledMilvus)
   const server = await startMilvus()
-  const client = new milvusPackage.MilvusClient({ address: server.host, logLevel: 'error', ...FEW_PINGS })
+  const client = new milvusPackage.MilvusClient({ address: server.host, logLevel: 'error', ...PATIENT })
   return {
     urlOf: name => `milvus+http://${server.host}?collection=${name}`,
     async fill(collection_name, rows) {

@@ -23,8 +23,14 @@ function lack(): string | undefined {
   }
 }
 
-/** For clients of tests: Milvus Lite closes the connection of one that pings each 10 s. */
-export const FEW_PINGS: object = { channelOptions: { 'grpc.keepalive_time_ms': 330_000 } }
+/**
+ * For clients of tests: Milvus Lite closes the connection of one that pings each 10 s, and takes
+ * longer than the 15 s of the default to read 100,000 rows.
+ */
+export const PATIENT: object = {
+  channelOptions: { 'grpc.keepalive_time_ms': 330_000 },
+  timeout: 120_000,
+}
 
 export interface MilvusServer extends AsyncDisposable {
   /** Host and port. */

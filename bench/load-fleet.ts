@@ -13,16 +13,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startRedis } from '@reembed/local'
-import { putVersion, readLoadedShards, readLoadOrders } from '@reembed/protocol'
+import { readLoadedShards, readLoadOrders } from '@reembed/protocol'
 import { openQueue } from '@reembed/queue'
 import { openStore } from '@reembed/store'
-import { makeRun } from '../test/export/run.ts'
 import { type Running, start } from '../test/parts/cli.ts'
 import { startPostgres } from '../test/parts/postgres.ts'
+import { publishedRun, SHARDS } from './load/published-run.ts'
 
 const [, , size = '100000x384', rounds = '3', fleets = '0,1,2'] = process.argv
-const [rows = 0, dimensions = 0] = size.split('x').map(Number)
-const SHARDS = 20
 /** USER_HZ of Linux. */
 const TICKS = 100
 
@@ -34,14 +32,8 @@ interface Measured {
 
 const folder = await mkdtemp(join(tmpdir(), 'reembed-load-fleet-'))
 await using output = await openStore(join(folder, 'output'), { create: true })
-const { manifest } = await makeRun(output, {
-  shards: SHARDS,
-  rows: rows / SHARDS,
-  dimensions,
-  rowGroupRows: 2_500,
-})
+const { manifest, rows } = await publishedRun(output, size)
 const { run } = manifest
-await putVersion(output, { version: 1, run, seq: 1, manifestSha256: '' })
 
 /** utime and stime of a process, proc(5). */
 function cpuOf({ child }: Running): number {

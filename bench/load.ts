@@ -15,30 +15,22 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { columnsOf, columnsUnder, exportRun, rowsOf, shardsOf } from '@reembed/export'
-import { putVersion, readLoadOrders } from '@reembed/protocol'
+import { readLoadOrders } from '@reembed/protocol'
 import { arrowTableOf, type ParquetColumn } from '@reembed/shard'
 import { mapConcurrent } from '@reembed/shared'
 import { loadRun, openVectorStore } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
-import { makeRun } from '../test/export/run.ts'
 import { startMilvus } from '../test/parts/milvus.ts'
 import { PYTHON } from '../test/parts/needs.ts'
 import { startPostgres } from '../test/parts/postgres.ts'
+import { publishedRun } from './load/published-run.ts'
 
 const [, , size = '100000x384', rounds = '3', stores = 'postgres,lancedb,milvus'] = process.argv
-const [rows = 0, dimensions = 0] = size.split('x').map(Number)
-const SHARDS = 20
 
 const folder = await mkdtemp(join(tmpdir(), 'reembed-load-'))
 await using output = await openStore(join(folder, 'output'), { create: true })
-const { manifest } = await makeRun(output, {
-  shards: SHARDS,
-  rows: rows / SHARDS,
-  dimensions,
-  rowGroupRows: 2_500,
-})
+const { manifest, rows, dimensions } = await publishedRun(output, size)
 const { run } = manifest
-await putVersion(output, { version: 1, run, seq: 1, manifestSha256: '' })
 
 /** A tool that loads the same rows. */
 interface Tool {

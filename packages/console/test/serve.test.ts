@@ -1,7 +1,14 @@
 import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
 import { setTimeout as wait } from 'node:timers/promises'
-import { putGateReport, putLoadRecord, putSliceSegment, putVersion, setRunState } from '@reembed/protocol'
+import {
+  type Plan,
+  putGateReport,
+  putLoadRecord,
+  putSliceSegment,
+  putVersion,
+  setRunState,
+} from '@reembed/protocol'
 import { gatesKey, LIMITS, loadKey, ReembedError, shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -32,10 +39,8 @@ const serve = async (
 const text = async (url: string, headers: Record<string, string> = {}): Promise<string> =>
   (await fetch(url, { headers })).text()
 
-/** The status of a request with headers that fetch does not set. */
-/** A finished run that is version 1. */
-async function publishedRun(): Promise<void> {
-  const plan = await plannedRun(made.store)
+/** Finishes a planned run, and publishes it as version 1. */
+async function publish(plan: Plan): Promise<void> {
   await finishedRun(made.store, plan)
   await putVersion(made.store, {
     version: 1,
@@ -46,6 +51,7 @@ async function publishedRun(): Promise<void> {
   })
 }
 
+/** The status of a request with headers that fetch does not set. */
 async function statusOf(url: string, headers: Record<string, string>): Promise<number | undefined> {
   const [response] = (await once(get(url, { headers }), 'response')) as [IncomingMessage]
   response.resume()
@@ -213,14 +219,7 @@ test('a reader gets every region once, and then only those that changed', async 
   const url = await serve()
   const seen = eventsUntil(`${url}/events?page=/runs/${RUN}`, text => text.includes('as version 1'))
   await expect.poll(() => text(url)).toContain('queued')
-  await finishedRun(made.store, plan)
-  await putVersion(made.store, {
-    version: 1,
-    run: RUN,
-    seq: plan.seq,
-    manifestSha256: 'x',
-    action: 'publish',
-  })
+  await publish(plan)
   const events = (await seen).split('\n\n').filter(event => event.startsWith('event: page'))
   const idsOf = (event = ''): string[] =>
     JSON.parse(event.split('data: ')[1] ?? '{}').sections.map(({ id }: { id: string }) => id)
@@ -316,7 +315,7 @@ test('a poll reads the store as often with ten readers as with none', async () =
 })
 
 test('while the store does not answer the page says so and keeps what it showed', async () => {
-  await publishedRun()
+  await publish(await plannedRun(made.store))
   const failing = { isAway: false }
   const store: Store = new Proxy(made.store, {
     get(target, name, receiver) {
@@ -425,7 +424,7 @@ test('versions have the vector stores that hold their runs, the one that searche
 })
 
 test('a record of a load that cannot be read does not hide the versions', async () => {
-  await publishedRun()
+  await publish(await plannedRun(made.store))
   await made.store.putIfAbsent(loadKey(1), Buffer.from('{}'))
   const url = await serve()
   await expect.poll(() => text(`${url}/versions`)).toContain('Version 1')

@@ -129,6 +129,15 @@ test('the reason for which the server does not create an index is named', async 
   })
 })
 
+test('a switch to an index that was dropped meanwhile ends with its name', async () => {
+  await using server = await startElasticsearch('9.3.0')
+  await using vectors = await openVectorStore(`elasticsearch+${server.url}`)
+  await expect(vectors.switchTo('wiki', 'wiki_gone')).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringContaining('has no wiki_gone any more'),
+  })
+})
+
 test('a drop of a pattern instead of a run deletes no index', async () => {
   await using server = await startElasticsearch('9.3.0')
   await using vectors = await openVectorStore(`elasticsearch+${server.url}`)

@@ -54,7 +54,7 @@ export interface ReusableShard {
 export const RETRYABLE_REJECTS: readonly RejectReason[] = ['refused_by_model', 'invalid_vector']
 
 /**
- * Base shards whose hashes are kept: the candidates of concurrent jobs. One takes 100 KiB, and 1 MiB
+ * Base shards whose hashes are kept: the candidates of concurrent jobs. One takes 100 KiB, or 1 MiB
  * if it has 64 MiB of vectors of 384 dimensions.
  */
 const KEPT_SHARDS = 48

@@ -160,7 +160,7 @@ function locationIn(shards: readonly IndexedShard[], hash: string): RowLocation 
   return undefined
 }
 
-/** Opens the shards at the first call. A failed opening is not cached: the next call tries again. */
+/** Opens the shards at the first call. A failed opening is not cached. */
 function openedOnce(
   shards: (signal?: AbortSignal) => AsyncIterable<IndexedShard>,
 ): (signal?: AbortSignal) => Promise<readonly IndexedShard[]> {

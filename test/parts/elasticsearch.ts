@@ -3,8 +3,8 @@
 // aliases, count, search), elastic.co "Dense vector field type", elastic/elasticsearch#137072
 // (base64 from 9.3), docs.opensearch.org "k-NN vector", "Update aliases". A bulk request to a name
 // that does not exist creates an index by dynamic mapping unless it requires an alias. Statuses and
-// reasons are those of a real Elasticsearch 9.3.1, see test/load/elastic-answers.test.ts. Each tenth
-// bulk is refused with 429 (es_rejected_execution_exception), as a whole or in one item, and each
+// reasons are those of a real Elasticsearch 9.3.1, see test/load/elastic-answers.test.ts. Each
+// tenth bulk is refused with 429 (es_rejected_execution_exception), as a whole or in one item, and each
 // seventh is done without a reply. OpenSearch closes an index when a scroll is released, as 3.5
 // does (opensearch-project/OpenSearch#20622).
 
@@ -286,8 +286,8 @@ export async function startElasticsearch(
   }
 
   /**
-   * All changes at once. A removal that finds nothing is left out, unless the alias must exist or no
-   * action is left; Elasticsearch reports it.
+   * All changes at once. A removal that finds nothing is left out, unless the alias must exist or
+   * no action is left; Elasticsearch reports it.
    */
   function changeAliases(body: unknown): object {
     const { actions } = strict(body, ['actions']) as { actions: object[] }

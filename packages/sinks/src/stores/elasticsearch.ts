@@ -288,8 +288,8 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     },
     current: async name => (await indexesOf(name))[0],
     async switchTo(name, target, signal) {
-      // The actions of a call are one update of the cluster state. Without `must_exist` a removal that
-      // finds nothing is left out: the alias would keep what another switch gave it meanwhile.
+      // The actions of a call are one update of the cluster state. Without `must_exist` a removal
+      // that finds nothing is left out: the alias would keep what another switch gave it meanwhile.
       for (let isDone = false; ; ) {
         const held = await indexesOf(name, signal)
         const others = held.filter(index => index !== target)

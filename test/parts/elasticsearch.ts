@@ -4,9 +4,9 @@
 // (base64 from 9.3), docs.opensearch.org "k-NN vector", "Update aliases". A bulk request to a name
 // that does not exist creates an index by dynamic mapping unless it requires an alias. Statuses and
 // reasons are those of a real Elasticsearch 9.3.1, see test/load/elastic-answers.test.ts. Each
-// tenth bulk is refused with 429 (es_rejected_execution_exception), as a whole or in one item, and each
-// seventh is done without a reply. OpenSearch closes an index when a scroll is released, as 3.5
-// does (opensearch-project/OpenSearch#20622).
+// tenth bulk is refused with 429 (es_rejected_execution_exception), as a whole or in one item, and
+// each seventh is done without a reply. OpenSearch closes an index when a scroll is released, as
+// 3.5 does (opensearch-project/OpenSearch#20622).
 
 import {
   dot,

@@ -10,7 +10,7 @@ async function bulksOf(rows: number, takes: (bulk: number) => number): Promise<r
   const bulks: number[] = []
   let nowMs = 0
   vi.spyOn(performance, 'now').mockImplementation(() => nowMs)
-  onTestFinished(() => vi.restoreAllMocks())
+  onTestFinished(() => void vi.restoreAllMocks())
   const server = createServer(async (request, reply) => {
     let bytes = 0
     for await (const chunk of request) bytes += (chunk as Buffer).length

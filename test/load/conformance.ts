@@ -82,7 +82,8 @@ const RUNS = { old: 'a'.repeat(26), next: 'b'.repeat(26), other: 'c'.repeat(26) 
 const SHARDS = 5
 /** Rows of the version that is updated: the with REEMBED_TEST_LOAD. */
 const UPDATED_ROWS = Math.max(800, SIZES[0]?.rows ?? 0)
-const TIMEOUT_MS = 120_000 + 20 * SIZES.reduce((sum, { rows }) => sum + rows, 0)
+const TIMEOUT_MS =
+  120_000 + SIZES.reduce((sum, { rows, dimensions }) => sum + rows * (20 + dimensions / 20), 0)
 
 export function proveLoads(
   kind: string,

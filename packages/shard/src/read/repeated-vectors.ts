@@ -34,8 +34,8 @@ export const isMostlyRepeated = (
 ): boolean => majority - truncated >= MIN_REPEATED && majority - truncated > rows / 2
 
 /**
- * Whether more than half of the rows can have one vector, judged by three of their values: a vote of
- * Boyer and Moore. Sound vectors differ in them, so a worker spares them the count.
+ * Whether more than half of the rows can have one vector, judged by three of their values: a vote
+ * of Boyer and Moore. Sound vectors differ in them, so a worker spares them the count.
  */
 export function canHaveMajority(vectors: Float32Array, dimensions: number): boolean {
   const words = wordsOf(vectors)

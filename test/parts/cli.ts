@@ -1,5 +1,5 @@
-// Runs the `reembed` command as a process of its own, from source, with nothing of the surrounding
-// environment that could answer in its place.
+// Runs the `reembed` command as a process of its own, bundled as it ships (bundle.ts), with nothing
+// of the surrounding environment that could answer in its place.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -23,7 +23,8 @@ export interface Running {
   line(pattern: RegExp): Promise<string>
 }
 
-const MAIN = fileURLToPath(new URL('../../packages/reembed/src/main.ts', import.meta.url))
+const SOURCE = fileURLToPath(new URL('../../packages/reembed/src/main.ts', import.meta.url))
+const MAIN = process.env.REEMBED_TEST_COMMAND ?? SOURCE
 /** A port that refuses connections: no test reaches the Hub. */
 export const NO_HUB = 'http://127.0.0.1:9'
 

@@ -55,7 +55,7 @@ function describe(name: string, { message, diff, stacks }: SerializedError): str
 const linesOf = (text: string): string[] => stripVTControlCharacters(text).split('\n')
 
 /** The changes of lists or objects, which a message may only count, without the legend. */
-function changesOf(diff: string | undefined): string[] {
-  const changes = linesOf(diff ?? '').filter(line => /^[+-] (?!Expected$|Received$)/.test(line))
+function changesOf(diff: unknown): string[] {
+  const changes = linesOf(String(diff ?? '')).filter(line => /^[+-] (?!Expected$|Received$)/.test(line))
   return changes.length > 2 ? changes : []
 }

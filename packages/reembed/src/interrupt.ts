@@ -8,7 +8,8 @@ const LATE_MS = 5_000
 
 /**
  * A signal that fires on the first SIGINT or SIGTERM. The process exits at the latest 5 s after
- * `graceMs`, the time for its jobs, whatever it waits for. `stop` restores the default behaviour of the process.
+ * `graceMs`, the time for its jobs, whatever it waits for. `stop` restores the default behaviour of
+ * the process.
  */
 export function onInterrupt(graceMs = 0): { readonly signal: AbortSignal; stop(): void } {
   const controller = new AbortController()

@@ -77,7 +77,40 @@ test('points are upserted while the collection has no graph, and the graph is bu
   const loads = server.upsertedWith.slice(1)
   expect(loads.length).toBeGreaterThan(2)
   expect(new Set(loads)).toEqual(new Set([0]))
-  expect(server.collections.get(record.target)?.m).toBe(16)
+  expect(server.collections.get(record.target)?.graph).toBe(16)
+})
+
+test('upserts over a limit of the server are split', async () => {
+  await using server = await startQdrant(KEY)
+  const output = memoryStore()
+  const { manifest } = await makeRun(output)
+  await using vectors = await openVectorStore(`qdrant+${server.url}`)
+  Object.assign(server.limits, { points: 30, bytes: 8_000 })
+  const { proof } = await loadRun(output, manifest, vectors)
+  expect(proof).toMatchObject({ rows: 300, refused: 0 })
+  // A point alone is too large.
+  server.limits.bytes = 200
+  await expect(loadRun(output, manifest, vectors, { name: 'small' })).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringContaining('is larger than allowed (limit: 200 bytes)'),
+  })
+})
+
+test('a switch to a collection that does not exist leaves searches where they are', async () => {
+  await using server = await startQdrant(KEY)
+  const output = memoryStore()
+  const { manifest } = await makeRun(output)
+  await using vectors = await openVectorStore(`qdrant+${server.url}`)
+  const { record } = await loadRun(output, manifest, vectors, { name: 'wiki' })
+  await vectors.switchTo('wiki', record.target)
+  await expect(vectors.switchTo('wiki', 'wiki_deleted')).rejects.toThrow("doesn't exist")
+  expect(await vectors.current('wiki')).toBe(record.target)
+})
+
+test('a server that holds no load is no error', async () => {
+  await using server = await startQdrant(KEY)
+  await using vectors = await openVectorStore(`qdrant+${server.url}`)
+  expect(await vectors.holds('wiki_a')).toBeUndefined()
 })
 
 test('a wrong key is named, and a collection of the same name is refused', async () => {

@@ -38,7 +38,7 @@ export interface QdrantStandIn extends HttpStandIn {
   readonly upsertedWith: number[]
   /** Called in front of each page of a scroll. */
   onScroll: (() => void) | undefined
-  /** strict_mode_config.upsert_max_batchsize of all collections, and service.max_request_size_mb. */
+  /** upsert_max_batchsize of strict mode for all collections, and service.max_request_size_mb. */
   readonly limits: { points: number; bytes: number }
 }
 

@@ -31,7 +31,7 @@ import {
 const LOADS = 'reembed_loads'
 /** Qdrant refuses requests above 32 MiB (service.max_request_size_mb). */
 const UPSERT_BYTES = 4 * 2 ** 20
-/** What it says of more bytes than that, and of more points than strict mode allows in an upsert. */
+/** What it says of more bytes, and of more points of an upsert than strict mode allows. */
 const OVER_LIMIT = /larger than allowed|upsert limit/
 /** The default of Qdrant (storage.hnsw_index.m). */
 const HNSW_M = 16

@@ -41,6 +41,12 @@ import {
 
 /** Elasticsearch recommends a few MiB for a request, and refuses more than 100 MiB. */
 const BULK_CHARS = 8 * 2 ** 20
+/**
+ * A request that takes longer halves the size of the next. 8 MiB are 2,000 documents of 384
+ * dimensions: four loaders of a server that indexes 60 documents/s need 133 s for them, and a
+ * request has 120 s.
+ */
+const SLOW_BULK_MS = 10_000
 const MAX_DIMENSIONS = { elasticsearch: ELASTIC_DIMENSIONS, opensearch: 16_000 }
 
 interface Server {
@@ -120,6 +126,12 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     )
   }
 
+  /** The indexes that an alias points to. */
+  async function indexesOf(alias: string, signal?: AbortSignal): Promise<string[]> {
+    const { status, body } = await request('GET', `/_alias/${alias}`, { expect: [404], signal })
+    return status === 404 ? [] : Object.keys(body)
+  }
+
   const openTo = (target: string, load: string, run: string): Promise<unknown> =>
     request('POST', '/_aliases', {
       json: { actions: [{ add: { index: target, alias: writeAlias(target, load, run) } }] },
@@ -157,7 +169,8 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     for (const entry of reply.body.items) {
       const item = entry.index ?? entry.delete
       if (item.error === undefined) continue
-      const reason = [item.error.reason, item.error.caused_by?.reason].filter(Boolean).join(': ')
+      const { reason: said = '', caused_by: cause } = item.error
+      const reason = [said, ...(cause && !said.includes(cause.reason) ? [cause.reason] : [])].join(': ')
       // index_not_found_exception; a document that is not found has no error.
       if (item.status === 404) throw notHeld(target, load, address)
       if (item.status !== 400) {
@@ -176,10 +189,13 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     const refused: RefusedRow[] = []
     let lines: string[] = []
     let length = 0
+    let limit = BULK_CHARS / 8
     const send = async (): Promise<void> => {
       if (lines.length === 0) return
       const body = lines.join('')
+      const startMs = performance.now()
       refused.push(...(await withRetries(() => bulk(to, body, options), options)))
+      limit = performance.now() - startMs > SLOW_BULK_MS ? limit / 2 : Math.min(2 * limit, BULK_CHARS)
       lines = []
       length = 0
     }
@@ -193,7 +209,7 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
         }
         lines.push(line)
         length += line.length
-        if (length >= BULK_CHARS) await send()
+        if (length >= limit) await send()
       }
     }
     await send()
@@ -279,19 +295,28 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
         ]),
       )
     },
-    async current(name) {
-      const { status, body } = await request('GET', `/_alias/${name}`, { expect: [404] })
-      return status === 404 ? undefined : Object.keys(body)[0]
-    },
+    current: async name => (await indexesOf(name))[0],
     async switchTo(name, target, signal) {
-      const { status, body } = await request('GET', `/_alias/${name}`, { expect: [404], signal })
-      const before = status === 404 ? [] : Object.keys(body)
-      // The actions of a call are one update of the cluster state.
-      const actions = [
-        ...before.map(index => ({ remove: { index, alias: name } })),
-        { add: { index: target, alias: name } },
-      ]
-      await request('POST', '/_aliases', { json: { actions }, signal })
+      // The actions of a call are one update of the cluster state. Without `must_exist` a removal
+      // that finds nothing is left out: the alias would keep what another switch gave it meanwhile.
+      for (let isDone = false; ; ) {
+        const held = await indexesOf(name, signal)
+        const others = held.filter(index => index !== target)
+        // Without the target, it is another switch that was later.
+        if (isDone && (others.length === 0 || !held.includes(target))) return
+        const actions = [
+          ...others.map(index => ({ remove: { index, alias: name, must_exist: true } })),
+          { add: { index: target, alias: name } },
+        ]
+        const { status, body } = await request('POST', '/_aliases', {
+          json: { actions },
+          expect: [404],
+          signal,
+        })
+        isDone = status !== 404
+        if (body.error?.type === 'index_not_found_exception' && !(await metaOf(target)))
+          throw new ReembedError('USAGE', `${address} has no ${target} any more: load the run again`)
+      }
     },
     async drop(target) {
       // The server deletes the aliases of an index with it.

@@ -1,4 +1,4 @@
-// The payloads of a collection of Qdrant as the corpus of a run, from a stand-in of its API, and one
+// The payloads of a collection of Qdrant as the corpus of a run, from a stand-in of its API; one
 // test also from a real server, see load/qdrant.test.ts. REEMBED_TEST_TABLE=100000 for the size of
 // the issue.
 

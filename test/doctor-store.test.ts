@@ -176,6 +176,11 @@ const STORES: readonly [name: string, lack: string | undefined, open: () => Prom
   ['Elasticsearch (stand-in)', undefined, () => filledElastic('elasticsearch')],
   ['OpenSearch (stand-in)', undefined, () => filledElastic('opensearch')],
   [
+    'Elasticsearch',
+    process.env.REEMBED_TEST_ELASTICSEARCH ? undefined : 'REEMBED_TEST_ELASTICSEARCH is not set',
+    () => filledElastic('elasticsearch', process.env.REEMBED_TEST_ELASTICSEARCH),
+  ],
+  [
     'OpenSearch',
     process.env.REEMBED_TEST_OPENSEARCH ? undefined : 'REEMBED_TEST_OPENSEARCH is not set',
     () => filledElastic('opensearch', process.env.REEMBED_TEST_OPENSEARCH),

@@ -122,6 +122,33 @@ test('P-REUSE: inserted, deleted and moved lines leave the vectors of the other 
   await expectRight(made, changed)
 })
 
+const inserted = lines(300, 1_000)
+const added = lines(100, 2_000)
+test.each<[string, (corpus: readonly Line[]) => Line[]]>([
+  ['appended', corpus => [...corpus, ...inserted, ...added]],
+  ['inserted at the start', corpus => [...inserted, ...added, ...corpus]],
+  [
+    'inserted in the middle',
+    corpus => [...corpus.slice(0, 300), ...inserted, ...added, ...corpus.slice(300)],
+  ],
+  [
+    'inserted near the start and appended',
+    corpus => [...corpus.slice(0, 50), ...inserted, ...corpus.slice(50), ...added],
+  ],
+  ['removed at the start', corpus => corpus.slice(250)],
+  ['removed at the end', corpus => corpus.slice(0, 350)],
+])('P-REUSE: many lines %s cost themselves, however far they move the others', async (_, edit) => {
+  const corpus = lines()
+  const small = { documentsPerShard: 25 }
+  await write('a.jsonl', corpus)
+  await next(small)
+  const changed = edit(corpus)
+  await write('a.jsonl', changed)
+  const { made, embedded } = await next(small)
+  expect(embedded).toHaveLength(Math.max(0, changed.length - COUNT))
+  await expectRight(made, changed)
+})
+
 test('P-REUSE: unchanged objects are not read and need no endpoint', async () => {
   for (const name of ['a', 'b', 'c']) await write(`${name}.jsonl`, lines(200, name.charCodeAt(0) * 1_000))
   const first = await next()

@@ -454,6 +454,28 @@ export function proveLoads(
       TIMEOUT_MS,
     )
 
+    test('two switches at the same time leave searches with one of the two targets', async () => {
+      await using vectors = await openVectorStore(store.url)
+      await using other = await openVectorStore(store.url)
+      const targets: string[] = []
+      for (const run of [RUNS.old, RUNS.next, RUNS.other]) {
+        const { manifest } = await makeRun(output, { run, shards: 1, rows: 4 })
+        targets.push((await loadRun(output, manifest, vectors, { name: 'raced' })).record.target)
+      }
+      const [first = '', a = '', b = ''] = targets
+      for (const before of [undefined, first]) {
+        if (before) await vectors.switchTo('raced', before)
+        const both = [vectors.switchTo('raced', a), other.switchTo('raced', b)]
+        const results = await Promise.allSettled(both)
+        expect(results.map(({ status }) => status)).toContain('fulfilled')
+        const used = await vectors.current('raced')
+        expect([a, b]).toContain(used)
+        // A target that searches use is not dropped.
+        if (before) for (const target of targets) if (target !== used) await vectors.drop(target)
+        expect(await store.search('raced')).toHaveLength(4)
+      }
+    })
+
     test('a row that another program removed or changed fails load and switch until the target is dropped and loaded', async () => {
       await using vectors = await openVectorStore(store.url)
       const run = await makeRun(output, { run: RUNS.next })

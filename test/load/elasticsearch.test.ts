@@ -1,4 +1,6 @@
-// Loads into Elasticsearch and OpenSearch: a stand-in of their documented API.
+// Loads into Elasticsearch: a stand-in of the API that it shares with OpenSearch, and a real one at
+// REEMBED_TEST_ELASTICSEARCH, for example that of `test/elasticsearch/start.sh`. The indexes of
+// these tests are deleted there.
 
 import { dropTarget, loadRun, openVectorStore } from '@reembed/sinks'
 import { expect, test } from 'vitest'
@@ -6,6 +8,19 @@ import { makeRun } from '../export/run.ts'
 import { startElasticsearch } from '../parts/elasticsearch.ts'
 import { memoryStore } from '../shard/parts.ts'
 import { eitherModel, proveLoads } from './conformance.ts'
+import { ELASTICSEARCH, elasticServer } from './elastic-server.ts'
+
+const real = process.env.REEMBED_TEST_ELASTICSEARCH
+
+proveLoads(
+  'Elasticsearch',
+  real === undefined
+    ? 'REEMBED_TEST_ELASTICSEARCH is not set; test/elasticsearch/start.sh starts a server'
+    : undefined,
+  () => elasticServer(real ?? '', ELASTICSEARCH),
+  // JSON.parse of the test rounds integers above 2^53.
+  { bits: true, compared: 'cosine', lossyColumns: ['bytes'] },
+)
 
 proveLoads(
   'Elasticsearch 9.3 (stand-in)',
@@ -111,6 +126,15 @@ test('the reason for which the server does not create an index is named', async 
   await expect(loadRun(output, manifest, vectors)).rejects.toMatchObject({
     code: 'USAGE',
     message: expect.stringContaining('does not create embeddings_abcdefghijkl: this cluster currently has'),
+  })
+})
+
+test('a switch to an index that was dropped meanwhile ends with its name', async () => {
+  await using server = await startElasticsearch('9.3.0')
+  await using vectors = await openVectorStore(`elasticsearch+${server.url}`)
+  await expect(vectors.switchTo('wiki', 'wiki_gone')).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringContaining('has no wiki_gone any more'),
   })
 })
 

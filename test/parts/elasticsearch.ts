@@ -2,10 +2,11 @@
 // with their checks. Sources: elastic.co/docs/api/doc/elasticsearch (bulk, create index, update
 // aliases, count, search), elastic.co "Dense vector field type", elastic/elasticsearch#137072
 // (base64 from 9.3), docs.opensearch.org "k-NN vector", "Update aliases". A bulk request to a name
-// that does not exist creates an index by dynamic mapping unless it requires an alias. Each tenth
-// bulk is refused with 429 (es_rejected_execution_exception), as a whole or in one item, and each
-// seventh is done without a reply. OpenSearch closes an index when a scroll is released, as 3.5
-// does (opensearch-project/OpenSearch#20622).
+// that does not exist creates an index by dynamic mapping unless it requires an alias. Statuses and
+// reasons are those of a real Elasticsearch 9.3.1, see test/load/elastic-answers.test.ts. Each
+// tenth bulk is refused with 429 (es_rejected_execution_exception), as a whole or in one item, and
+// each seventh is done without a reply. OpenSearch closes an index when a scroll is released, as
+// 3.5 does (opensearch-project/OpenSearch#20622).
 
 import {
   dot,
@@ -59,14 +60,27 @@ const EXCLUDED_FROM = 902
 
 class Refusal extends Error {
   readonly status: number
-  readonly type: string
-  constructor(status: number, type: string, message: string) {
+  readonly type: string | undefined
+  override readonly cause: string | undefined
+  /** Without a type, the server replies with the reason alone. */
+  constructor(status: number, type: string | undefined, message: string, cause?: string) {
     super(message)
     this.status = status
     this.type = type
+    this.cause = cause
+  }
+  get error(): unknown {
+    const { type, message: reason, cause } = this
+    if (type === undefined) return reason
+    return { type, reason, ...(cause !== undefined && { caused_by: { reason: cause } }) }
   }
 }
+/** A document that is refused alone. */
+const refused = (cause: string, reason = `failed to parse: ${cause}`): Refusal =>
+  new Refusal(400, 'document_parsing_exception', `[1:1] ${reason}`, cause)
 const invalid = (message: string): Refusal => new Refusal(400, 'illegal_argument_exception', message)
+const noAlias = (name: string): Refusal =>
+  new Refusal(404, 'aliases_not_found_exception', `aliases [${name}] missing`)
 const noIndex = (name: string): Refusal =>
   new Refusal(404, 'index_not_found_exception', `no such index [${name}]`)
 
@@ -102,8 +116,13 @@ export async function startElasticsearch(
 
   function create(name: string, body: unknown): void {
     if (indices.has(name))
-      throw new Refusal(400, 'resource_already_exists_exception', `index [${name}] already exists`)
-    if (aliases.has(name)) throw new Refusal(400, 'invalid_index_name_exception', `alias [${name}] exists`)
+      throw new Refusal(400, 'resource_already_exists_exception', `index [${name}/uuid] already exists`)
+    if (aliases.has(name))
+      throw new Refusal(
+        400,
+        'invalid_index_name_exception',
+        `Invalid index name [${name}], already exists as alias`,
+      )
     if (indices.size >= MAX_SHARDS)
       throw new Refusal(400, 'validation_exception', `this cluster currently has [${MAX_SHARDS}] shards open`)
     if (!/^[a-z][a-z0-9_-]*$/.test(name))
@@ -124,7 +143,11 @@ export async function startElasticsearch(
     const dims = Number(vector.dims ?? vector.dimension)
     const most = product === 'opensearch' ? 16_000 : 4_096
     if (!(dims >= 1 && dims <= most))
-      throw invalid(`The number of dimensions should be in the range [1, ${most}] but was [${dims}]`)
+      throw new Refusal(
+        400,
+        'mapper_parsing_exception',
+        `Failed to parse mapping: The number of dimensions should be in the range [1, ${most}] but was [${dims}]`,
+      )
     const keywords = Object.entries(fields).flatMap(([field, { type }]) =>
       type === 'keyword' ? [field] : [],
     )
@@ -149,30 +172,32 @@ export async function startElasticsearch(
   }
 
   /** The vector of a document; a refusal is that of the document alone. */
-  function parseVector(value: unknown, { dims, similarity }: Index): number[] {
+  function parseVector(value: unknown, id: string, { dims, similarity }: Index): number[] {
     let vector = value as number[]
     if (typeof value === 'string') {
       if (version < BASE64_FROM)
-        throw new Refusal(
-          400,
-          'document_parsing_exception',
+        throw refused(
           'Failed to parse object: expecting token of type [VALUE_NUMBER] but found [VALUE_STRING]',
         )
-      vector = [...new Float32Array(new Uint8Array(Buffer.from(value, 'base64').swap32()).buffer)]
+      const bytes = Buffer.from(value, 'base64')
+      if (!Number.isNaN(dims) && bytes.length !== 4 * dims)
+        throw refused(
+          `Failed to parse object: Base64 decoded vector byte length [${bytes.length}] does not match the expected length of [${4 * dims}] or [${2 * dims}] for dimension count [${dims}]`,
+        )
+      vector = [...new Float32Array(new Uint8Array(bytes.swap32()).buffer)]
     }
     sent.add(typeof value === 'string' ? 'base64' : 'numbers')
     if (!Number.isNaN(dims) && vector.length !== dims)
-      throw new Refusal(
-        400,
-        'document_parsing_exception',
-        `The [dense_vector] field [embedding] has a different number of dimensions [${vector.length}] than defined in the mapping [${dims}]`,
+      throw refused(
+        `The [dense_vector] field [embedding] in doc [document with id '${id}'] has a different number of dimensions [${vector.length}] than defined in the mapping [${dims}]`,
+      )
+    const bad = vector.findIndex(value => !Number.isFinite(value))
+    if (bad >= 0)
+      throw refused(
+        `element_type [float] vectors do not support NaN values but found [${vector[bad]}] at dim [${bad}]`,
       )
     if (similarity.startsWith('cosine') && dot(vector, vector) === 0)
-      throw new Refusal(
-        400,
-        'document_parsing_exception',
-        'The [cosine] similarity does not support vectors with zero magnitude',
-      )
+      throw refused('The [cosine] similarity does not support vectors with zero magnitude.')
     return vector.map(Math.fround)
   }
 
@@ -181,14 +206,18 @@ export async function startElasticsearch(
     for (const field of index.keywords) {
       const value = source[field]
       if (typeof value === 'string' && Buffer.byteLength(value) > MAX_TERM_BYTES)
-        throw invalid(`Document contains at least one immense term in field="${field}"`)
+        throw refused(
+          `Document contains at least one immense term in field="${field}" (whose UTF8 encoding is longer than the max length ${MAX_TERM_BYTES}), all of which were skipped.`,
+          `failed to parse field [${field}] of type [keyword] in document with id '${id}'. Preview of field's value: '${value.slice(0, 100)}'`,
+        )
     }
-    index.documents.set(id, { vector: parseVector(embedding, index), source })
+    index.documents.set(id, { vector: parseVector(embedding, id, index), source })
   }
 
   function bulk(name: string, request: StandInRequest): { body: unknown; reset: boolean } {
-    if (request.headers['content-type'] !== 'application/x-ndjson')
-      throw new Refusal(406, 'media_type_header_exception', 'Content-Type is not supported')
+    const type = request.headers['content-type']
+    if (!/^application\/(x-nd)?json$/.test(type ?? ''))
+      throw new Refusal(406, undefined, `Content-Type header [${type}] is not supported`)
     if (!request.text.endsWith('\n')) throw invalid('The bulk request must be terminated by a newline [\\n]')
     bulks += 1
     if (bulks % 20 === 0)
@@ -199,25 +228,32 @@ export async function startElasticsearch(
       )
     const lines = request.text.trimEnd().split('\n')
     const items: object[] = []
-    if (request.query.require_alias === 'true' && !aliases.has(name)) {
-      const error = {
-        type: 'index_not_found_exception',
-        reason: `no such index [${name}] and [require_alias] request flag is [true] and [${name}] is not an alias`,
-      }
-      for (const line of lines)
-        for (const [action, { _id = '' }] of Object.entries<{ _id?: string }>(JSON.parse(line)))
-          if (/^(index|delete)$/.test(action)) items.push({ [action]: { _id, status: 404, error } })
-      return { body: { errors: true, items }, reset: false }
+    /** Deletions neither require the alias nor create an index. */
+    const missing = { type: 'index_not_found_exception', reason: `no such index [${name}]` }
+    const required = {
+      ...missing,
+      reason: `${missing.reason} and [require_alias] request flag is [true] and [${name}] is not an alias`,
     }
-    if (!aliases.has(name) && !indices.has(name)) createByDocument(name)
-    const index = resolve(name)
-    refreshedWith.add(index.refresh)
+    const isRefused = request.query.require_alias === 'true' && !aliases.has(name)
+    if (!isRefused && !aliases.has(name) && !indices.has(name) && /^\{"index"/m.test(request.text))
+      createByDocument(name)
+    const index = aliases.has(name) || indices.has(name) ? resolve(name) : undefined
+    if (index) refreshedWith.add(index.refresh)
     for (let at = 0; at < lines.length; at += 1) {
-      const action = strict(JSON.parse(lines[at] ?? ''), ['index', 'delete'])
-      const { _id } = strict(action.index ?? action.delete, ['_id']) as { _id: string }
-      if (action.delete) {
-        const status = index.documents.delete(_id) ? 200 : 404
-        items.push({ delete: { _id, status, result: status === 200 ? 'deleted' : 'not_found' } })
+      const action = JSON.parse(lines[at] ?? '') as object
+      const [operation = ''] = unknownMembers(action, ['index', 'delete'])
+      if (operation)
+        throw invalid(
+          `Malformed action/metadata line [${at + 1}], expected field [create], [delete], [index] or [update] but found [${operation}]`,
+        )
+      const { index: indexed, delete: deleted } = action as Record<'index' | 'delete', { _id: string }>
+      const [member] = unknownMembers(indexed ?? deleted, ['_id'])
+      if (member) throw invalid(`Action/metadata line [${at + 1}] contains an unknown parameter [${member}]`)
+      const { _id } = indexed ?? deleted
+      if (deleted) {
+        const isFound = index?.documents.delete(_id)
+        const result = index ? { result: isFound ? 'deleted' : 'not_found' } : { error: missing }
+        items.push({ delete: { _id, status: isFound ? 200 : 404, ...result } })
         continue
       }
       at += 1
@@ -225,17 +261,23 @@ export async function startElasticsearch(
         throw new Refusal(
           400,
           'action_request_validation_exception',
-          `id [${_id}] is too long, must be no longer than 512 bytes`,
+          `Validation Failed: 1: id [${_id}] is too long, must be no longer than 512 bytes but was: ${Buffer.byteLength(_id)};`,
         )
+      if (isRefused || index === undefined) {
+        items.push({ index: { _id, status: 404, error: required } })
+        continue
+      }
       try {
         if (bulks % 20 === 10 && at === 1)
           throw new Refusal(429, 'es_rejected_execution_exception', 'rejected execution')
+        const isNew = !index.documents.has(_id)
         addDocument(index, _id, lines[at] ?? '')
-        items.push({ index: { _id, status: 201 } })
+        const result = isNew ? { status: 201, result: 'created' } : { status: 200, result: 'updated' }
+        items.push({ index: { _id, ...result } })
       } catch (error) {
         if (!(error instanceof Refusal)) throw error
         items.push({
-          index: { _id, status: error.status, error: { type: error.type, reason: error.message } },
+          index: { _id, status: error.status, error: error.error },
         })
       }
     }
@@ -243,31 +285,40 @@ export async function startElasticsearch(
     return { body: { errors, items }, reset: bulks % 7 === 0 }
   }
 
-  function changeAliases(body: unknown): void {
+  /**
+   * All changes at once. A removal that finds nothing is left out, unless the alias must exist or
+   * no action is left; Elasticsearch reports it.
+   */
+  function changeAliases(body: unknown): object {
     const { actions } = strict(body, ['actions']) as { actions: object[] }
+    if (actions.length === 0) throw invalid('No action specified')
     const next = new Map(Array.from(aliases, ([alias, held]) => [alias, new Set(held)]))
+    const missing: string[] = []
     for (const action of actions) {
-      const known = strict(action, ['add', 'remove'])
-      const { index = '', alias = '' } = strict(known.add ?? known.remove, ['index', 'alias']) as Record<
-        string,
-        string
-      >
-      if (!indices.has(index)) throw noIndex(index)
-      if (indices.has(alias))
+      const { add, remove } = strict(action, ['add', 'remove'])
+      const known = ['index', 'alias', ...(remove ? ['must_exist'] : [])]
+      const { index, alias, must_exist: mustExist } = strict(add ?? remove, known)
+      const [key, name] = [String(index), String(alias)]
+      if (!indices.has(key)) throw noIndex(key)
+      if (indices.has(name))
         throw new Refusal(
           400,
           'invalid_alias_name_exception',
-          `an index exists with the same name as the alias [${alias}]`,
+          `Invalid alias name [${name}]: an index or data stream exists with the same name as the alias`,
         )
-      const held = next.get(alias) ?? new Set()
-      if (known.remove && !held.delete(index))
-        throw new Refusal(404, 'aliases_not_found_exception', `aliases [${alias}] missing`)
-      if (known.add) held.add(index)
-      if (held.size > 0) next.set(alias, held)
-      else next.delete(alias)
+      const held = next.get(name) ?? new Set()
+      if (add) held.add(key)
+      else if (!held.delete(key)) {
+        if (mustExist) throw noAlias(name)
+        missing.push(name)
+      }
+      if (held.size > 0) next.set(name, held)
+      else next.delete(name)
     }
+    if (missing.length === actions.length) throw noAlias(String(missing))
     aliases.clear()
     for (const [alias, held] of next) aliases.set(alias, held)
+    return { acknowledged: true, ...(product === 'elasticsearch' && { errors: missing.length > 0 }) }
   }
 
   function search(index: Index, body: unknown, isScroll: boolean): unknown {
@@ -343,16 +394,15 @@ export async function startElasticsearch(
           ? [third === 'point_in_time' ? 'keep_alive' : 'scroll']
           : [],
     )
-    if (unknown.length > 0) throw invalid(`unrecognized parameter [${unknown}]`)
+    if (unknown.length > 0) throw invalid(`request [${path}] contains unrecognized parameter: [${unknown}]`)
     switch (
       `${method} ${first.startsWith('_') ? first : ':index'}${second ? `/${first === '_alias' ? ':name' : second}` : ''}${third ? '/…' : ''}`
     ) {
       case 'POST _aliases':
-        changeAliases(body)
-        return { body: { acknowledged: true } }
+        return { body: changeAliases(body) }
       case 'GET _alias/:name': {
         const held = aliases.get(second ?? '')
-        if (!held) throw new Refusal(404, 'aliases_not_found_exception', `alias [${second}] missing`)
+        if (!held) throw new Refusal(404, undefined, `alias [${second}] missing`)
         return {
           body: Object.fromEntries(Array.from(held, index => [index, { aliases: { [second ?? '']: {} } }])),
         }
@@ -361,6 +411,7 @@ export async function startElasticsearch(
         create(first, body)
         return { body: { acknowledged: true, index: first } }
       case 'DELETE :index':
+        if (first.includes('*')) throw invalid('Wildcard expressions or all indices are not allowed')
         if (!indices.delete(first)) throw noIndex(first)
         for (const [alias, held] of aliases) if (held.delete(first) && held.size === 0) aliases.delete(alias)
         return { body: { acknowledged: true } }
@@ -421,7 +472,7 @@ export async function startElasticsearch(
           const distribution = product === 'opensearch' ? { distribution: product } : {}
           return { body: { version: { number, ...distribution } } }
         }
-        throw invalid(`no handler found for uri [${path}] and method [${method}]`)
+        throw new Refusal(400, undefined, `no handler found for uri [${path}] and method [${method}]`)
     }
   }
 
@@ -433,7 +484,7 @@ export async function startElasticsearch(
       if (!(error instanceof Refusal)) throw error
       return {
         status: error.status,
-        body: { error: { type: error.type, reason: error.message }, status: error.status },
+        body: { error: error.error, status: error.status },
       }
     }
   })

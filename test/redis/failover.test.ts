@@ -1,9 +1,11 @@
 // A whole run on a Redis Cluster of six nodes, and behind three Sentinels: the server that holds
-// the queue is killed in the middle, then all data is lost, and the run ends and verifies.
+// the queue is killed in the middle, then all data is lost, and the run ends and verifies. Commands
+// are sent and consumers start at any moment of the failover: none fails.
 
 import { join } from 'node:path'
+import { setInterval } from 'node:timers/promises'
 import { createHashEngine, serveTei } from '@reembed/local'
-import { openQueue } from '@reembed/queue'
+import { consume, openQueue, type Queue } from '@reembed/queue'
 import { expect, test } from 'vitest'
 import { documents, flags, reembed, start, temporaryFolder, writeJsonl } from '../parts/cli.ts'
 import { openGate } from '../parts/gate.ts'
@@ -41,10 +43,11 @@ test.each([
     await Promise.all(workers.map(({ finished }) => finished))
   })
   await gate.closed
+  await using queue = await openQueue(redis.url)
   const failoverMs = performance.now()
-  await redis.failover()
+  const failures = await failuresWhile(redis.failover(), redis.url, queue)
+  expect(failures).toEqual([])
   gate.open()
-  await using queue = await openQueue(redis.url, { timeoutMs: 20_000 })
   await expect
     .poll(async () => (await queue.progress({ output, run })).shards, { timeout: 60_000 })
     .toBeGreaterThan(shards / 3)
@@ -61,7 +64,32 @@ test.each([
   expect(verified.code, verified.stderr).toBe(0)
   const ended = workers.filter(({ child }) => child.exitCode !== null)
   const logs = await Promise.all(ended.map(({ finished }) => finished))
-  expect(logs.map(({ code, stderr }) => `exit code ${code}:\n${lastLines(stderr)}`)).toEqual([])
+  const reasons = logs.map(({ code, stderr }) => `exit code ${code}:\n${lastLines(stderr)}`)
+  expect(reasons, reasons.join('\n')).toEqual([])
 })
+
+/** Sends a command every 50 ms and starts a consumer every 200 ms; resolves to their errors. */
+async function failuresWhile(change: Promise<void>, url: string, queue: Queue): Promise<string[]> {
+  let isOver = false
+  const over = change.finally(() => {
+    isOver = true
+  })
+  const startAndEnd = async (): Promise<void> => {
+    const started = await consume(url, async () => {}, { concurrency: 1, outputs: ['/other'] })
+    await started[Symbol.asyncDispose]()
+  }
+  const failures: string[] = []
+  const calls: Promise<unknown>[] = []
+  const collect = (call: Promise<unknown>): number =>
+    calls.push(call.catch((error: unknown) => failures.push(String(error))))
+  let turn = 0
+  for await (const _ of setInterval(50)) {
+    if (isOver) break
+    collect(queue.counts())
+    if (turn++ % 4 === 0) collect(startAndEnd())
+  }
+  await Promise.all([over, ...calls])
+  return failures
+}
 
 const lastLines = (text: string): string => text.trimEnd().split('\n').slice(-30).join('\n')

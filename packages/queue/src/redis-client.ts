@@ -20,6 +20,11 @@ export interface ClientOptions {
 
 /** Longer than a node needs to answer, shorter than a user waits for an error. */
 const SLOTS_MS = 1_500
+/**
+ * Until a Cluster has a new primary, each attempt of a command ends at once (MOVED, CLUSTERDOWN, or
+ * a closed connection). ioredis ends a command after 16 attempts, sooner than a failover ends.
+ */
+const ATTEMPT_MS = 100
 
 /**
  * Opens a connection that reconnects indefinitely. Commands wait while it is disconnected; with
@@ -67,6 +72,12 @@ function clientOf(
     return new Cluster([...nodes], {
       redisOptions: { ...common, ...perNode },
       slotsRefreshTimeout: SLOTS_MS,
+      ...(options.maxRetriesPerRequest === null && {
+        maxRedirections: Math.ceil(deadlines().redis.callMs / ATTEMPT_MS),
+      }),
+      retryDelayOnMoved: ATTEMPT_MS,
+      retryDelayOnClusterDown: ATTEMPT_MS,
+      retryDelayOnFailover: ATTEMPT_MS,
       ...script,
       ...(lazyConnect !== undefined && { lazyConnect }),
       ...(enableOfflineQueue !== undefined && { enableOfflineQueue }),

@@ -5,8 +5,9 @@
 import { codeOf, deadlines, messageOf, ReembedError, seconds, startWait, within } from '@reembed/shared'
 import { redisAddress } from './redis.ts'
 
-/** Errors of ioredis for a server that it cannot reach. */
-const UNREACHABLE = /Connection is closed|Command timed out|max retries per request|isn't writeable/
+/** Errors of ioredis for a server that it cannot reach, and of a Cluster without a primary. */
+const UNREACHABLE =
+  /Connection is closed|Command timed out|max retries per request|isn't writeable|Too many Cluster redirections|^CLUSTERDOWN/
 
 /** True for an error of the connection: the server may not have received the command. */
 export const isConnectionError = (error: unknown): boolean =>

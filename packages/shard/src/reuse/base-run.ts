@@ -17,12 +17,18 @@ import {
   sameVectors,
   shardsPresent,
 } from '@reembed/protocol'
-import { canonical, ReembedError, shardKey } from '@reembed/shared'
-import type { Store } from '@reembed/store'
+import { canonical, createMemo, ReembedError, shardKey, unlessAborted } from '@reembed/shared'
+import { ObjectNotFound, type Store } from '@reembed/store'
 import { readFooter, type ShardFooter, undefinedIfCorrupt } from '../read/footer.ts'
 import { listCheckpoints } from './checkpoints.ts'
-import { createReuseIndex, type ReuseIndex, searchInOrder } from './reuse-index.ts'
-import { createSliceLocator } from './slice-locator.ts'
+import {
+  createReuseIndex,
+  type IndexedShard,
+  indexShard,
+  type ReuseIndex,
+  searchInOrder,
+} from './reuse-index.ts'
+import { type Candidates, createSliceLocator } from './slice-locator.ts'
 
 /** The base runs of a run. Each is searched for what the ones before it do not have. */
 export interface BaseRuns {
@@ -46,6 +52,12 @@ export interface ReusableShard {
  * unchanged.
  */
 export const RETRYABLE_REJECTS: readonly RejectReason[] = ['refused_by_model', 'invalid_vector']
+
+/**
+ * Base shards whose hashes are kept: the candidates of concurrent jobs. One takes 100 KiB, or 1 MiB
+ * if it has 64 MiB of vectors of 384 dimensions.
+ */
+const KEPT_SHARDS = 48
 
 type ReusingPlan = Pick<
   Plan,
@@ -99,6 +111,7 @@ function openBaseRun(
   const locator = createSliceLocator(store, basePlan)
   const keyOf = (shard: number): string => shardKey(basePlan.run, shard, basePlan.shards)
   let sizes: Promise<Uint32Array> | undefined
+  const indexed = createMemo<number, IndexedShard>({ max: KEPT_SHARDS })
 
   /**
    * The footer of a shard of the base run; undefined if it is missing, damaged or of another run or
@@ -116,6 +129,14 @@ function openBaseRun(
     return isOwn ? footer : undefined
   }
 
+  /** Jobs beside each other share these reads, so no signal of a job ends them. */
+  async function index(shard: number): Promise<IndexedShard> {
+    const footer = await open(shard)
+    // Not cached: an unfinished base run may get the shard later.
+    if (footer === undefined) throw new ObjectNotFound(keyOf(shard))
+    return indexShard(store, keyOf(shard), footer)
+  }
+
   return {
     async reusableShard(slice, signal) {
       const isSame =
@@ -128,17 +149,22 @@ function openBaseRun(
       if (footer.receipt.rejects.some(({ reason }) => RETRYABLE_REJECTS.includes(reason))) return undefined
       return { key: keyOf(shard), size: footer.size, receipt: footer.receipt }
     },
-    reuseIndex: slice =>
-      createReuseIndex(store, {
+    reuseIndex(slice) {
+      async function* search(which: keyof Candidates, signal?: AbortSignal) {
+        const candidates = await undefinedIfCorrupt(locator.candidateShards(slice))
+        for (const shard of candidates?.[which] ?? []) {
+          const reading = indexed.get(shard, () => index(shard))
+          const found = await undefinedIfCorrupt(unlessAborted(signal, reading))
+          if (found) yield found
+          else yield* await listCheckpoints(store, basePlan, shard, signal)
+        }
+      }
+      return createReuseIndex(store, {
         dimensions: plan.recipe.model.dimensions,
-        async *candidateShards(signal) {
-          for (const shard of (await undefinedIfCorrupt(locator.candidateShards(slice))) ?? []) {
-            const footer = await open(shard, signal)
-            if (footer) yield { key: keyOf(shard), footer }
-            else yield* await listCheckpoints(store, basePlan, shard, signal)
-          }
-        },
-      }),
+        nearShards: signal => search('near', signal),
+        farShards: signal => search('far', signal),
+      })
+    },
   }
 }
 

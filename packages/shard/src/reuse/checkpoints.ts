@@ -6,7 +6,7 @@ import { type Plan, type Receipt, sameRecipe } from '@reembed/protocol'
 import { checkpointPrefix } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { readFooter, undefinedIfCorrupt } from '../read/footer.ts'
-import { createReuseIndex, type IndexedShard, type ReuseIndex } from './reuse-index.ts'
+import { createReuseIndex, type IndexedShard, indexShard, type ReuseIndex } from './reuse-index.ts'
 
 /** The checkpoints of one shard. */
 export interface Checkpoints {
@@ -30,7 +30,7 @@ export async function openCheckpoints(
   if (largest === undefined) return undefined
   const index = createReuseIndex(store, {
     dimensions: plan.recipe.model.dimensions,
-    async *candidateShards() {
+    async *nearShards() {
       yield* found
     },
   })
@@ -49,7 +49,9 @@ export async function listCheckpoints(
     const footer = await undefinedIfCorrupt(readFooter(store, key, { size, signal }))
     const { receipt } = footer ?? {}
     const isOwn = receipt?.run === plan.run && receipt.shard === shard && sameRecipe(receipt, plan)
-    if (footer && isOwn) found.push({ key, footer })
+    const indexed =
+      footer && isOwn ? await undefinedIfCorrupt(indexShard(store, key, footer, signal)) : undefined
+    if (indexed) found.push(indexed)
   }
   return found.sort((a, b) => b.footer.receipt.rows - a.footer.receipt.rows)
 }

@@ -4,10 +4,10 @@
 
 import { messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { HASH_BYTES } from '../read/columns.ts'
 import { corruptShard, type RowGroupLayout, type ShardFooter, undefinedIfCorrupt } from '../read/footer.ts'
 import { decodeVectors } from '../read/pages.ts'
 import { readByteRange, readHashes, readRowGroups } from '../read/read.ts'
+import { createHashTable, type HashTable } from './hash-table.ts'
 
 export interface ReuseIndex {
   /** The vector for each content hash; undefined where the base run has none. */
@@ -16,45 +16,64 @@ export interface ReuseIndex {
   countFound(hashes: readonly string[], signal?: AbortSignal): Promise<number>
 }
 
+/** A shard of a base run, or a checkpoint, with the content hashes of its rows. */
 export interface IndexedShard {
   readonly key: string
   readonly footer: ShardFooter
+  readonly hashes: HashTable
 }
 
 export interface ReuseIndexOptions {
   readonly dimensions: number
   /** Shards to search, the most likely first. */
-  candidateShards(signal?: AbortSignal): AsyncIterable<IndexedShard>
+  nearShards(signal?: AbortSignal): AsyncIterable<IndexedShard>
+  /** Shards to search for hashes many of which the near ones do not have. */
+  farShards?(signal?: AbortSignal): AsyncIterable<IndexedShard>
 }
+
+/** Of this many texts, one that the near shards do not have is no reason to search the far ones. */
+const MANY = 8
 
 interface RowLocation {
   readonly shard: IndexedShard
   readonly row: number
 }
 
+/** Reads the content hashes of a shard. @throws ReembedError CORRUPT */
+export const indexShard = async (
+  store: Store,
+  key: string,
+  footer: ShardFooter,
+  signal?: AbortSignal,
+): Promise<IndexedShard> => ({
+  key,
+  footer,
+  hashes: createHashTable(await readHashes(store, key, footer, signal)),
+})
+
 /** Decoded row groups in the cache, 4 MiB each: usually all of a shard. */
 const KEPT_GROUPS = 4
 
 export function createReuseIndex(
   store: Store,
-  { dimensions, candidateShards }: ReuseIndexOptions,
+  { dimensions, nearShards, farShards }: ReuseIndexOptions,
 ): ReuseIndex {
-  let index: Promise<Map<string, RowLocation>> | undefined
+  const near = openedOnce(nearShards)
+  const far = farShards && openedOnce(farShards)
   const kept = new Map<RowGroupLayout, Float32Array>()
   const verified = new Set<IndexedShard>()
 
-  async function indexed(signal?: AbortSignal): Promise<Map<string, RowLocation>> {
-    const locations = new Map<string, RowLocation>()
-    for await (const shard of candidateShards(signal)) {
-      const hashes = await undefinedIfCorrupt(readHashes(store, shard.key, shard.footer, signal))
-      if (hashes === undefined) continue
-      const bytes = Buffer.from(hashes.buffer, hashes.byteOffset, hashes.byteLength)
-      for (let row = 0; row * HASH_BYTES < hashes.length; row += 1) {
-        const hash = bytes.toString('latin1', row * HASH_BYTES, (row + 1) * HASH_BYTES)
-        if (!locations.has(hash)) locations.set(hash, { shard, row })
-      }
-    }
-    return locations
+  /** Where each hash is found. */
+  async function locate(
+    hashes: readonly string[],
+    signal: AbortSignal | undefined,
+  ): Promise<(RowLocation | undefined)[]> {
+    const shards = await near(signal)
+    const found = hashes.map(hash => locationIn(shards, hash))
+    const missing = found.reduce((count, location) => count + (location === undefined ? 1 : 0), 0)
+    if (far === undefined || MANY * missing <= hashes.length) return found
+    const others = await far(signal)
+    return found.map((location, at) => location ?? locationIn(others, hashes[at] ?? ''))
   }
 
   function keep({ footer }: IndexedShard, group: RowGroupLayout, bytes: Uint8Array): Float32Array {
@@ -103,25 +122,13 @@ export function createReuseIndex(
     return true
   }
 
-  function loadIndex(signal?: AbortSignal): Promise<Map<string, RowLocation>> {
-    index ??= indexed(signal)
-    // A failed read is not cached: the next call tries again.
-    index.catch(() => {
-      index = undefined
-    })
-    return index
-  }
-
   return {
     async countFound(hashes, signal) {
-      const locations = await loadIndex(signal)
-      return hashes.filter(hash => locations.has(hash)).length
+      return (await locate(hashes, signal)).filter(location => location !== undefined).length
     },
     async findVectors(hashes, signal) {
-      const locations = await loadIndex(signal)
       const wanted = new Map<IndexedShard, { row: number; at: number }[]>()
-      for (const [at, hash] of hashes.entries()) {
-        const location = locations.get(hash)
+      for (const [at, location] of (await locate(hashes, signal)).entries()) {
         if (location === undefined) continue
         const rows = wanted.get(location.shard) ?? []
         rows.push({ row: location.row, at })
@@ -142,6 +149,28 @@ export function createReuseIndex(
       }
       return found
     },
+  }
+}
+
+function locationIn(shards: readonly IndexedShard[], hash: string): RowLocation | undefined {
+  for (const shard of shards) {
+    const row = shard.hashes.rowOf(hash)
+    if (row !== undefined) return { shard, row }
+  }
+  return undefined
+}
+
+/** Opens the shards at the first call. A failed opening is not cached. */
+function openedOnce(
+  shards: (signal?: AbortSignal) => AsyncIterable<IndexedShard>,
+): (signal?: AbortSignal) => Promise<readonly IndexedShard[]> {
+  let opened: Promise<readonly IndexedShard[]> | undefined
+  return signal => {
+    opened ??= Array.fromAsync(shards(signal))
+    opened.catch(() => {
+      opened = undefined
+    })
+    return opened
   }
 }
 

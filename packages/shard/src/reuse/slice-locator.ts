@@ -11,8 +11,15 @@ export interface SliceLocator {
   shardOfSameSlice(slice: Slice): Promise<number | undefined>
   /** Whether the plan contains any object of the slice, changed or not. */
   containsAnyObject(slice: Slice): Promise<boolean>
-  /** Shards that may contain records of `slice`, the most likely first. */
-  candidateShards(slice: Slice): Promise<number[]>
+  candidateShards(slice: Slice): Promise<Candidates>
+}
+
+/** Shards that may contain records of a slice, the most likely first. */
+export interface Candidates {
+  /** Those where the records are if the object was edited evenly, or in one place. */
+  readonly near: readonly number[]
+  /** The others between where the records are if nothing or everything before them was edited. */
+  readonly far: readonly number[]
 }
 
 interface SourceOffset {
@@ -69,12 +76,16 @@ export function createSliceLocator(store: Store, plan: Plan): SliceLocator {
   }
 
   /**
-   * The same position relative to the extent of the object: scattered edits move later records only
-   * slightly.
+   * Where a position was before the object was edited: relative to its extent, which scattered
+   * edits move only slightly; as far from its start, if the edits are behind it, and as far from
+   * its end, if they are before it.
    */
-  async function earlierOffset({ key, ...part }: SlicePart, at: number): Promise<SourceOffset> {
+  async function earlierOffsets({ key, ...part }: SlicePart, at: number): Promise<SourceOffset[]> {
     const extent = await earlierExtent(key)
-    return { key, start: extent === undefined ? at : Math.floor((at / extentOf(part)) * extent) }
+    if (extent === undefined) return [{ key, start: at }]
+    const relative = Math.floor((at / extentOf(part)) * extent)
+    const starts = [relative, at, at - extentOf(part) + extent]
+    return starts.map(start => ({ key, start: Math.max(0, Math.min(start, extent - 1)) }))
   }
 
   return {
@@ -90,19 +101,27 @@ export function createSliceLocator(store: Store, plan: Plan): SliceLocator {
     },
     async candidateShards(slice) {
       const [first, last] = [slice.parts[0], slice.parts.at(-1)]
-      if (first === undefined || last === undefined) return []
-      const from = await shardAt(await earlierOffset(first, first.start))
-      const to = Math.max(from, await shardAt(await earlierOffset(last, last.end - 1)))
-      const shards = Array.from({ length: Math.min(MAX_CANDIDATES, to - from + 1) }, (_, i) => from + i)
-      for (const [beside, key] of [
-        [to + 1, last.key],
-        [from - 1, first.key],
-      ] as const) {
-        if (beside < 0 || beside >= plan.shards || shards.includes(beside)) continue
-        if ((await sliceAt(beside))?.parts.some(part => lasting(part.key) === lasting(key)))
-          shards.push(beside)
+      if (first === undefined || last === undefined) return { near: [], far: [] }
+      const froms = await Promise.all((await earlierOffsets(first, first.start)).map(shardAt))
+      const tos = await Promise.all((await earlierOffsets(last, last.end - 1)).map(shardAt))
+      const near = new Set<number>()
+      for (const [i, from] of froms.entries()) {
+        const to = Math.max(from, tos[i] ?? tos[0] ?? from)
+        for (let shard = from; shard <= to && near.size < MAX_CANDIDATES; shard += 1) near.add(shard)
+        for (const [beside, key] of [
+          [to + 1, last.key],
+          [from - 1, first.key],
+        ] as const) {
+          if (beside < 0 || beside >= plan.shards || near.has(beside)) continue
+          if ((await sliceAt(beside))?.parts.some(part => lasting(part.key) === lasting(key)))
+            near.add(beside)
+        }
       }
-      return shards
+      const far = Array.from(
+        { length: Math.max(...froms, ...tos) - Math.min(...froms) },
+        (_, i) => i + Math.min(...froms),
+      )
+      return { near: [...near], far: far.filter(shard => !near.has(shard)).slice(0, MAX_CANDIDATES) }
     },
   }
 }

@@ -120,6 +120,12 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     )
   }
 
+  /** The indexes that an alias points to. */
+  async function indexesOf(alias: string, signal?: AbortSignal): Promise<string[]> {
+    const { status, body } = await request('GET', `/_alias/${alias}`, { expect: [404], signal })
+    return status === 404 ? [] : Object.keys(body)
+  }
+
   const openTo = (target: string, load: string, run: string): Promise<unknown> =>
     request('POST', '/_aliases', {
       json: { actions: [{ add: { index: target, alias: writeAlias(target, load, run) } }] },
@@ -157,7 +163,8 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     for (const entry of reply.body.items) {
       const item = entry.index ?? entry.delete
       if (item.error === undefined) continue
-      const reason = [item.error.reason, item.error.caused_by?.reason].filter(Boolean).join(': ')
+      const { reason: said = '', caused_by: cause } = item.error
+      const reason = [said, ...(cause && !said.includes(cause.reason) ? [cause.reason] : [])].join(': ')
       // index_not_found_exception; a document that is not found has no error.
       if (item.status === 404) throw notHeld(target, load, address)
       if (item.status !== 400) {
@@ -279,19 +286,28 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
         ]),
       )
     },
-    async current(name) {
-      const { status, body } = await request('GET', `/_alias/${name}`, { expect: [404] })
-      return status === 404 ? undefined : Object.keys(body)[0]
-    },
+    current: async name => (await indexesOf(name))[0],
     async switchTo(name, target, signal) {
-      const { status, body } = await request('GET', `/_alias/${name}`, { expect: [404], signal })
-      const before = status === 404 ? [] : Object.keys(body)
-      // The actions of a call are one update of the cluster state.
-      const actions = [
-        ...before.map(index => ({ remove: { index, alias: name } })),
-        { add: { index: target, alias: name } },
-      ]
-      await request('POST', '/_aliases', { json: { actions }, signal })
+      // The actions of a call are one update of the cluster state. Without `must_exist` a removal
+      // that finds nothing is left out: the alias would keep what another switch gave it meanwhile.
+      for (let isDone = false; ; ) {
+        const held = await indexesOf(name, signal)
+        const others = held.filter(index => index !== target)
+        // Without the target, it is another switch that was later.
+        if (isDone && (others.length === 0 || !held.includes(target))) return
+        const actions = [
+          ...others.map(index => ({ remove: { index, alias: name, must_exist: true } })),
+          { add: { index: target, alias: name } },
+        ]
+        const { status, body } = await request('POST', '/_aliases', {
+          json: { actions },
+          expect: [404],
+          signal,
+        })
+        isDone = status !== 404
+        if (body.error?.type === 'index_not_found_exception' && !(await metaOf(target)))
+          throw new ReembedError('USAGE', `${address} has no ${target} any more: load the run again`)
+      }
     },
     async drop(target) {
       // The server deletes the aliases of an index with it.

@@ -63,7 +63,7 @@ test('PostgreSQL gets tables and columns with exactly the hostile names, and not
   expect((await postgres.query('SELECT * FROM victim')).rows).toEqual([])
 })
 
-/** A run with some of the rows, and of the vectors of another model: rows are removed and changed. */
+/** A run of some more rows, of another model: rows are removed and changed. */
 const EARLIER = { run: 'a'.repeat(26), shards: 1, rows: 7, dimensions: 4 }
 const PROGRAMS = ['psql', 'python', 'curl', 'hf', 'vespa']
 

@@ -442,7 +442,7 @@ export function proveLoads(
         const next = await makeRun(output, {
           run: RUNS.next,
           rows: 10,
-          // The row before is gone.
+          // Row 3 before it is removed.
           edit: row => (row === 6 ? { id: changed } : {}),
           later: { from: RUNS.old, rows, changed: new Set([7]) },
         })

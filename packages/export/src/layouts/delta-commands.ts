@@ -11,7 +11,7 @@ export const ARROW_IMPORTS = 'import pyarrow as pa, pyarrow.dataset as ds'
 
 /**
  * Calls `work` with `ids`. Nothing if there are none: their folder does not exist then. Without the
- * schema, ids that look like dates become dates.
+ * schema, ids in the form of dates become dates.
  */
 export const deletesLoop = (target: string, deletes: number, work: string): string =>
   deletes === 0

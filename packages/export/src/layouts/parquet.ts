@@ -129,7 +129,7 @@ Created by reembed, run \`${manifest.run}\`, vector space \`${manifest.spaceId}\
             `import datasets; print(datasets.load_dataset(${pythonText(target)}, split="train"))`,
           )}
 hf upload '<org>/<name>' ${shellWord(target)} --repo-type dataset`
-        : // Files of this export have the names of files of the dataset, which they must not replace.
+        : // An upload would replace files of the dataset that have the same names.
           pythonCommand(`import datasets
 ${ARROW_IMPORTS}
 old = datasets.load_dataset("<org>/<name>", split="train")

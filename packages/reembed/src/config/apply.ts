@@ -57,8 +57,8 @@ export async function applyConfig(
 }
 
 /**
- * The vector stores of the file. Unless they are needed, a URL with a variable that is not set stays
- * as it is written: only some processes have the password of a store.
+ * The vector stores of the file. Unless they are needed, a URL with a variable that is not set
+ * stays as it is written: only some processes have the password of a store.
  */
 export function sinksOf(
   file: ConfigFile,

@@ -1,6 +1,6 @@
 // A load by workers as processes of their own. Three are ended by kill -9, one of which was started
-// in the place of the first; Redis is emptied once. Into PostgreSQL where it is installed, else into
-// the stand-in of Qdrant. Sizes by REEMBED_TEST_LOAD, as in conformance.ts; else 20,000 rows.
+// in the place of the first; Redis is emptied once. Into PostgreSQL where it is installed, else
+// into the stand-in of Qdrant. Sizes by REEMBED_TEST_LOAD, as in conformance.ts; else 20,000 rows.
 
 import { setTimeout } from 'node:timers/promises'
 import { startRedis } from '@reembed/local'

@@ -332,14 +332,23 @@ export function milvusStore(connection: MilvusConnection): VectorStore {
       const exists = await has(target)
       if (exists) requireUnused(target, address, await aliasesOf(target))
       // The record first: a later load must not take the record of this one for its own.
-      if (await has(LOADS)) await putRecord(target, droppedRecord())
+      const isRecorded = await has(LOADS)
+      const before = isRecorded ? await readRecord(target) : undefined
+      if (isRecorded) await putRecord(target, droppedRecord())
       if (!exists) return
       // Milvus refuses to drop a collection that has an alias.
       await close(target)
-      await ask(client => client.dropCollection({ collection_name: target })).catch((error: unknown) => {
-        // The reply of an earlier attempt was lost.
-        if (!isMissing(error)) throw error
-      })
+      await ask(client => client.dropCollection({ collection_name: target })).catch(
+        async (error: unknown) => {
+          // The reply of an earlier attempt was lost.
+          if (isMissing(error)) return
+          const aliases = await aliasesOf(target)
+          // Searches were switched to the target after the check above: it keeps its record.
+          if (aliases.length > 0 && before) await putRecord(target, before)
+          requireUnused(target, address, aliases)
+          throw error
+        },
+      )
     },
     async [Symbol.asyncDispose]() {
       await connection[Symbol.asyncDispose]()

@@ -129,6 +129,21 @@ test('broken vectors, missing texts and other dimensions are counted with their 
   expect(findings).toHaveLength(6)
 })
 
+test('the comparison of the sample between the passes is reported, and an abort ends it', async () => {
+  const stopped = new AbortController()
+  const seen: string[] = []
+  const examined = examineIndex(readerOf(makeRows({})), {
+    signal: stopped.signal,
+    onProgress: (rows, pass) => seen.push(`${rows} in pass ${pass}`),
+    onCompare(vectors) {
+      seen.push(`${vectors} compared`)
+      setTimeout(() => stopped.abort(new Error('stopped')))
+    },
+  })
+  await expect(examined).rejects.toThrow('stopped')
+  expect(seen.slice(-2)).toEqual([`${ROWS} in pass 1`, `${Math.min(ROWS, 2_048)} compared`])
+})
+
 testUnless(
   lackOfPostgres,
   'a table with planted faults fails the check, which names each fault, and a clean table passes',

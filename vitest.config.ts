@@ -4,6 +4,9 @@ import { FailureReporter } from './test/failures.ts'
 import { LongestFirst } from './test/longest-first.ts'
 import { PromiseReporter } from './test/promises.ts'
 
+/** Of projects that start the command as a process. */
+const globalSetup = 'test/parts/bundle.ts'
+
 // Tests run from source: the condition resolves workspace packages to their src/.
 const conditions = ['@reembed/source']
 
@@ -51,8 +54,8 @@ export default defineConfig({
     // Many tests wait for other processes. Three files at a time keep two cores busy.
     maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
-    // Hundreds of processes are started from source. With a compile cache one of them costs a third
-    // of the CPU time.
+    // Hundreds of processes are started. With a compile cache one of them costs a third of the CPU
+    // time.
     env: {
       NODE_COMPILE_CACHE: join(import.meta.dirname, '.cache', 'node'),
     },
@@ -66,6 +69,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'scenarios',
+          globalSetup,
           include: ['test/**/*.test.ts'],
           exclude: [...LONG, ...EXTENDED, 'test/cluster/**', '**/node_modules/**'],
           testTimeout: 120_000,
@@ -77,8 +81,8 @@ export default defineConfig({
         extends: true,
         test: { name: 'cluster', include: ['test/cluster/*.test.ts'], testTimeout: 60_000 },
       },
-      { extends: true, test: { name: 'long', include: LONG, testTimeout: 180_000 } },
-      { extends: true, test: { name: 'extended', include: EXTENDED, testTimeout: 180_000 } },
+      { extends: true, test: { name: 'long', globalSetup, include: LONG, testTimeout: 180_000 } },
+      { extends: true, test: { name: 'extended', globalSetup, include: EXTENDED, testTimeout: 180_000 } },
     ],
   },
 })

@@ -1,23 +1,21 @@
 // The short form of `npm run chaos`: one run with every fault once, on real parts.
 
 import { expect, test } from 'vitest'
-import { bundleCommand } from './chaos/command.ts'
 import { s3Fault } from './chaos/faults.ts'
 import { drainInTurns, giving, hoursInTurns, SCENARIOS } from './chaos/scenarios.ts'
 import { runTrial } from './chaos/trial.ts'
-import { temporaryFolder } from './parts/cli.ts'
+import { bundleCommand } from './parts/bundle.ts'
 import { mulberry32 } from './parts/random.ts'
 
 const { storm } = SCENARIOS
 
 test('I1 I2 I6 I8 P-CHAOS: a run is complete and exact when all faults happen at once: kills, freezes, Redis emptied, full and silent, a silent S3, a foreign model, a hostile endpoint, skewed clocks, S3 errors', async () => {
-  await using folder = await temporaryFolder()
   const given = storm?.given(0.1) ?? []
   const random = mulberry32(4)
   let failed = 0
   const trial = await runTrial(
     {
-      command: await bundleCommand(folder.path),
+      command: [await bundleCommand()],
       store: 's3',
       documents: 3_000,
       documentsPerShard: 40,

@@ -1,10 +1,10 @@
 // `reembed doctor --store`: an index that some program wrote, with planted faults, and a clean one.
-// REEMBED_TEST_INDEX_ROWS=100000 for the size of the issue; REEMBED_TEST_OPENSEARCH, see
-// load/opensearch.test.ts.
+// REEMBED_TEST_INDEX_ROWS=100000 for the size of the issue; REEMBED_TEST_OPENSEARCH and
+// REEMBED_TEST_QDRANT, see load/opensearch.test.ts and load/qdrant.test.ts.
 
 import { examineIndex, type IndexReader, type IndexRow } from '@reembed/evaluate'
 import { openIndex } from '@reembed/sinks'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { reembed } from './parts/cli.ts'
 import { startElasticsearch } from './parts/elasticsearch.ts'
 import {
@@ -12,11 +12,13 @@ import {
   filledElastic,
   filledLance,
   filledMilvus,
+  filledQdrant,
   lackOfFilledLance,
   lackOfFilledMilvus,
 } from './parts/filled-index.ts'
 import { testUnless } from './parts/needs.ts'
 import { lackOfPostgres, startPostgres } from './parts/postgres.ts'
+import { lackOfQdrant, QDRANT_KEY, qdrantUrl } from './parts/qdrant-client.ts'
 
 const ROWS = Number(process.env.REEMBED_TEST_INDEX_ROWS ?? 3_000)
 const DIMENSIONS = ROWS > 10_000 ? 384 : 192
@@ -127,6 +129,21 @@ test('broken vectors, missing texts and other dimensions are counted with their 
   expect(findings).toHaveLength(6)
 })
 
+test('the comparison of the sample between the passes is reported, and an abort ends it', async () => {
+  const stopped = new AbortController()
+  const seen: string[] = []
+  const examined = examineIndex(readerOf(makeRows({})), {
+    signal: stopped.signal,
+    onProgress: (rows, pass) => seen.push(`${rows} in pass ${pass}`),
+    onCompare(vectors) {
+      seen.push(`${vectors} compared`)
+      setTimeout(() => stopped.abort(new Error('stopped')))
+    },
+  })
+  await expect(examined).rejects.toThrow('stopped')
+  expect(seen.slice(-2)).toEqual([`${ROWS} in pass 1`, `${Math.min(ROWS, 2_048)} compared`])
+})
+
 testUnless(
   lackOfPostgres,
   'a table with planted faults fails the check, which names each fault, and a clean table passes',
@@ -185,6 +202,8 @@ const STORES: readonly [name: string, lack: string | undefined, open: () => Prom
     process.env.REEMBED_TEST_OPENSEARCH ? undefined : 'REEMBED_TEST_OPENSEARCH is not set',
     () => filledElastic('opensearch', process.env.REEMBED_TEST_OPENSEARCH),
   ],
+  ['Qdrant (stand-in)', undefined, () => filledQdrant()],
+  ['Qdrant', lackOfQdrant, () => filledQdrant(qdrantUrl)],
   ['Milvus Lite', lackOfFilledMilvus, filledMilvus],
   ['LanceDB', lackOfFilledLance, filledLance],
 ]
@@ -194,6 +213,8 @@ for (const [name, lack, open] of STORES) {
     lack,
     `${name}: a hundredth of another model, zero vectors and copies are found, and nothing in a clean index`,
     async () => {
+      vi.stubEnv('QDRANT_API_KEY', QDRANT_KEY)
+      onTestFinished(() => void vi.unstubAllEnvs())
       await using store = await open()
       const examine = async (name: string) => {
         await using reader = await openIndex(store.urlOf(name))
@@ -212,6 +233,8 @@ for (const [name, lack, open] of STORES) {
         code: 'USAGE',
         message: expect.stringMatching(/has no (index|collection|table)( or alias)? 'nothing'/),
       })
+      // Payloads of Qdrant have no columns.
+      if (name.startsWith('Qdrant')) return
       await expect(openIndex(`${store.urlOf('clean')}&text=title`)).rejects.toThrow("has no column 'title'")
     },
     TIMEOUT_MS,

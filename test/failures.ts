@@ -6,6 +6,8 @@ import { stripVTControlCharacters } from 'node:util'
 import type { Reporter, SerializedError, TestModule } from 'vitest/node'
 
 const MAX_LINES = 8
+/** Lines of the difference: an unexpected entry of a list is often the log of a process. */
+const MAX_DIFF_LINES = 40
 const MAX_FAILURES = 40
 
 /** A vitest reporter. It appends to the file that REEMBED_TEST_FAILURES names, if it is set. */
@@ -42,10 +44,18 @@ function* failuresOf(modules: readonly TestModule[]): Generator<string> {
   }
 }
 
-/** The name of a test, the beginning of its message, and where it failed. */
-function describe(name: string, { message, stacks }: SerializedError): string {
-  const lines = stripVTControlCharacters(message).split('\n').slice(0, MAX_LINES)
+/** The name of a test, the beginning of its message and of the difference, and where it failed. */
+function describe(name: string, { message, diff, stacks }: SerializedError): string {
+  const lines = [...linesOf(message).slice(0, MAX_LINES), ...changesOf(diff).slice(0, MAX_DIFF_LINES)]
   const [frame] = stacks ?? []
   const place = frame ? [`at ${relative(process.cwd(), frame.file)}:${frame.line}`] : []
   return [name, ...[...lines, ...place].map(line => `    ${line}`)].join('\n')
+}
+
+const linesOf = (text: string): string[] => stripVTControlCharacters(text).split('\n')
+
+/** The changes of lists or objects, which a message may only count, without the legend. */
+function changesOf(diff: unknown): string[] {
+  const changes = linesOf(String(diff ?? '')).filter(line => /^[+-] (?!Expected$|Received$)/.test(line))
+  return changes.length > 2 ? changes : []
 }

@@ -5,7 +5,16 @@ import { type LocalRedis, startRedis } from '@reembed/local'
 import { type FakeTei, startFakeTei } from '@reembed/testing'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { documents, type Finished, flags, reembed, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import {
+  documents,
+  type Finished,
+  flags,
+  reembed,
+  SOURCE,
+  start,
+  temporaryFolder,
+  writeJsonl,
+} from './parts/cli.ts'
 import { type ReceivedSpan, startCollector } from './parts/otlp.ts'
 
 const TOKEN = 'the-endpoint-token'
@@ -45,10 +54,13 @@ const env = (more: Record<string, string> = {}): Record<string, string> => ({
 })
 
 /** Enqueues, lets one worker make the run, and ends it. */
-async function embedAll(traced: Record<string, string>): Promise<{ readonly stderr: string }> {
-  const enqueued = await reembed(['enqueue', ...corpus(), ...given()], env(traced))
+async function embedAll(
+  traced: Record<string, string>,
+  command?: string,
+): Promise<{ readonly stderr: string }> {
+  const enqueued = await start(['enqueue', ...corpus(), ...given()], env(traced), undefined, command).finished
   expect([enqueued.code, enqueued.stderr]).toEqual([0, expect.any(String)])
-  const working = start(['worker', ...given()], env(traced))
+  const working = start(['worker', ...given()], env(traced), undefined, command)
   await working.line(/"state":"published"/)
   working.child.kill('SIGTERM')
   const { code, stderr } = await working.finished
@@ -186,15 +198,13 @@ const WATCH = `--import=data:text/javascript,${encodeURIComponent(
 )}`
 
 test('without OTEL variables nothing is loaded, carried or sent', async () => {
-  const { stderr } = await embedAll({ NODE_OPTIONS: WATCH })
+  const { stderr } = await embedAll({ NODE_OPTIONS: WATCH }, SOURCE)
   expect(stderr).not.toContain('LOADED')
   expect(arrived.length).toBeGreaterThan(0)
   expect(arrived.filter(({ traceparent }) => traceparent !== undefined)).toEqual([])
   // The hook does see what is loaded where they are set.
-  const on = await reembed(['ls', '--output', join(place.path, 'out')], {
-    NODE_OPTIONS: WATCH,
-    OTEL_TRACES_EXPORTER: 'otlp',
-  })
+  const exporting = { NODE_OPTIONS: WATCH, OTEL_TRACES_EXPORTER: 'otlp' }
+  const on = await start(['ls', '--output', join(place.path, 'out')], exporting, undefined, SOURCE).finished
   expect([on.code, on.stderr]).toEqual([0, expect.stringContaining('LOADED')])
 })
 

@@ -1,27 +1,12 @@
-// The command as it ships: one bundled file, because it starts in half the CPU time of the sources
-// it is made of, and hundreds of worker processes are started here.
+// Runs the command to its end.
 
 import { spawn } from 'node:child_process'
-import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
 
 export interface Finished {
   readonly code: number | null
   readonly stdout: string
   readonly stderr: string
-}
-
-const BUNDLER = fileURLToPath(new URL('../../infra/docker/bundle.mjs', import.meta.url))
-
-/**
- * Bundles the sources as they are now into the folder; returns what Node is to be given to run
- * them.
- */
-export async function bundleCommand(folder: string): Promise<string[]> {
-  const { code, stderr } = await finish([BUNDLER, folder])
-  if (code !== 0) throw new Error(`the command could not be bundled:\n${stderr}`)
-  return [join(folder, 'reembed.mjs')]
 }
 
 /** Runs Node with these arguments to its end. */

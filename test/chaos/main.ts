@@ -7,10 +7,9 @@
 
 import { appendFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { temporaryFolder } from '../parts/cli.ts'
+import { bundleCommand } from '../parts/bundle.ts'
 import { mulberry32 } from '../parts/random.ts'
 import type { ClusterOptions } from './cluster.ts'
-import { bundleCommand } from './command.ts'
 import { s3Fault } from './faults.ts'
 import { raceForKeys } from './keys.ts'
 import { type Row, rowOf, rowOfRace, table, unfinished } from './report.ts'
@@ -50,8 +49,7 @@ async function main(): Promise<number> {
     )
     return 2
   }
-  await using folder = await temporaryFolder()
-  const command = await bundleCommand(folder.path)
+  const command = [await bundleCommand()]
   const quiet = new Map<string, Trial>()
   const rows: Row[] = []
   for (const name of names) {

@@ -1,6 +1,6 @@
 // The rows that changed between two versions, as a list and as an export that a store applies.
 
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openStore } from '@reembed/store'
 import { type FakeTei, startFakeTei } from '@reembed/testing'
@@ -119,16 +119,6 @@ test('a store that holds version 1 and applies the export since version 1 holds 
   expect(await readFile(join(folder.path, 'delta', 'LOAD.md'), 'utf8')).toMatch(
     /^# Load\n\n4 vectors[\s\S]*First delete the 5 ids in `deletes\/\*\.jsonl`/,
   )
-})
-
-test('the command that loads an export since a version names the files of that export alone', async () => {
-  const to = join(folder.path, 'milvus')
-  await command('export', '--layout', 'milvus', '--to', to, '--since', '1')
-  const files = (await readdir(join(to, 'data'))).map(name =>
-    Number(name.slice('part-'.length, 'part-'.length + 5)),
-  )
-  const page = await readFile(join(to, 'LOAD.md'), 'utf8')
-  expect(JSON.parse(/for shard in (\[.*?\])\]/.exec(page)?.[1] ?? page)).toEqual(files.sort())
 })
 
 test('an export since a version with another model writes every row', async () => {

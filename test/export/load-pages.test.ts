@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { type ExportLayoutName, exportRun } from '@reembed/export'
+import type { Manifest } from '@reembed/protocol'
 import { openStore } from '@reembed/store'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { lackOfModules, PYTHON, testUnless } from '../parts/needs.ts'
@@ -24,6 +25,37 @@ async function commandsOf(target: string): Promise<string> {
   return commands.replace(/^hf upload .*$/m, '')
 }
 
+/** `python` of LOAD.md is the Python of these tests. */
+async function shell(commands: string, cache: string): Promise<string> {
+  const PATH = `${dirname(PYTHON)}:${process.env.PATH}`
+  const options = { env: { ...process.env, PATH, HF_HUB_OFFLINE: '1', HF_DATASETS_CACHE: cache } }
+  return (await promisify(execFile)('sh', ['-e', '-c', commands], options)).stdout
+}
+
+async function python(script: string, ...args: string[]): Promise<unknown> {
+  const options = { maxBuffer: 2 ** 26 }
+  const { stdout } = await promisify(execFile)(
+    PYTHON,
+    ['-c', `import json, sys\n${script}`, ...args],
+    options,
+  )
+  return JSON.parse(stdout.trim().split('\n').at(-1) ?? '')
+}
+
+/** A collection of Milvus from fields.json, with the rows of the files. */
+const MILVUS_COLLECTION = `import pyarrow.dataset as ds
+from pymilvus import MilvusClient, DataType
+client = MilvusClient(sys.argv[2])
+made = json.load(open(sys.argv[1] + "/fields.json"))
+schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+for field in made["fields"]:
+    schema.add_field(field.pop("name"), DataType[field.pop("type")], **field)
+index = client.prepare_index_params()
+index.add_index("embedding", index_type="FLAT", metric_type="L2")
+client.create_collection(made["collection"], schema=schema, index_params=index)
+client.insert(made["collection"], ds.dataset(sys.argv[1] + "/data").to_table().to_pylist())
+`
+
 describe.each([384, 3_072, 4_096])('a run of %d dimensions', dimensions => {
   const source = memoryStore()
   let run: MadeRun
@@ -39,18 +71,6 @@ describe.each([384, 3_072, 4_096])('a run of %d dimensions', dimensions => {
     await using target = await openStore(path, { create: true })
     await exportRun(source, run.manifest, target, { layout })
     return path
-  }
-
-  /** `python` of LOAD.md is the Python of these tests. */
-  async function shell(commands: string, env: NodeJS.ProcessEnv = {}): Promise<string> {
-    const PATH = `${dirname(PYTHON)}:${process.env.PATH}`
-    const options = { env: { ...process.env, PATH, HF_HUB_OFFLINE: '1', HF_DATASETS_CACHE: folder, ...env } }
-    return (await promisify(execFile)('sh', ['-e', '-c', commands], options)).stdout
-  }
-
-  const python = async (script: string, ...args: string[]): Promise<unknown> => {
-    const { stdout } = await promisify(execFile)(PYTHON, ['-c', `import json, sys\n${script}`, ...args])
-    return JSON.parse(stdout.trim().split('\n').at(-1) ?? '')
   }
 
   const query = (): string =>
@@ -95,7 +115,7 @@ finally:
     'is loaded into LanceDB, and the nearest row is found',
     async () => {
       const database = join(folder, 'lancedb')
-      await shell((await commandsOf(await exported('lance'))).replaceAll('<database>', database))
+      await shell((await commandsOf(await exported('lance'))).replaceAll('<database>', database), folder)
       expect(
         await python(
           'import lancedb\ntable = lancedb.connect(sys.argv[1]).open_table("embeddings")\nprint(json.dumps([table.count_rows(), table.search(json.loads(sys.argv[2])).limit(1).to_list()[0]["id"]]))',
@@ -111,9 +131,9 @@ finally:
     lackOfModules('datasets', 'numpy', 'pyarrow.dataset'),
     'is opened by datasets, NumPy and pyarrow',
     async () => {
-      expect(await shell(await commandsOf(await exported('hf')))).toMatch(/num_rows: 100/)
-      expect(await shell(await commandsOf(await exported('npy')))).toBe('100 rows in embeddings\n')
-      expect(await shell(await commandsOf(await exported('arrow')))).toContain(`[${dimensions}]`)
+      expect(await shell(await commandsOf(await exported('hf')), folder)).toMatch(/num_rows: 100/)
+      expect(await shell(await commandsOf(await exported('npy')), folder)).toBe('100 rows in embeddings\n')
+      expect(await shell(await commandsOf(await exported('arrow')), folder)).toContain(`[${dimensions}]`)
     },
     120_000,
   )
@@ -148,23 +168,102 @@ print(json.dumps([ids[index.search(query, 1)[1][0][0]][0], row[0]]))`,
     async () => {
       expect(
         await python(
-          `import pyarrow.dataset as ds
-from pymilvus import MilvusClient, DataType
-client = MilvusClient(sys.argv[2])
-made = json.load(open(sys.argv[1] + "/fields.json"))
-schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
-for field in made["fields"]:
-    schema.add_field(field.pop("name"), DataType[field.pop("type")], **field)
-index = client.prepare_index_params()
-index.add_index("embedding", index_type="FLAT", metric_type="L2")
-client.create_collection(made["collection"], schema=schema, index_params=index)
-client.insert(made["collection"], ds.dataset(sys.argv[1] + "/data").to_table().to_pylist())
-print(json.dumps(client.search(made["collection"], [json.loads(sys.argv[3])], limit=1, output_fields=["id"])[0][0]["entity"]["id"]))`,
+          `${MILVUS_COLLECTION}print(json.dumps(client.search(made["collection"], [json.loads(sys.argv[3])], limit=1, output_fields=["id"])[0][0]["entity"]["id"]))`,
           await exported('milvus'),
           join(folder, 'milvus.db'),
           query(),
         ),
       ).toBe(run.ids[ROW])
+    },
+    120_000,
+  )
+})
+
+describe.each([384, 3_072])('an export of %d dimensions since an earlier run', dimensions => {
+  const source = memoryStore()
+  const [OLD, NEXT] = ['a'.repeat(26), 'b'.repeat(26)]
+  let [old, next]: MadeRun[] = []
+  let folder: string
+  beforeAll(async () => {
+    // Row 3, whose id has the quotes of SQL and of JSON, is removed; row 7 is changed; two are new.
+    const edit = (row: number) => (row === 3 ? { id: `it's "3"` } : {})
+    old = await makeRun(source, { run: OLD, dimensions, shards: 2, rows: 50, edit })
+    const rows = Array.from({ length: 102 }, (_, row) => row).filter(row => row !== 3)
+    const later = { from: OLD, rows, changed: new Set([7]) }
+    next = await makeRun(source, { run: NEXT, dimensions, shards: 1, rows: 101, later })
+    folder = await mkdtemp(join(tmpdir(), 'reembed-delta-'))
+  })
+  afterAll(() => rm(folder, { recursive: true, force: true }))
+
+  async function exported(layout: ExportLayoutName, since?: Manifest): Promise<string> {
+    const path = join(folder, `${layout}${since?.run ?? ''}`)
+    await using target = await openStore(path, { create: true })
+    const { manifest } = (since ? next : old) ?? expect.fail()
+    await exportRun(source, manifest, target, { layout, since })
+    return path
+  }
+  const delta = (layout: ExportLayoutName) => exported(layout, old?.manifest)
+
+  /** Rows as `[id, first numbers of the vector]`, in any order. */
+  function expectNext(found: unknown): void {
+    const rows = next?.ids.map((id, row) => {
+      const vector = next?.vectors.subarray(row * dimensions, row * dimensions + 3)
+      return [id, ...(vector ?? [])]
+    })
+    expect((found as [string][]).toSorted(([a], [b]) => (a < b ? -1 : 1))).toEqual(
+      rows?.toSorted(([a], [b]) => (String(a) < String(b) ? -1 : 1)),
+    )
+  }
+  const PRINT = 'print(json.dumps([[row["id"], *map(float, row["embedding"][:3])] for row in rows]))'
+
+  testUnless(
+    lackOfModules('lancedb', 'pyarrow.dataset'),
+    'makes a table of LanceDB equal to the later run',
+    async () => {
+      const database = join(folder, 'lancedb')
+      for (const path of [await exported('lance'), await delta('lance')])
+        await shell((await commandsOf(path)).replaceAll('<database>', database), folder)
+      expectNext(
+        await python(
+          `import lancedb\nrows = lancedb.connect(sys.argv[1]).open_table("embeddings").to_arrow().to_pylist()\n${PRINT}`,
+          database,
+        ),
+      )
+    },
+    120_000,
+  )
+
+  testUnless(
+    lackOfModules('pymilvus', 'milvus_lite', 'pyarrow.dataset'),
+    'makes a collection of Milvus equal to the later run',
+    async () => {
+      const database = join(folder, 'milvus.db')
+      const whole = await exported('milvus')
+      await python(`${MILVUS_COLLECTION}print(0)`, whole, database)
+      await shell((await commandsOf(await delta('milvus'))).replaceAll('<milvus>', database), folder)
+      expectNext(
+        await python(
+          `from pymilvus import MilvusClient\nclient = MilvusClient(sys.argv[1])\nclient.load_collection("embeddings")\nrows = client.query("embeddings", filter='id > ""', output_fields=["*"], limit=1000)\n${PRINT}`,
+          database,
+        ),
+      )
+    },
+    120_000,
+  )
+
+  testUnless(
+    lackOfModules('datasets', 'pyarrow.dataset'),
+    'makes a dataset equal to the later run',
+    async () => {
+      const saved = join(folder, 'saved')
+      // The dataset of the hub is the folder of the earlier export, and the result is kept here.
+      const commands = (await commandsOf(await delta('hf')))
+        .replaceAll('load_dataset("<org>/<name>"', `load_dataset("${await exported('hf')}"`)
+        .replaceAll('push_to_hub("<org>/<name>")', `save_to_disk("${saved}")`)
+      await shell(commands, folder)
+      expectNext(
+        await python(`import datasets\nrows = datasets.load_from_disk(sys.argv[1])\n${PRINT}`, saved),
+      )
     },
     120_000,
   )

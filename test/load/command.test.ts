@@ -98,7 +98,9 @@ test('drop without a run keeps as many old targets as reembed.yaml states for th
     stderr: expect.stringContaining('give a run, or --keep <n> without a run'),
   })
   const config = join(own.path, 'reembed.yaml')
-  await writeFile(config, `version: 1\nsinks:\n  - { url: '${to}', name: wiki, keep: 1 }\n`)
+  // Each URL is compared with its variables; one that this process lacks belongs to another store.
+  const sinks = `[{ url: 'postgres://app:\${NO_SUCH}@db/search' }, { url: '\${WIKI_AT}', name: wiki, keep: 1 }]`
+  await writeFile(config, `version: 1\nsinks: ${sinks}\n`)
   const alias = (action: 'add' | 'remove') =>
     fetch(`${elastic.url}/_aliases`, {
       method: 'POST',
@@ -106,15 +108,24 @@ test('drop without a run keeps as many old targets as reembed.yaml states for th
       body: JSON.stringify({ actions: [{ [action]: { index: 'wiki_aaaaaaaaaaaa', alias: 'other' } }] }),
     })
   await alias('add')
-  const refused = await reembed(['drop', ...flags, '--config', config])
+  const refused = await reembed(['drop', ...flags, '--config', config], { WIKI_AT: to })
   expect(refused.stdout, refused.stderr).toMatch(
     /kept +wiki_b{12}\nrefused +wiki_a{12} of run a{26}: wiki_a{12} at \S+ is in use \(alias other\)/,
   )
   expect(refused.code).toBe(1)
   await alias('remove')
-  const { stdout, stderr } = await reembed(['drop', ...flags, '--config', config])
+  const { stdout, stderr } = await reembed(['drop', ...flags, '--config', config], { WIKI_AT: to })
   expect(stdout, stderr).toMatch(/uses wiki_c{12}\nkept +wiki_b{12}\ndropped +wiki_a{12} of run a{26}\n/)
   expect([...elastic.indices.keys()].sort()).toEqual(['wiki_bbbbbbbbbbbb', 'wiki_cccccccccccc'])
+  // A process that loads needs the variables.
+  for (const command of [['worker'], ['producer', '--source', own.path]]) {
+    command.push('--endpoint', 'http://127.0.0.1:9')
+    const place = ['--output', own.path, '--redis', 'redis://127.0.0.1:9', '--config', config]
+    expect(await reembed([...command, ...place], { WIKI_AT: to })).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining(`${config}:2: the environment variable NO_SUCH is not set`),
+    })
+  }
 })
 
 testUnless(lackOfPostgres, 'load, switch and --back print what searches and queries use', async () => {

@@ -82,8 +82,9 @@ const RUNS = { old: 'a'.repeat(26), next: 'b'.repeat(26), other: 'c'.repeat(26) 
 const SHARDS = 5
 /** Rows of the version that is updated: the issue's with REEMBED_TEST_LOAD. */
 const UPDATED_ROWS = Math.max(800, SIZES[0]?.rows ?? 0)
+const UPDATED_DIMENSIONS = SIZES[0]?.dimensions ?? 16
 const TIMEOUT_MS =
-  120_000 + SIZES.reduce((sum, { rows, dimensions }) => sum + rows * (20 + dimensions / 20), 0)
+  120_000 + SIZES.reduce((sum, { rows, dimensions }) => sum + 20 * rows + (rows * dimensions) / 16, 0)
 
 export function proveLoads(
   kind: string,
@@ -270,7 +271,8 @@ export function proveLoads(
       'a target in use takes only what changed between two versions, and equals a whole load',
       async () => {
         await using vectors = await openVectorStore(store.url)
-        const old = await makeRun(output, { run: RUNS.old, rows: UPDATED_ROWS / 4, shards: 4 })
+        const shape = { rows: UPDATED_ROWS / 4, shards: 4, dimensions: UPDATED_DIMENSIONS }
+        const old = await makeRun(output, { run: RUNS.old, ...shape })
         await publish(old.manifest, 1)
         const { record } = await loadRun(output, old.manifest, vectors, { name: 'live', update: true })
         await switchStore(output, vectors, { name: 'live' })
@@ -280,8 +282,7 @@ export function proveLoads(
         const added = Array.from({ length: UPDATED_ROWS / 100 }, (_, i) => UPDATED_ROWS + i)
         const next = await makeRun(output, {
           run: RUNS.next,
-          rows: UPDATED_ROWS / 4,
-          shards: 4,
+          ...shape,
           later: {
             from: RUNS.old,
             rows: [...kept, ...added],
@@ -418,6 +419,37 @@ export function proveLoads(
         await dropTarget(output, vectors, RUNS.next, { name: 'replaced' })
         expect(await vectors.count(replaced)).toBeUndefined()
         expect(await vectors.count(record.target)).toBe(300)
+      },
+      TIMEOUT_MS,
+    )
+
+    test(
+      'ids that hold quotes and operators of query languages are loaded, compared, updated and removed as they are',
+      async () => {
+        await using vectors = await openVectorStore(store.url)
+        const [removed, changed] = [`it's "3"] or id != '' or id in ["\\`, `x' OR '1'='1' -- "\\"`]
+        const old = await makeRun(output, {
+          run: RUNS.old,
+          rows: 10,
+          edit: row => (row === 3 ? { id: removed } : row === 7 ? { id: changed } : {}),
+        })
+        await publish(old.manifest, 1)
+        const { record } = await loadRun(output, old.manifest, vectors, { name: 'quoted' })
+        expectEqualRows(await store.rows(record.target), old, { bits, lossyColumns })
+        expect([...(await vectors.read(record.target, old.ids)).keys()].sort()).toEqual([...old.ids].sort())
+        await switchStore(output, vectors, { name: 'quoted' })
+        const rows = Array.from({ length: 31 }, (_, row) => row).filter(row => row !== 3)
+        const next = await makeRun(output, {
+          run: RUNS.next,
+          rows: 10,
+          // Row 3 before it is removed.
+          edit: row => (row === 6 ? { id: changed } : {}),
+          later: { from: RUNS.old, rows, changed: new Set([7]) },
+        })
+        await publish(next.manifest, 2)
+        const { proof } = await loadRun(output, next.manifest, vectors, { name: 'quoted', update: true })
+        expect(proof.updated).toEqual({ from: RUNS.old, written: 2, deleted: 1 })
+        expectEqualRows(await store.rows(record.target), next, { bits, lossyColumns })
       },
       TIMEOUT_MS,
     )

@@ -1,6 +1,6 @@
-// A load by workers as processes of their own: three of them, two ended by kill -9, and Redis
-// emptied once. Into PostgreSQL where it is installed, else into the stand-in of Qdrant. Sizes by
-// REEMBED_TEST_LOAD, as in conformance.ts; else 20,000 rows.
+// A load by workers as processes of their own. Three are ended by kill -9, one of which was started
+// in the place of the first; Redis is emptied once. Into PostgreSQL where it is installed, else
+// into the stand-in of Qdrant. Sizes by REEMBED_TEST_LOAD, as in conformance.ts; else 20,000 rows.
 
 import { setTimeout } from 'node:timers/promises'
 import { startRedis } from '@reembed/local'
@@ -142,14 +142,24 @@ test.each(SIZES)(
         }
         while ((await loaded()) < count) expect(loading.child.exitCode).toBeNull()
       }
+      const kill = (worker: Running | undefined): void => {
+        expect(loading.child.exitCode).toBeNull()
+        expect(worker?.child.kill('SIGKILL')).toBe(true)
+      }
       await recorded(3)
-      workers[0]?.child.kill('SIGKILL')
+      kill(workers[0])
+      const restarted = worker()
+      started.push(restarted)
       await recorded(8)
       const client = connectRedis(redis.url)
       await client.flushall()
       client.disconnect()
+      // Those that live register again, with the one that was started.
+      await expect.poll(() => queue.workers(), { timeout: 60_000 }).toHaveLength(3)
       await recorded(15)
-      workers[1]?.child.kill('SIGKILL')
+      kill(restarted)
+      await recorded(20)
+      kill(workers[1])
       const { code, stdout, stderr } = await loading.finished
       expect(code, stderr).toBe(0)
       expect(stdout).toMatch(new RegExp(`the store counts ${rows.toLocaleString('en')} rows`))

@@ -28,7 +28,14 @@ interface Client {
   closeConnection(): Promise<unknown>
 }
 
-const PAGE = 8_192
+/** Rows of one reply: 12 MiB of vectors. One of 100 MB hung, without an error. */
+const PAGE = Math.min(
+  8_192,
+  ...(process.env.REEMBED_TEST_LOAD ?? '').split(',').map(size => {
+    const [, dimensions = 1] = size.split('x').map(Number)
+    return Math.floor((3 * 2 ** 20) / dimensions)
+  }),
+)
 
 const client: { readonly MilvusClient: new (config: object) => Client } | undefined = await import(
   '@zilliz/milvus2-sdk-node' as string

@@ -1,4 +1,5 @@
-// Loads into Qdrant: a stand-in of its documented API, because the server cannot be built here.
+// Loads into Qdrant: a stand-in of its API, and a real server where REEMBED_TEST_QDRANT has its
+// address, for example http://127.0.0.1:6333. Collections of these tests are deleted there.
 
 import { columnsOf, columnsUnder } from '@reembed/export'
 import { putVersion, readLoadRecords, wholeTarget } from '@reembed/protocol'
@@ -8,10 +9,11 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { makeRun } from '../export/run.ts'
 import { temporaryFolder } from '../parts/cli.ts'
 import { startQdrant } from '../parts/qdrant.ts'
+import { lackOfQdrant, type PointOf, QDRANT_KEY, qdrantClient, qdrantUrl } from '../parts/qdrant-client.ts'
 import { memoryStore } from '../shard/parts.ts'
-import { eitherModel, proveLoads } from './conformance.ts'
+import { eitherModel, type FoundRow, proveLoads, type TestedStore } from './conformance.ts'
 
-const KEY = 'a-key'
+const KEY = QDRANT_KEY
 beforeEach(() => {
   vi.stubEnv('QDRANT_API_KEY', KEY)
 })
@@ -19,53 +21,63 @@ afterEach(() => {
   vi.unstubAllEnvs()
 })
 
+const open = (url?: string) => async (): Promise<TestedStore> => {
+  const client = await qdrantClient(url)
+  const pointOf = async (target: string, id: string) => {
+    for await (const points of client.points(target)) {
+      const found = points.find(({ payload }) => payload.id === id)
+      if (found) return found
+    }
+    throw new Error(`${target} has no ${id}`)
+  }
+  return {
+    url: `qdrant+${client.url}`,
+    env: { QDRANT_API_KEY: KEY },
+    async rows(target) {
+      const rows: FoundRow[] = []
+      for await (const points of client.points(target))
+        for (const { vector, payload } of points) {
+          const { id, ...columns } = payload
+          rows.push({ id: String(id), vector: Float32Array.from(vector), columns })
+        }
+      return rows
+    },
+    async search(name) {
+      const { points } = await eitherModel(query =>
+        client.request<{ points: readonly PointOf[] }>('POST', `/collections/${name}/points/query`, {
+          query,
+          limit: 10,
+          with_vector: true,
+        }),
+      )
+      return points.map(({ vector }) => vector.length)
+    },
+    async remove(target, id) {
+      const point = await pointOf(target, id)
+      await client.request('POST', `/collections/${target}/points/delete?wait=true`, { points: [point.id] })
+    },
+    async change(target, id, vector) {
+      await client.put(target, [{ ...(await pointOf(target, id)), vector: [...vector] }])
+    },
+    [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
+  }
+}
+
+// JSON.parse of client and stand-in rounds integers above 2^53, as Qdrant's payload does not.
+const TRAITS = { bits: true, lossyColumns: ['bytes'] }
+proveLoads('Qdrant (stand-in)', undefined, open(), TRAITS)
 proveLoads(
-  'Qdrant (stand-in)',
-  undefined,
+  'Qdrant',
+  lackOfQdrant,
   async () => {
-    const server = await startQdrant(KEY)
-    const points = (target: string) => server.collections.get(target)?.points ?? new Map<string, never>()
-    const pointOf = (target: string, id: string) =>
-      [...points(target).values()].find(point => point.payload.id === id)
-    const post = async (
-      path: string,
-      body: object,
-    ): Promise<{ result: { points: { vector: number[] }[] } }> => {
-      const reply = await fetch(`${server.url}${path}`, {
-        method: 'POST',
-        headers: { 'api-key': KEY, 'content-type': 'application/json' },
-        body: JSON.stringify(body),
-      })
-      if (!reply.ok) throw new Error(await reply.text())
-      return (await reply.json()) as { result: { points: { vector: number[] }[] } }
-    }
-    return {
-      url: `qdrant+${server.url}`,
-      env: { QDRANT_API_KEY: KEY },
-      rows: async target =>
-        Array.from(points(target).values(), ({ vector, payload: { id, ...columns } }) => ({
-          id: String(id),
-          vector: Float32Array.from(vector),
-          columns,
-        })),
-      async search(name) {
-        const { result } = await eitherModel(query =>
-          post(`/collections/${name}/points/query`, { query, limit: 10, with_vector: true }),
-        )
-        return result.points.map(({ vector }) => vector.length)
-      },
-      async remove(target, id) {
-        points(target).delete(pointOf(target, id)?.id ?? '')
-      },
-      async change(target, id, vector) {
-        const point = pointOf(target, id)
-        if (point) point.vector = [...vector]
-      },
-      [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
-    }
+    await using client = await qdrantClient(qdrantUrl)
+    const { collections } = await client.request<{ collections: { name: string }[] }>('GET', '/collections')
+    // What an earlier run of these tests left.
+    const left = collections.filter(({ name }) => /^reembed_loads$|_([abcd])\1{11}/.test(name))
+    for (const { name } of left) await client.request('DELETE', `/collections/${name}`)
+    return open(qdrantUrl)()
   },
-  // JSON.parse of the stand-in rounds integers above 2^53, as Qdrant's payload does not.
-  { bits: true, lossyColumns: ['bytes'] },
+  TRAITS,
 )
 
 test('points are upserted while the collection has no graph, and the graph is built at the end', async () => {
@@ -77,7 +89,40 @@ test('points are upserted while the collection has no graph, and the graph is bu
   const loads = server.upsertedWith.slice(1)
   expect(loads.length).toBeGreaterThan(2)
   expect(new Set(loads)).toEqual(new Set([0]))
-  expect(server.collections.get(record.target)?.m).toBe(16)
+  expect(server.collections.get(record.target)?.graph).toBe(16)
+})
+
+test('upserts over a limit of the server are split', async () => {
+  await using server = await startQdrant(KEY)
+  const output = memoryStore()
+  const { manifest } = await makeRun(output)
+  await using vectors = await openVectorStore(`qdrant+${server.url}`)
+  Object.assign(server.limits, { points: 30, bytes: 8_000 })
+  const { proof } = await loadRun(output, manifest, vectors)
+  expect(proof).toMatchObject({ rows: 300, refused: 0 })
+  // A point alone is too large.
+  server.limits.bytes = 200
+  await expect(loadRun(output, manifest, vectors, { name: 'small' })).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringContaining('is larger than allowed (limit: 200 bytes)'),
+  })
+})
+
+test('a switch to a collection that does not exist leaves searches where they are', async () => {
+  await using server = await startQdrant(KEY)
+  const output = memoryStore()
+  const { manifest } = await makeRun(output)
+  await using vectors = await openVectorStore(`qdrant+${server.url}`)
+  const { record } = await loadRun(output, manifest, vectors, { name: 'wiki' })
+  await vectors.switchTo('wiki', record.target)
+  await expect(vectors.switchTo('wiki', 'wiki_deleted')).rejects.toThrow("doesn't exist")
+  expect(await vectors.current('wiki')).toBe(record.target)
+})
+
+test('a server that holds no load is no error', async () => {
+  await using server = await startQdrant(KEY)
+  await using vectors = await openVectorStore(`qdrant+${server.url}`)
+  expect(await vectors.holds('wiki_a')).toBeUndefined()
 })
 
 test('a wrong key is named, and a collection of the same name is refused', async () => {

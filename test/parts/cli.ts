@@ -1,5 +1,5 @@
-// Runs the `reembed` command as a process of its own, from source, with nothing of the surrounding
-// environment that could answer in its place.
+// Runs the `reembed` command as a process of its own, bundled as it ships (bundle.ts), with nothing
+// of the surrounding environment that could answer in its place.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -23,15 +23,22 @@ export interface Running {
   line(pattern: RegExp): Promise<string>
 }
 
-const MAIN = fileURLToPath(new URL('../../packages/reembed/src/main.ts', import.meta.url))
+/** The command from source: for tests that observe which modules it loads. */
+export const SOURCE: string = fileURLToPath(new URL('../../packages/reembed/src/main.ts', import.meta.url))
+const COMMAND = process.env.REEMBED_TEST_COMMAND ?? SOURCE
 /** A port that refuses connections: no test reaches the Hub. */
 export const NO_HUB = 'http://127.0.0.1:9'
 
 const OURS = /^(REEMBED_|AWS_|HF_|OTEL_|REDIS_URL|NO_COLOR|FORCE_COLOR|NODE_OPTIONS|VITEST)/
 
-export function start(args: readonly string[], env: Record<string, string> = {}, cwd?: string): Running {
+export function start(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  cwd?: string,
+  command: string = COMMAND,
+): Running {
   const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !OURS.test(name)))
-  const child = spawn(process.execPath, ['--conditions=@reembed/source', MAIN, ...args], {
+  const child = spawn(process.execPath, ['--conditions=@reembed/source', command, ...args], {
     env: { ...clean, HF_ENDPOINT: NO_HUB, ...env },
     cwd,
     stdio: ['ignore', 'pipe', 'pipe'],

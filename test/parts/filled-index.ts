@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { IndexRow } from '@reembed/evaluate'
 import { startElasticsearch } from './elasticsearch.ts'
 import { lackOfMilvus, PATIENT, startMilvus } from './milvus.ts'
+import { qdrantClient } from './qdrant-client.ts'
 
 export interface Filled extends AsyncDisposable {
   /** The URL with which an index is examined. */
@@ -68,6 +69,29 @@ export async function filledElastic(product: 'elasticsearch' | 'opensearch', url
     async [Symbol.asyncDispose]() {
       for (const name of names) await send('DELETE', `/${name}`)
       await server?.[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** @param url of a running server; default: the stand-in */
+export async function filledQdrant(url?: string): Promise<Filled> {
+  const client = await qdrantClient(url)
+  const names = new Set<string>()
+  return {
+    urlOf: name => `qdrant+${client.url}?collection=${name}`,
+    async fill(name, rows) {
+      await client.create(name, rows[0]?.vector?.length ?? 0)
+      names.add(name)
+      const points = rows.map(({ id, vector, text }, i) => ({
+        id: i,
+        vector: [...(vector ?? [])],
+        payload: { id, text },
+      }))
+      await client.put(name, points)
+    },
+    async [Symbol.asyncDispose]() {
+      for (const name of names) await client.request('DELETE', `/collections/${name}`)
+      await client[Symbol.asyncDispose]()
     },
   }
 }

@@ -3,6 +3,7 @@
 // uses only what the documentation describes.
 
 import type { IncomingMessage } from 'node:http'
+import { buffer } from 'node:stream/consumers'
 import { type HttpStandIn, serveHttp } from './serve-http.ts'
 
 export interface StandInRequest {
@@ -24,9 +25,9 @@ export interface StandInReply {
 
 export async function startStandIn(answer: (request: StandInRequest) => StandInReply): Promise<HttpStandIn> {
   return serveHttp(async (incoming, outgoing) => {
-    const chunks: Buffer[] = []
-    for await (const chunk of incoming) chunks.push(chunk)
-    const bytes = Buffer.concat(chunks)
+    // A client that was killed sends no whole body.
+    const bytes = await buffer(incoming).catch(() => undefined)
+    if (bytes === undefined) return
     const { pathname, searchParams } = new URL(incoming.url ?? '/', 'http://stand-in')
     const reply = answer({
       method: incoming.method ?? '',
@@ -41,9 +42,12 @@ export async function startStandIn(answer: (request: StandInRequest) => StandInR
       return
     }
     outgoing.writeHead(reply.status, { 'content-type': 'application/json', ...reply.headers })
-    outgoing.end(JSON.stringify(reply.body))
+    outgoing.end(JSON.stringify(reply.body, exactBigint))
   })
 }
+
+const exactBigint = (_: string, value: unknown): unknown =>
+  typeof value === 'bigint' ? rawJSON(String(value)) : value
 
 /** Returns the members of a value that are not among the known ones. */
 export const unknownMembers = (value: object, known: readonly string[]): string[] =>

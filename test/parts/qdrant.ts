@@ -1,12 +1,10 @@
-// A stand-in of Qdrant's REST API: the routes that a load uses, as api.qdrant.tech/api-reference
-// describes them (v1.15), with their checks. Each tenth upsert is refused with 429, as in strict
-// mode (qdrant.tech/documentation/guides/administration, "Strict mode"), and each seventh is done
-// without a reply.
+// A stand-in of Qdrant's REST API: the routes that a load uses, with the statuses, limits and
+// messages of the source of Qdrant 1.18.3 (src/actix, lib/storage/src/content_manager). Each tenth
+// upsert is refused with 429, as in strict mode, and each seventh is done without a reply.
 
 import {
   dot,
   exactNumbers,
-  rawJSON,
   type StandInReply,
   type StandInRequest,
   startStandIn,
@@ -24,6 +22,8 @@ interface Collection {
   readonly size: number
   readonly distance: 'Dot' | 'Cosine'
   m: number
+  /** `m` of the graph that searches use; default that of the collection. */
+  graph?: number
   /** Polls that are answered `yellow` while the graph is built. */
   optimizing: number
   /** Updates of the settings. The server restarts after the first: `grey` until the next one. */
@@ -37,11 +37,13 @@ export interface QdrantStandIn extends HttpStandIn {
   readonly upsertedWith: number[]
   /** Called in front of each page of a scroll. */
   onScroll: (() => void) | undefined
+  /** upsert_max_batchsize of strict mode for all collections, and service.max_request_size_mb. */
+  readonly limits: { points: number; bytes: number }
 }
 
-/** service.max_request_size_mb */
-const MAX_BYTES = 32 * 2 ** 20
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
+/** How long new settings of the graph are not in use after the reply. */
+const SETTINGS_MS = 50
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 class Refusal extends Error {
   readonly status: number
@@ -55,6 +57,7 @@ export async function startQdrant(apiKey: string): Promise<QdrantStandIn> {
   const collections = new Map<string, Collection>()
   const aliases = new Map<string, string>()
   const upsertedWith: number[] = []
+  const limits = { points: Number.POSITIVE_INFINITY, bytes: 32 * 2 ** 20 }
   let upserts = 0
 
   const resolve = (name: string): Collection => {
@@ -71,9 +74,14 @@ export async function startQdrant(apiKey: string): Promise<QdrantStandIn> {
 
   function upsert(collection: Collection, body: unknown): void {
     const { points } = strict(body, ['points']) as { points: Point[] }
+    if (points.length > limits.points)
+      throw new Refusal(
+        400,
+        `Bad request: Limit exceeded ${points.length} > ${limits.points} for "upsert limit". Help: Reduce the "upsert limit" parameter to or below ${limits.points}.`,
+      )
     for (const point of points) {
       const { id, vector, payload } = strict(point, ['id', 'vector', 'payload']) as unknown as Point
-      if (typeof id !== 'string' || !UUID.test(id))
+      if (typeof id === 'string' ? !UUID.test(id) : id < 0)
         throw new Refusal(
           400,
           `value ${id} is not a valid point ID, valid values are either an unsigned integer or a UUID`,
@@ -91,12 +99,12 @@ export async function startQdrant(apiKey: string): Promise<QdrantStandIn> {
 
   function changeAliases(body: unknown): void {
     const { actions } = strict(body, ['actions']) as { actions: object[] }
-    const next = new Map(aliases)
+    // One that fails does not undo those in front of it.
     for (const action of actions) {
       const known = strict(action, ['create_alias', 'delete_alias'])
       if (known.delete_alias) {
         const { alias_name } = strict(known.delete_alias, ['alias_name']) as { alias_name: string }
-        if (!next.delete(alias_name)) throw new Refusal(404, `Not found: Alias ${alias_name} does not exist!`)
+        aliases.delete(alias_name)
       } else {
         const { alias_name, collection_name } = strict(known.create_alias, [
           'alias_name',
@@ -105,13 +113,10 @@ export async function startQdrant(apiKey: string): Promise<QdrantStandIn> {
         if (!collections.has(collection_name ?? ''))
           throw new Refusal(404, `Not found: Collection \`${collection_name}\` doesn't exist!`)
         if (collections.has(alias_name ?? ''))
-          throw new Refusal(409, `Wrong input: collection ${alias_name} exists`)
-        if (next.has(alias_name ?? '')) throw new Refusal(409, `Wrong input: alias ${alias_name} exists`)
-        next.set(alias_name ?? '', collection_name ?? '')
+          throw new Refusal(409, `Wrong input: Collection \`${alias_name}\` already exists!`)
+        aliases.set(alias_name ?? '', collection_name ?? '')
       }
     }
-    aliases.clear()
-    for (const [alias, collection] of next) aliases.set(alias, collection)
   }
 
   function create(name: string, body: unknown): void {
@@ -119,10 +124,18 @@ export async function startQdrant(apiKey: string): Promise<QdrantStandIn> {
     const { size, distance } = strict(vectors, ['size', 'distance']) as unknown as Collection
     const { m = 16 } = strict(hnsw_config, ['m']) as { m?: number }
     if (!Number.isInteger(size) || size < 1 || size > 65_536)
-      throw new Refusal(422, 'vectors.size: value must be from 1 to 65536')
+      throw new Refusal(
+        422,
+        `Validation error in JSON body: [vectors.size: value ${size} invalid, must be from 1 to 65536]`,
+      )
     if (distance !== 'Dot' && distance !== 'Cosine') throw new Refusal(400, `unknown variant ${distance}`)
     if (collections.has(name)) throw new Refusal(409, `Wrong input: Collection \`${name}\` already exists!`)
-    collections.set(name, { size, distance, m, optimizing: 0, points: new Map() })
+    if (aliases.has(name))
+      throw new Refusal(
+        400,
+        `Wrong input: Can't create collection with name ${name}. Alias with the same name already exists`,
+      )
+    collections.set(name, { size, distance, m, graph: m, optimizing: 0, points: new Map() })
   }
 
   function describe(collection: Collection): unknown {
@@ -130,11 +143,12 @@ export async function startQdrant(apiKey: string): Promise<QdrantStandIn> {
       return { status: 'grey', optimizer_status: 'ok', points_count: collection.points.size }
     const status = collection.optimizing > 0 ? 'yellow' : 'green'
     collection.optimizing = Math.max(0, collection.optimizing - 1)
+    if (collection.optimizing === 0 && status === 'yellow') collection.graph = collection.m
     return { status, optimizer_status: 'ok', points_count: collection.points.size }
   }
 
   const shown = (point: Point, withVector: unknown, withPayload: unknown): object => ({
-    id: typeof point.id === 'bigint' ? rawJSON(String(point.id)) : point.id,
+    id: point.id,
     ...(withPayload === true && { payload: point.payload }),
     ...(Array.isArray(withPayload) && {
       payload: Object.fromEntries(withPayload.map(name => [name, point.payload[name]])),
@@ -170,17 +184,17 @@ export async function startQdrant(apiKey: string): Promise<QdrantStandIn> {
         const collection = resolve(name)
         const { m } = strict(strict(body, ['hnsw_config']).hnsw_config, ['m']) as { m: number }
         collection.m = m
-        collection.optimizing = 2
-        collection.updates = (collection.updates ?? 0) + 1
+        setTimeout(() => {
+          collection.optimizing = 2
+          collection.updates = (collection.updates ?? 0) + 1
+        }, SETTINGS_MS).unref()
         return { result: true }
       }
       case 'GET collections/:name':
         return { result: describe(resolve(name)) }
       case 'DELETE collections/:name':
-        if (!collections.delete(name))
-          throw new Refusal(404, `Not found: Collection \`${name}\` doesn't exist!`)
         for (const [alias, target] of aliases) if (target === name) aliases.delete(alias)
-        return { result: true }
+        return { result: collections.delete(name) }
       case 'PUT collections/:name/points': {
         const collection = resolve(name)
         upserts += 1
@@ -229,7 +243,7 @@ export async function startQdrant(apiKey: string): Promise<QdrantStandIn> {
         return {
           result: {
             points: rest.slice(0, limit).map(point => shown(point, with_vector, with_payload)),
-            next_page_offset: typeof next === 'bigint' ? rawJSON(String(next)) : next,
+            next_page_offset: next,
           },
         }
       }
@@ -265,10 +279,12 @@ export async function startQdrant(apiKey: string): Promise<QdrantStandIn> {
 
   const standIn = await startStandIn((request): StandInReply => {
     try {
-      if (request.headers['api-key'] !== apiKey)
-        throw new Refusal(401, 'Must provide an API key or an Authorization bearer token')
-      if (request.bytes > MAX_BYTES)
-        throw new Refusal(413, 'JSON payload is larger than allowed (limit: 33554432 bytes)')
+      if (request.headers['api-key'] !== apiKey) throw new Refusal(401, 'Invalid API key or JWT')
+      if (request.bytes > limits.bytes)
+        throw new Refusal(
+          400,
+          `JSON payload (${request.bytes} bytes) is larger than allowed (limit: ${limits.bytes} bytes).`,
+        )
       const { result, reset = false } = route(request)
       return { status: 200, body: { result, status: 'ok', time: 0 }, reset }
     } catch (error) {
@@ -276,7 +292,12 @@ export async function startQdrant(apiKey: string): Promise<QdrantStandIn> {
       return { status: error.status, body: { status: { error: error.message }, time: 0 } }
     }
   })
-  const server: QdrantStandIn = Object.assign(standIn, { collections, upsertedWith, onScroll: undefined })
+  const server: QdrantStandIn = Object.assign(standIn, {
+    collections,
+    upsertedWith,
+    limits,
+    onScroll: undefined,
+  })
   return server
 }
 

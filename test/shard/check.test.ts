@@ -54,6 +54,14 @@ describe('reading', () => {
     expect(store.reads).toEqual([{ key: KEY, bytes: 64 * 1024 }])
   })
 
+  it('reads the whole body with one range read for each row group', async () => {
+    const { bytes, receipt } = writeShard({ rows: 6_000, dimensions: 384 })
+    const store = memoryStore({ [KEY]: bytes })
+    const read = readShard(store, KEY, { size: bytes.length, bodySha256: receipt.bodySha256 })
+    expect((await Array.fromAsync(read)).map(({ ids }) => ids.length)).toEqual([2_728, 2_728, 544])
+    expect(store.reads).toHaveLength(1 + 3)
+  })
+
   it('takes a second range read for a receipt with very many rejects', async () => {
     const rejects = Array.from({ length: 2_000 }, () => reject)
     const { bytes, receipt } = writeShard({ rows: 3_000, dimensions: 384, facts: { rejects } })

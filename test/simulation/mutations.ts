@@ -26,8 +26,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'vectors are reused without comparing the text',
     file: 'shard/src/reuse/reuse-index.ts',
-    find: 'locations.get(hash)',
-    replace: 'locations.values().next().value',
+    find: 'shard.hashes.rowOf(hash)',
+    replace: '0',
   },
   {
     name: 'slices are carried over without comparing the etag',

@@ -1,5 +1,6 @@
-// The payloads of a collection of Qdrant as the corpus of a run, from a stand-in of its documented
-// API.
+// The payloads of a collection of Qdrant as the corpus of a run, from a stand-in of its API; one
+// test also from a real server, see load/qdrant.test.ts. REEMBED_TEST_TABLE=100000 for the size of
+// the issue.
 
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -15,9 +16,13 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vi
 import { flags, temporaryFolder } from '../parts/cli.ts'
 import { inProcess } from '../parts/in-process.ts'
 import { rawJSON } from '../parts/json-server.ts'
+import { testUnless } from '../parts/needs.ts'
 import { type QdrantStandIn, startQdrant } from '../parts/qdrant.ts'
+import { lackOfQdrant, type PointOf, qdrantClient, qdrantUrl } from '../parts/qdrant-client.ts'
 
 type Id = string | number | bigint
+
+const POINTS = Number(process.env.REEMBED_TEST_TABLE ?? 2_000)
 
 const KEY = 's3cret-key'
 const PASSWORD = 'hunter2'
@@ -280,3 +285,61 @@ test('a wrong key is refused, and no message shows it', async () => {
   expect(refused.stderr).not.toContain('wrong-key')
   expect(refused.code).toBe(5)
 })
+
+for (const [name, lack, url] of [
+  ['the stand-in', undefined, undefined],
+  ['a real server', lackOfQdrant, qdrantUrl],
+] as const) {
+  testUnless(
+    lack,
+    `${name}: each point is one row while points are edited, and ids and texts are those of the server`,
+    async () => {
+      vi.stubEnv('QDRANT_API_KEY', 'a-key')
+      await using client = await qdrantClient(url)
+      const pointAt = (i: number, text = `document ${i}`): PointOf => ({
+        id: i % 3 === 0 ? String(idOf(i)) : i,
+        vector: [1, 0],
+        payload: { text, lang: 'en', price: 0.1 + i },
+      })
+      await client.create('edited_points', 2)
+      await client.put(
+        'edited_points',
+        Array.from({ length: POINTS }, (_, i) => pointAt(i)),
+      )
+      let edits = 0
+      let isOver = false
+      const editing = (async () => {
+        for (; !isOver; edits += 1)
+          await client.put('edited_points', [pointAt((edits * 7_919) % POINTS, `edit ${edits}`)])
+      })()
+      const output = join(folder.path, 'vectors')
+      const source = `qdrant+${client.url}?collection=edited_points`
+      const { stdout, stderr } = await inProcess([...runArgs(output, source), '--carry', 'price']).finally(
+        () => {
+          isOver = true
+        },
+      )
+      await editing
+      process.stdout.write(
+        `${name}: ${edits} edits; ${/, and edited.*$/m.exec(stderr)?.[0] ?? 'as of one state'}\n`,
+      )
+      expect(JSON.parse(stdout).totals, stderr).toMatchObject({ documents: POINTS, rows: POINTS, rejects: 0 })
+      const ids = new Set<string>()
+      const prices = new Map<string, unknown>()
+      for await (const batch of readEmbeddings(output, { extra: true }))
+        for (const [row, id] of batch.ids.entries()) {
+          ids.add(id)
+          prices.set(id, batch.extra.get('price')?.[row])
+        }
+      const held = (await Array.fromAsync(client.points('edited_points'))).flat()
+      expect(ids).toEqual(new Set(held.map(({ id }) => String(id))))
+      expect(prices).toEqual(new Map(held.map(({ id, payload }) => [String(id), payload.price])))
+
+      // Nothing is edited any more: what was missed is embedded, and the copy has one state.
+      const next = await inProcess(runArgs(join(folder.path, 'again'), source))
+      expect(next.stderr).not.toContain('edited meanwhile')
+      await client.request('DELETE', '/collections/edited_points')
+    },
+    120_000 + 10 * POINTS,
+  )
+}

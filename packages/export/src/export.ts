@@ -102,7 +102,7 @@ export async function exportRun(
     extra: columnsUnder(columns),
     quantize,
     ranges: undefined,
-    name: name ?? (layoutName.startsWith('pinecone') ? manifest.run : 'embeddings'),
+    name: name ?? (layoutName.startsWith('pinecone') ? (since ?? manifest).run : 'embeddings'),
   }
   // Creating the layout checks its limits, so an unsupported run is refused before the first write.
   const { rowLimits } = LAYOUTS[layoutName](run)
@@ -155,7 +155,7 @@ export async function exportRun(
       `${manifestKey(manifest.run)} in ${source.url} is damaged: it records ${expected} rows, but its shards contain ${done.rows}`,
     )
   }
-  const loadCommands = layout.loadCommands(target.url, shards)
+  const loadCommands = layout.loadCommands(target.url, { shards, deletes: since && deletes })
   for (const { name, bytes } of [
     ...layout.sharedFiles,
     textFile('LOAD.md', loadPage(layoutName, run, loadCommands, { ...done, since: since?.run })),

@@ -67,10 +67,17 @@ export interface ExportLayout {
   /** Files that are written once per export, such as a schema or a dataset card. */
   readonly sharedFiles: readonly ExportFile[]
   /**
-   * Shell commands that load the files from the URL of the target.
-   * @param shards the numbers of the shards that have files, in ascending order
+   * Shell commands that load the files from the URL of the target: into a consumer that holds
+   * nothing of the name yet or, with `deletes`, into one that holds an earlier run.
    */
-  loadCommands(target: string, shards: readonly number[]): string
+  loadCommands(target: string, written: WrittenFiles): string
+}
+
+export interface WrittenFiles {
+  /** The numbers of the shards that have files, in ascending order. */
+  readonly shards: readonly number[]
+  /** Of an export since an earlier run: how many ids of it to delete first. */
+  readonly deletes: number | undefined
 }
 
 export type CreateExportLayout = (run: LayoutRun) => ExportLayout

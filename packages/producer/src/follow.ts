@@ -47,16 +47,11 @@ export interface FollowOptions {
   readonly signal: AbortSignal
 }
 
-/** Time between two polls: a part of the time since the start, so that a short run ends soon. */
-const POLL_MS = { least: 20, most: 300, part: 0.2 } as const
 /**
- * Interval while the last shards are completed: the command ends half an interval after them, on
- * average.
+ * Time between two polls: a part of the estimated time until the last shard, so that the command
+ * ends soon after it, however long the run takes.
  */
-const LAST_POLL_MS = 40
-const LAST_SHARDS = 4
-/** Without a completed shard for this long, the last ones are not near. */
-const LAST_SHARDS_MS = 2_000
+const POLL_MS = { least: 20, most: 300, part: 0.1 } as const
 /** Interval of calls of `onProgress`. */
 const PROGRESS_MS = 300
 const SWEEP_MS = 30_000
@@ -94,7 +89,6 @@ async function follow({
   // Redis counts shards since it started; the store holds earlier ones too.
   let before = present - (await queue.progress(of)).shards
   let sweptMs = Date.now()
-  let [lastDone, lastDoneMs] = [0, Date.now()]
   const report = limitCalls(onProgress)
   while (true) {
     signal.throwIfAborted()
@@ -132,11 +126,8 @@ async function follow({
         if ((await readPlan(store, run)) === undefined) throw planMissingError(store, run)
       }
     }
-    if (shardsDone !== lastDone) [lastDone, lastDoneMs] = [shardsDone, Date.now()]
-    const missing = shards - shardsDone
-    const isEnding = missing > 0 && missing <= LAST_SHARDS && Date.now() - lastDoneMs < LAST_SHARDS_MS
-    const ms = pollMs(Date.now() - startedMs)
-    await wait(isEnding ? Math.min(LAST_POLL_MS, ms) : ms, undefined, { signal })
+    const elapsedMs = Date.now() - startedMs
+    await wait(pollMs(elapsedMs, shardsDone - present, shards - shardsDone), undefined, { signal })
   }
 }
 
@@ -152,8 +143,11 @@ function limitCalls(onProgress: FollowOptions['onProgress']): (progress: FollowP
   }
 }
 
-const pollMs = (followedMs: number): number =>
-  Math.min(POLL_MS.most, Math.max(POLL_MS.least, POLL_MS.part * followedMs))
+/** @param done shards that were completed in the time */
+function pollMs(elapsedMs: number, done: number, missing: number): number {
+  const leftMs = missing === 0 ? Number.POSITIVE_INFINITY : (elapsedMs * missing) / Math.max(1, done)
+  return Math.min(POLL_MS.most, Math.max(POLL_MS.least, POLL_MS.part * leftMs))
+}
 
 function supersededError({ run, missing, by }: SweepOutcome & { status: 'superseded' }): ReembedError {
   return new ReembedError(

@@ -240,6 +240,40 @@ test('progress is reported at most three times a second and at the last shard, a
   expect(Math.min(...gaps(regular.map(({ atMs }) => atMs)))).toBeGreaterThan(290)
   expect(atEnd[0]?.done).toBe(4)
   expect(atEnd[0]?.atMs).toBeLessThanOrEqual(sweepsMs[0] ?? 0)
-  // A fifth of the 600 ms that it took, not the interval of the last shards.
-  expect(Math.min(...gaps(sweepsMs))).toBeGreaterThan(100)
+  // Not the interval before the last shards.
+  expect(Math.min(...gaps(sweepsMs))).toBeGreaterThan(290)
+})
+
+test('a run is polled more often the sooner its last shard is expected', async () => {
+  const plan = await planned('a')
+  const { queue } = heldJobs()
+  const before = await queue.progress({ output: store.url, run: plan.run })
+  const startedMs = performance.now()
+  const polls = [0, 0, 0, 0, 0]
+  await followRun({
+    ...{ store, plan },
+    queue: {
+      ...queue,
+      // A shard is completed each half second.
+      async progress() {
+        const shards = Math.min(4, Math.floor((performance.now() - startedMs) / 500))
+        polls[shards] = (polls[shards] ?? 0) + 1
+        return { ...before, shards }
+      },
+      counts: async () => ({ waiting: 0, active: 1, delayed: 0, failed: 0 }),
+    },
+    sweeper: {
+      sweep: async () => [
+        {
+          run: plan.run,
+          status: 'finished',
+          publish: { status: 'held', by: 'gates', reason: '', gates: [] },
+        },
+      ],
+    },
+    signal: AbortSignal.timeout(10_000),
+  })
+  const [, afterFirst = 0, , afterThird = 0] = polls
+  expect(afterFirst).toBeLessThanOrEqual(4)
+  expect(afterThird).toBeGreaterThanOrEqual(5)
 })

@@ -8,14 +8,16 @@ const LATE_MS = 5_000
 
 /**
  * A signal that fires on the first SIGINT or SIGTERM. The process exits at the latest 5 s after
- * `graceMs`, whatever it waits for. `stop` restores the default behaviour of the process.
+ * `graceMs`, the time for its jobs, whatever it waits for. `stop` restores the default behaviour of
+ * the process.
  */
 export function onInterrupt(graceMs = 0): { readonly signal: AbortSignal; stop(): void } {
   const controller = new AbortController()
   let late: NodeJS.Timeout | undefined
   const handle = (name: NodeJS.Signals): void => {
     if (controller.signal.aborted) process.exit(EXIT.interrupted)
-    noteLines('\nstopping: finishing or requeueing jobs; interrupt again to exit at once')
+    const jobs = graceMs > 0 ? ': finishing or requeueing jobs' : ''
+    noteLines(`\nstopping${jobs}; interrupt again to exit at once`)
     controller.abort(new ReembedError('INTERRUPTED', `received ${name}`))
     late = setTimeout(() => process.exit(EXIT.interrupted), graceMs + LATE_MS).unref()
   }

@@ -60,7 +60,7 @@ describe('createRepeatedVectors', () => {
     expect(majorityOf(Array.from({ length: 200 }, (_, i) => i % 50))).toBe(0)
   })
 
-  test('a majority is possible only where more than half of the first values agree', () => {
+  test('a majority is possible only where three values of more than half of the vectors agree', () => {
     const isPossible = (first: number[]): boolean =>
       canHaveMajority(Float32Array.from(first.flatMap(value => [value, 7])), 2)
     expect(isPossible([2, 1, 1, 3, 1])).toBe(true)
@@ -68,6 +68,13 @@ describe('createRepeatedVectors', () => {
     expect(isPossible([1, 1, 2, 3])).toBe(false)
     expect(isPossible([1, 2, 3, 4, 5])).toBe(false)
     expect(isPossible([])).toBe(false)
+    // Of binary vectors most have one first value, and few have all three. The signs of the three
+    // have one product in all of these.
+    const signs = Array.from({ length: 60 }, (_, i) => {
+      const [first, middle] = [i % 3 === 0 ? 1 : -1, i & 1 ? 1 : -1]
+      return [first, 1, middle, first * middle]
+    })
+    expect(canHaveMajority(Float32Array.from(signs.flat()), 4)).toBe(false)
   })
 
   test('adds up row groups, each by itself', () => {

@@ -282,3 +282,42 @@ test('a collection whose drop was repeated after a lost reply counts as dropped'
   await milvusStore(await connected(client)).drop(TARGET)
   expect(drops).toBe(2)
 })
+
+test('ids are read in a filter that quotes them, so that none ends the list or selects another row', async () => {
+  const ids = [`x"] or id != "`, `it's`, 'back\\slash', 'line\nbreak', '日本']
+  const filters: unknown[] = []
+  const client = clientOf({
+    async query({ filter }: { readonly filter: string }) {
+      filters.push(filter)
+      return { status: SUCCESS, data: ids.map(id => ({ id, embedding: [1, 0] })) }
+    },
+  })
+  const found = await milvusStore(await connected(client)).read(TARGET, ids)
+  expect([...found.keys()]).toEqual(ids)
+  expect(filters).toEqual([String.raw`id in ["x\"] or id != \"","it's","back\\slash","line\nbreak","日本"]`])
+})
+
+test('a request of rows holds about 8 MiB, however long their texts are', async () => {
+  const requests: number[][] = []
+  const client = clientOf({
+    async upsert({ data }: { readonly data: readonly { readonly text: string }[] }) {
+      requests.push(data.map(({ text }) => text.length))
+      return SUCCESS
+    },
+  })
+  const lengths = Array.from({ length: 400 }, (_, row) => (row < 300 ? 65_000 : 10))
+  async function* rows() {
+    yield {
+      ids: lengths.map((_, row) => `d${row}`),
+      vectors: new Float32Array(2 * lengths.length),
+      extra: new Map([['text', lengths.map(length => 'x'.repeat(length))]]),
+    } as never
+  }
+  const extra = [{ kind: 'flat', name: 'text', type: 'string', nullable: true }] as const
+  await milvusStore(await connected(client)).write(
+    { ...target, extra },
+    { load: 'f'.repeat(32), shard: 0, rows },
+  )
+  expect(requests.flat()).toEqual(lengths)
+  expect(requests.map(request => request.length)).toEqual([130, 130, 140])
+})

@@ -9,7 +9,10 @@ import {
 const TARGET = `wiki_${'a'.repeat(12)}`
 
 /** Answers as a server with one target does, and lists the calls that change it. */
-function connection(aliases: readonly string[]): {
+function connection(
+  aliases: readonly string[],
+  switched?: string,
+): {
   readonly changes: readonly string[]
   readonly connected: MilvusConnection
 } {
@@ -27,9 +30,17 @@ function connection(aliases: readonly string[]): {
     describeAlias: async ({ alias }: { readonly alias: string }) => ({
       collection: left.has(alias) ? TARGET : undefined,
     }),
-    upsert: change('upsert'),
+    get: async () => ({ data: [{ load: 'held', run: 'r', shards_sha256: 's' }] }),
+    async upsert({ data: [row] }: { readonly data: readonly { readonly load: string }[] }) {
+      changes.push(`upsert ${row?.load === 'held' ? 'the record' : 'reembed_loads'}`)
+      return { error_code: 'Success', reason: '' }
+    },
     dropAlias: change('dropAlias'),
-    dropCollection: change('dropCollection'),
+    async dropCollection(data: object) {
+      if (switched === undefined) return change('dropCollection')(data)
+      left.add(switched)
+      return { error_code: 'UnexpectedError', code: 65_535, reason: 'it has the alias' }
+    },
   }
   const connected = milvusConnection(
     'milvus+http://host:19530',
@@ -52,4 +63,13 @@ test('a collection of Milvus that a load left open is recorded as dropped, close
   const { changes, connected } = connection([alias])
   await milvusStore(connected).drop(TARGET)
   expect(changes).toEqual(['upsert reembed_loads', `dropAlias ${alias}`, `dropCollection ${TARGET}`])
+})
+
+test('a collection of Milvus to which searches are switched during its drop keeps its record', async () => {
+  const { changes, connected } = connection([], 'wiki')
+  await expect(milvusStore(connected).drop(TARGET)).rejects.toMatchObject({
+    reason: 'target_in_use',
+    message: expect.stringContaining('is in use (alias wiki)'),
+  })
+  expect(changes).toEqual(['upsert reembed_loads', 'upsert the record'])
 })

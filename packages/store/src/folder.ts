@@ -82,22 +82,28 @@ export async function openFolder(path: string, { create = false }: FolderOptions
     }
   }
 
-  /** Calls `make` for the path of a free key, and makes the new name durable. */
+  /** Creates a folder; returns the first one that was created. */
+  async function prepare(folder: string): Promise<string | undefined> {
+    await requireRoot(root)
+    await refuseOutside(root, folder)
+    return makeFolder(folder)
+  }
+
+  /** Calls `make` for the path of a key, and makes the new name durable. */
   async function makeIfAbsent<Outcome>(
     key: string,
     signal: AbortSignal | undefined,
     make: (path: string) => Promise<Outcome>,
-  ): Promise<Outcome | 'exists'> {
+  ): Promise<Outcome> {
     const path = pathOf(root, key)
     try {
       signal?.throwIfAborted()
-      await requireRoot(root)
+      const folder = dirname(path)
+      // A folder that exists in the root needs no more calls: a version links thousands of shards.
+      const made = (await realPathInside(root, folder)) === undefined ? await prepare(folder) : undefined
       swept ??= removeStale(root)
       await swept
-      const folder = dirname(path)
-      await refuseOutside(root, folder)
-      const made = await makeFolder(folder)
-      const outcome = (await isTaken(path)) ? 'exists' : await make(path)
+      const outcome = await make(path)
       // Also after 'exists': the caller relies on the object even if its writer crashed before the
       // sync.
       for (let at = folder; ; at = dirname(at)) {
@@ -131,7 +137,9 @@ export async function openFolder(path: string, { create = false }: FolderOptions
     },
 
     putIfAbsent: (key, body, { signal } = {}) =>
-      makeIfAbsent(key, signal, path => write(root, path, body, signal)),
+      makeIfAbsent(key, signal, async path =>
+        (await isTaken(path)) ? 'exists' : write(root, path, body, signal),
+      ),
 
     copyIfAbsent: (from, to, { signal } = {}) =>
       makeIfAbsent(to, signal, async path => {
@@ -238,7 +246,7 @@ async function linkUnlessRefused(
     return 'created'
   } catch (error) {
     const code = codeOf(error) ?? ''
-    if (code === 'EEXIST') return 'exists'
+    if (code === 'EEXIST' && (await isTaken(path))) return 'exists'
     if (NO_HARD_LINKS.has(code)) return 'unsupported'
     throw error
   }

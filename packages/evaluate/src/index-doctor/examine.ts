@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto'
 import { cosine } from '@reembed/shared'
 import { findMixture } from './mixture.ts'
-import { dotAt } from './vectors.ts'
+import { createPause, dotAt } from './vectors.ts'
 
 export interface IndexRow {
   readonly id: string
@@ -32,6 +32,8 @@ export interface ExamineOptions {
   readonly embed?: ((texts: readonly string[]) => Promise<readonly Float32Array[]>) | undefined
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((rows: number, pass: 1 | 2) => void) | undefined
+  /** Between the passes, so many vectors are compared with each other. */
+  readonly onCompare?: ((vectors: number) => void) | undefined
 }
 
 export type FindingKind =
@@ -85,12 +87,13 @@ const SAME_MODEL = 0.98
  */
 export async function examineIndex(
   reader: IndexReader,
-  { embed, signal, onProgress = () => {} }: ExamineOptions = {},
+  { embed, signal, onProgress = () => {}, onCompare }: ExamineOptions = {},
 ): Promise<IndexReport> {
   const findings = createFindings()
   const first = await firstPass(reader, findings, { signal, onProgress: rows => onProgress(rows, 1) })
   const { rows, dimensions, normalized, hashes, sample, texts } = first
-  const mixture = findMixture(sample, dimensions)
+  onCompare?.(sample.length / (dimensions || 1))
+  const mixture = await findMixture(sample, dimensions, createPause(signal))
   const test = typeof mixture === 'object' ? mixture : undefined
   const repeated = repeatedOf(hashes)
   const seen = new Set<bigint>()

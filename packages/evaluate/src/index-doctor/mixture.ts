@@ -3,7 +3,7 @@
 // of one model share directions, so a corpus of several topics is not mistaken for two models.
 
 import { directionsOf, energyIn, principalDirections } from './subspace.ts'
-import { dotAt, median } from './vectors.ts'
+import { dotAt, median, type Pause } from './vectors.ts'
 
 /** Tells the vectors of the model with most rows from those of another. */
 export interface ModelTest {
@@ -29,24 +29,28 @@ const CORE = 0.7
 const ROUNDS = 60
 
 /** Finds two models in a sample of unit vectors, row after row. */
-export function findMixture(sample: Float32Array, dimensions: number): Mixture {
+export async function findMixture(sample: Float32Array, dimensions: number, pause: Pause): Promise<Mixture> {
   const all = Array.from({ length: sample.length / dimensions }, (_, row) => row)
-  const whole = testOf(sample, dimensions, all)
+  const whole = await testOf(sample, dimensions, all, pause)
   if (whole === undefined) return 'undecidable'
-  for (const majority of [whole.own, ...parts(sample, dimensions)]) {
-    const test = testOf(sample, dimensions, majority)
+  for (const majority of [whole.own, ...(await parts(sample, dimensions, pause))]) {
+    const test = await testOf(sample, dimensions, majority, pause)
     if (test?.isClear) return test
   }
   return 'one'
 }
 
 /** The test that the rows of one model give; undefined if they have no directions of their own. */
-function testOf(sample: Float32Array, dimensions: number, rows: readonly number[]) {
-  const basis = principalDirections(pick(sample, rows, dimensions), dimensions)
+async function testOf(sample: Float32Array, dimensions: number, rows: readonly number[], pause: Pause) {
+  const basis = await principalDirections(pick(sample, rows, dimensions), dimensions, pause)
   const chance = basis.length / dimensions / dimensions
   const energy = (vectors: Float32Array, at: number): number => energyIn(basis, vectors, at, dimensions)
   const count = sample.length / dimensions
-  const energies = Array.from({ length: count }, (_, row) => energy(sample, row * dimensions))
+  const energies: number[] = []
+  for (let row = 0; row < count; row += 1) {
+    await pause()
+    energies.push(energy(sample, row * dimensions))
+  }
   const typical = median(rows.map(row => energies[row] ?? 0))
   if (rows.length < 4 * directionsOf(dimensions) || typical - chance < MIN_STRUCTURE) return undefined
   const below = (way: number): number =>
@@ -80,18 +84,20 @@ function byChance(basis: Float32Array, dimensions: number): number {
  * Two parts of about equal weight: the signs of the second eigenvector of the squared similarities,
  * which are large within a model and 1 / d between two.
  */
-function parts(sample: Float32Array, dimensions: number): number[][] {
+async function parts(sample: Float32Array, dimensions: number, pause: Pause): Promise<number[][]> {
   const count = sample.length / dimensions
   const size = Math.min(count, COMPARED_ROWS)
   const squares = new Float32Array(size * size)
-  for (let a = 0; a < size; a += 1)
+  for (let a = 0; a < size; a += 1) {
+    await pause()
     for (let b = 0; b <= a; b += 1) {
       const cosine = dotAt(sample, a * dimensions, sample, b * dimensions, dimensions)
       // A row is as similar to itself in any model.
       squares[a * size + b] = squares[b * size + a] = a === b ? 0 : cosine * cosine
     }
-  const first = eigenvector(squares, size)
-  const second = eigenvector(squares, size, first)
+  }
+  const first = await eigenvector(squares, size, pause)
+  const second = await eigenvector(squares, size, pause, first)
   const rows = Array.from({ length: size }, (_, row) => row)
   const split = [rows.filter(row => (second[row] ?? 0) >= 0), rows.filter(row => (second[row] ?? 0) < 0)]
   // Rows near the border may be on its wrong side.
@@ -103,9 +109,15 @@ function parts(sample: Float32Array, dimensions: number): number[][] {
 }
 
 /** Power iteration, orthogonal to `against`. */
-function eigenvector(matrix: Float32Array, size: number, against?: Float32Array): Float32Array {
+async function eigenvector(
+  matrix: Float32Array,
+  size: number,
+  pause: Pause,
+  against?: Float32Array,
+): Promise<Float32Array> {
   let vector = Float32Array.from({ length: size }, (_, i) => 1 + ((i * 7_919) % 101) / 101)
   for (let round = 0; round < ROUNDS; round += 1) {
+    await pause()
     const next = Float32Array.from({ length: size }, (_, row) => dotAt(matrix, row * size, vector, 0, size))
     if (against) {
       const part = dotAt(next, 0, against, 0, size)

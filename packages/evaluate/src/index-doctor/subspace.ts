@@ -2,7 +2,7 @@
 // the directions of their space; those of another model lie in them by chance only, with k / d of
 // their length for k directions of d.
 
-import { dotAt } from './vectors.ts'
+import { dotAt, type Pause } from './vectors.ts'
 
 /** Directions of a subspace: 64, or a quarter of the space. */
 export const directionsOf = (dimensions: number): number => Math.max(1, Math.min(64, dimensions >> 2))
@@ -16,24 +16,34 @@ const LOCAL_ROWS = 0.03
  * The strongest directions of rows (row after row, unit vectors), as `directions` orthonormal
  * vectors: subspace iteration. Directions that belong to a few rows alone are left out.
  */
-export function principalDirections(rows: Float32Array, dimensions: number): Float32Array {
+export async function principalDirections(
+  rows: Float32Array,
+  dimensions: number,
+  pause: Pause,
+): Promise<Float32Array> {
   const count = rows.length / dimensions
   const k = Math.min(directionsOf(dimensions), count)
   let basis = startingBasis(k, dimensions)
   orthonormalize(basis, dimensions)
   for (let round = 0; round < ROUNDS; round += 1) {
     const next = new Float32Array(basis.length)
-    for (let row = 0; row < count; row += 1)
+    for (let row = 0; row < count; row += 1) {
+      await pause()
       for (let j = 0; j < k; j += 1) {
         const weight = dotAt(rows, row * dimensions, basis, j * dimensions, dimensions)
         for (let i = 0; i < dimensions; i += 1)
           next[j * dimensions + i] =
             (next[j * dimensions + i] ?? 0) + weight * (rows[row * dimensions + i] ?? 0)
       }
+    }
     basis = next
     orthonormalize(basis, dimensions)
   }
-  const shared = Array.from({ length: k }, (_, j) => j).filter(j => !isLocal(rows, basis, j, dimensions))
+  const shared: number[] = []
+  for (let j = 0; j < k; j += 1) {
+    await pause()
+    if (!isLocal(rows, basis, j, dimensions)) shared.push(j)
+  }
   const kept = new Float32Array(shared.length * dimensions)
   for (const [to, j] of shared.entries())
     kept.set(basis.subarray(j * dimensions, (j + 1) * dimensions), to * dimensions)

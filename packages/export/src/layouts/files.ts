@@ -36,9 +36,14 @@ export const arrow: CreateExportLayout = run => {
       yield { name: `data/${stem}.arrow`, bytes: bytes() }
     },
     sharedFiles: [],
-    loadCommands: target =>
-      pythonCommand(
-        `import pyarrow.dataset as ds; print(ds.dataset(${pythonText(`${target}/data`)}, format="arrow").schema)`,
+    loadCommands: (target, { shards, deletes }) =>
+      deltaOfFiles(
+        deletes,
+        shards.length === 0
+          ? ''
+          : pythonCommand(
+              `import pyarrow.dataset as ds; print(ds.dataset(${pythonText(`${target}/data`)}, format="arrow").schema)`,
+            ),
       ),
   }
 }
@@ -86,17 +91,25 @@ export const npy: CreateExportLayout = run => {
       }
     },
     sharedFiles: [],
-    loadCommands: target =>
-      [
+    loadCommands: (target, { deletes }) => {
+      const opening = [
         '# row i of a matrix belongs to row i of metadata/, in the file with the same name',
         ...['embeddings', ...quantize.map(folderOf)].map(folder =>
           pythonCommand(
             `import glob, numpy; print(sum(len(numpy.load(path, mmap_mode="r")) for path in glob.glob(glob.escape(${pythonText(`${target}/${folder}`)}) + "/*.npy")), "rows in ${folder}")`,
           ),
         ),
-      ].join('\n'),
+      ].join('\n')
+      return deltaOfFiles(deletes, opening)
+    },
   }
 }
+
+/** Programs open files of this kind where they are: an earlier export stays beside them. */
+const deltaOfFiles = (deletes: number | undefined, opening: string): string =>
+  deletes === undefined
+    ? opening
+    : `# read these files after those of the earlier export, without the rows of it whose ids are in deletes/\n${opening}`.trimEnd()
 
 /**
  * NumPy format 1.0: magic, version, header length, and a header padded so that the data begins at a

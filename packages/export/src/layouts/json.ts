@@ -98,14 +98,31 @@ const elasticWith =
       sharedFiles: [textFile('mapping.json', `${JSON.stringify(mapping, null, 2)}\n`)],
       // _bulk answers 200 although documents of it failed. The subshell ends the loop, not the
       // shell.
-      loadCommands(target) {
+      loadCommands(target, { shards, deletes }) {
         const index = `<elasticsearch>/${encodeURIComponent(name)}`
         const bulk = `${index}/_bulk?filter_path=errors,items.*.error`
-        return `curl -sS --fail-with-body -X PUT ${shellWord(index)} -H 'content-type: application/json' --data-binary ${shellWord(`@${target}/mapping.json`)}
-(for file in ${shellWord(target)}/data/*.ndjson; do
-  reply=$(curl -sS --fail-with-body ${shellWord(bulk)} -H 'content-type: application/x-ndjson' --data-binary "@$file")
+        const send = (files: string, body: string): string => `(for file in ${shellWord(target)}/${files}; do
+  reply=$(${body})
   case "$reply" in *'"errors":false'*) ;; *) echo "$file: $reply" >&2; exit 1 ;; esac
 done)`
+        const post = (data: string): string =>
+          `curl -sS --fail-with-body ${shellWord(bulk)} -H 'content-type: application/x-ndjson' --data-binary ${data}`
+        return [
+          ...(deletes === undefined
+            ? [
+                `curl -sS --fail-with-body -X PUT ${shellWord(index)} -H 'content-type: application/json' --data-binary ${shellWord(`@${target}/mapping.json`)}`,
+              ]
+            : []),
+          ...(deletes
+            ? [
+                send(
+                  'deletes/*.jsonl',
+                  `sed ${shellWord('s/^{"id":\\(.*\\)}$/{"delete":{"_id":\\1}}/')} "$file" | ${post('@-')}`,
+                ),
+              ]
+            : []),
+          ...(shards.length > 0 ? [send('data/*.ndjson', post('"@$file"'))] : []),
+        ].join('\n')
       },
     }
   }
@@ -124,6 +141,10 @@ export const elasticsearchBase64: CreateExportLayout = elasticWith({
 
 /** Pinecone's limits of a record; those of a document are not stated to be higher. */
 export const PINECONE_LIMITS: RowLimits = { consumer: 'Pinecone', idLength: 512, metadataBytes: 40 * 1024 }
+
+/** Pinecone refuses requests above 2 MB; a number takes up to 25 bytes there. */
+export const pineconeRows = (dimensions: number): number =>
+  Math.max(1, Math.floor(2e6 / (25 * dimensions + 42_000)))
 
 /**
  * JSON Lines for a document index of Pinecone, whose bulk import reads no Parquet
@@ -158,10 +179,31 @@ export const pineconeDocuments: CreateExportLayout = ({ manifest, extra, name })
     },
     rowLimits: PINECONE_LIMITS,
     sharedFiles: [textFile('schema.json', `${JSON.stringify(schema, null, 2)}\n`)],
-    loadCommands: target =>
-      `# first create a document index with the schema of schema.json, and copy data/ into a bucket that Pinecone reads\n${pythonCommand(
-        `from pinecone import Pinecone; print(Pinecone().Index("<index>").start_import(${pythonText(`${target}/data/`)}))`,
-      )}`,
+    loadCommands: (target, { shards, deletes }) =>
+      deletes === undefined
+        ? `# first create a document index with the schema of schema.json, and copy data/ into a bucket that Pinecone reads\n${pythonCommand(
+            `from pinecone import Pinecone; print(Pinecone().Index("<index>").start_import(${pythonText(`${target}/data/`)}))`,
+          )}`
+        : // An import accepts a new namespace alone.
+          pythonCommand(`import glob, itertools, json
+from pinecone import Pinecone
+documents = Pinecone().Index("<index>").documents
+def batches(folder, size):
+    for path in sorted(glob.glob(glob.escape(${pythonText(target)}) + folder)):
+        lines = map(json.loads, open(path, encoding="utf-8"))
+        while batch := list(itertools.islice(lines, size)): yield batch
+${[
+  ...(deletes > 0
+    ? [
+        `for batch in batches("/deletes/*.jsonl", 1000): documents.delete(namespace=${pythonText(name)}, ids=[row["id"] for row in batch])`,
+      ]
+    : []),
+  ...(shards.length > 0
+    ? [
+        `for batch in batches(${pythonText(`/data/${name}/*.jsonl`)}, ${pineconeRows(dimensions)}): documents.upsert(namespace=${pythonText(name)}, documents=batch)`,
+      ]
+    : []),
+].join('\n')}`),
   }
 }
 
@@ -225,8 +267,22 @@ export const vespa: CreateExportLayout = ({ manifest, extra, name }) => {
       characters: { pattern: /[\0-\x08\x0b\x0c\x0e-\x1f]/, name: 'a control character' },
     },
     sharedFiles: [textFile(`schemas/${name}.sd`, schema)],
-    loadCommands: target => `# first deploy an application package that contains schemas/${name}.sd
-for file in ${shellWord(target)}/data/*.jsonl; do vespa feed "$file"; done`,
+    loadCommands(target, { shards, deletes }) {
+      const remove = shellWord(`s/^{"id":"\\(.*\\)}$/{"remove":"id:${name}:${name}::\\1}/`)
+      return [
+        ...(deletes === undefined
+          ? [`# first deploy an application package that contains schemas/${name}.sd`]
+          : []),
+        ...(deletes
+          ? [
+              `for file in ${shellWord(target)}/deletes/*.jsonl; do sed ${remove} "$file" | vespa feed -; done`,
+            ]
+          : []),
+        ...(shards.length > 0
+          ? [`for file in ${shellWord(target)}/data/*.jsonl; do vespa feed "$file"; done`]
+          : []),
+      ].join('\n')
+    },
   }
 }
 

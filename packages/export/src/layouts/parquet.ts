@@ -26,7 +26,8 @@ import {
   textFile,
   toJson,
 } from '../layout.ts'
-import { PINECONE_LIMITS } from './json.ts'
+import { ARROW_IMPORTS, deletesLoop, rowsLoop } from './delta-commands.ts'
+import { PINECONE_LIMITS, pineconeRows } from './json.ts'
 
 /** One Parquet file per shard. */
 interface ParquetLayout {
@@ -122,10 +123,24 @@ Created by reembed, run \`${manifest.run}\`, vector space \`${manifest.spaceId}\
       name: ({ stem }) => `data/${stem.replace(/^part/, 'train')}.parquet`,
     }),
     sharedFiles: [textFile('README.md', card)],
-    loadCommands: target => `${pythonCommand(
-      `import datasets; print(datasets.load_dataset(${pythonText(target)}, split="train"))`,
-    )}
-hf upload '<org>/<name>' ${shellWord(target)} --repo-type dataset`,
+    loadCommands: (target, { shards, deletes }) =>
+      deletes === undefined
+        ? `${pythonCommand(
+            `import datasets; print(datasets.load_dataset(${pythonText(target)}, split="train"))`,
+          )}
+hf upload '<org>/<name>' ${shellWord(target)} --repo-type dataset`
+        : // An upload would replace files of the dataset that have the same names.
+          pythonCommand(`import datasets
+${ARROW_IMPORTS}
+old = datasets.load_dataset("<org>/<name>", split="train")
+deleted = set()
+${deletesLoop(target, deletes, 'deleted.update(ids)')}parts = [old.filter(lambda id: id not in deleted, input_columns="id")]
+${
+  shards.length > 0
+    ? `parts.append(datasets.load_dataset(${pythonText(target)}, split="train"))
+`
+    : ''
+}datasets.concatenate_datasets(parts).push_to_hub("<org>/<name>")`),
   }
 }
 
@@ -156,10 +171,25 @@ export const pinecone: CreateExportLayout = run => {
     }),
     rowLimits: PINECONE_LIMITS,
     sharedFiles: [],
-    loadCommands: target =>
-      pythonCommand(
-        `from pinecone import Pinecone; print(Pinecone().Index("<index>").start_import(${pythonText(`${target}/data/`)}))`,
-      ),
+    loadCommands: (target, { shards, deletes }) =>
+      deletes === undefined
+        ? pythonCommand(
+            `from pinecone import Pinecone; print(Pinecone().Index("<index>").start_import(${pythonText(`${target}/data/`)}))`,
+          )
+        : // An import accepts a new namespace alone.
+          pythonCommand(`import json
+${ARROW_IMPORTS}
+from pinecone import Pinecone
+index = Pinecone().Index("<index>")
+${deletesLoop(target, deletes, `index.delete(ids=ids, namespace=${pythonText(run.name)})`)}${
+  shards.length > 0
+    ? rowsLoop(
+        `${target}/data/${run.name}`,
+        pineconeRows(dimensions),
+        `index.upsert(vectors=[{**row, "metadata": json.loads(row["metadata"] or "{}")} for row in rows], namespace=${pythonText(run.name)})`,
+      )
+    : ''
+}`),
   }
 }
 
@@ -210,15 +240,41 @@ export const milvus: CreateExportLayout = run => {
     }),
     rowLimits: MILVUS_LIMITS,
     sharedFiles: [textFile('fields.json', `${JSON.stringify({ collection: run.name, fields }, null, 2)}\n`)],
-    loadCommands: (
-      _,
-      shards,
-    ) => `# first create the collection with the fields of fields.json, without a dynamic field, and copy data/ into the bucket of Milvus
+    loadCommands: (target, { shards, deletes }) =>
+      deletes !== undefined
+        ? // With `ids` the client quotes nothing.
+          pythonCommand(`import json
+${ARROW_IMPORTS}
+from pymilvus import MilvusClient
+milvus = MilvusClient("<milvus>")
+${deletesLoop(target, deletes, `milvus.delete(${pythonText(run.name)}, filter="id in " + json.dumps(ids, ensure_ascii=False))`)}${
+  shards.length > 0
+    ? rowsLoop(
+        `${target}/data`,
+        MILVUS_ROWS_PER_REQUEST,
+        `milvus.upsert(${pythonText(run.name)}, ${rowsOfMilvus(run.quantize)})`,
+      )
+    : ''
+}`)
+        : `# first create the collection with the fields of fields.json, without a dynamic field, and copy data/ into the bucket of Milvus
 ${pythonCommand(`from pymilvus.bulk_writer import bulk_import
 files = [[f"data/part-{shard:05}-of-${shardDigits(run.manifest.shards)}.parquet"] for shard in ${shards.length === run.manifest.shards ? `range(${shards.length})` : `[${shards.join(', ')}]`}]
 for first in range(0, len(files), ${MILVUS_FILES_PER_REQUEST}):
     print(bulk_import(url="<milvus>", collection_name=${pythonText(run.name)}, files=files[first:first + ${MILVUS_FILES_PER_REQUEST}]).json())`)}`,
   }
+}
+
+/** A request has up to 64 MiB (`proxy.grpc.serverMaxRecvSize`), and a string up to 64 KiB. */
+const MILVUS_ROWS_PER_REQUEST = 200
+
+/** Python: `rows` as the client of Milvus takes quantized vectors, as bytes. */
+function rowsOfMilvus(quantize: LayoutRun['quantize']): string {
+  if (quantize.length === 0) return 'rows'
+  const vectors = quantize.map(type => {
+    const value = `row["embedding_${type}"]`
+    return `"embedding_${type}": bytes(${type === 'int8' ? `value & 255 for value in ${value}` : value})`
+  })
+  return `[{**row, ${vectors.join(', ')}} for row in rows]`
 }
 
 /** Milvus refuses an import request with more files (`dataCoord.import.maxImportFileNumPerReq`). */
@@ -239,8 +295,16 @@ export const lance: CreateExportLayout = run => ({
     name: ({ stem }) => `data/${stem}.parquet`,
   }),
   sharedFiles: [],
-  loadCommands: target =>
-    pythonCommand(
-      `import lancedb, pyarrow.dataset as ds; lancedb.connect("<database>").create_table(${pythonText(run.name)}, ds.dataset(${pythonText(`${target}/data`)}).scanner().to_reader())`,
-    ),
+  loadCommands(target, { shards, deletes }) {
+    const reader = `ds.dataset(${pythonText(`${target}/data`)}).scanner().to_reader()`
+    if (deletes === undefined)
+      return pythonCommand(
+        `import lancedb, pyarrow.dataset as ds; lancedb.connect("<database>").create_table(${pythonText(run.name)}, ${reader})`,
+      )
+    const where = `"id IN (" + ", ".join("'" + id.replace("'", "''") + "'" for id in ids) + ")"`
+    return pythonCommand(`import lancedb
+${ARROW_IMPORTS}
+table = lancedb.connect("<database>").open_table(${pythonText(run.name)})
+${deletesLoop(target, deletes, `table.delete(${where})`)}${shards.length > 0 ? `table.add(${reader})` : ''}`)
+  },
 })

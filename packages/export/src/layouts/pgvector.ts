@@ -51,11 +51,33 @@ CREATE TABLE ${table} (
     },
     rowLimits: PG_LIMITS,
     sharedFiles: [textFile('schema.sql', schema), textFile('index.sql', indexSql)],
-    // From psql's stdin: a file name inside the command would need the quotes of SQL as well.
-    loadCommands: target => `psql -f ${shellWord(`${target}/schema.sql`)}
-for file in ${shellWord(target)}/data/*.copy; do psql -c ${shellWord(`\\copy ${table} FROM pstdin WITH (FORMAT binary)`)} < "$file"; done
-psql -f ${shellWord(`${target}/index.sql`)}
-# the ids nearest to one vector of the table:
-psql -c ${shellWord(query)}`,
+    loadCommands(target, { shards, deletes }) {
+      // From psql's stdin: a file name inside the command would need the quotes of SQL as well.
+      const copy = `for file in ${shellWord(target)}/data/*.copy; do psql -c ${shellWord(`\\copy ${table} FROM pstdin WITH (FORMAT binary)`)} < "$file"; done`
+      const before = deletes === undefined ? [`psql -f ${shellWord(`${target}/schema.sql`)}`] : []
+      const after = deletes === undefined ? [`psql -f ${shellWord(`${target}/index.sql`)}`] : []
+      return [
+        ...before,
+        ...(deletes ? [deleteIds(table, target)] : []),
+        ...(shards.length > 0 ? [copy] : []),
+        ...after,
+        '# the ids nearest to one vector of the table:',
+        `psql -c ${shellWord(query)}`,
+      ].join('\n')
+    },
   }
+}
+
+/**
+ * Deletes the ids of `deletes/` in one session, which a temporary table lives in. The lines are
+ * read whole, as CSV without a quote and without a delimiter: JSON escapes those bytes.
+ */
+function deleteIds(table: string, target: string): string {
+  const copy = String.raw`\copy reembed_deletes FROM pstdin WITH (FORMAT csv, QUOTE E'\001', DELIMITER E'\002')`
+  const commands = [
+    'CREATE TEMP TABLE reembed_deletes (line jsonb)',
+    copy,
+    `DELETE FROM ${table} USING reembed_deletes WHERE id = line->>'id'`,
+  ]
+  return `cat ${shellWord(target)}/deletes/*.jsonl | psql -v ON_ERROR_STOP=1 ${commands.map(command => `-c ${shellWord(command)}`).join(' ')}`
 }

@@ -10,10 +10,11 @@ import { examineEmbedder, examineIndex } from '@reembed/evaluate'
 import { promptMismatch, sampleCorpus, survey } from '@reembed/planner'
 import { inspectRedis, redisAddress, requireNoEviction, requireRights, secureUrlOf } from '@reembed/queue'
 import { counted, endpointText, indexReportText, memoryText, paintFirst, sourceText } from '@reembed/render'
-import { absoluteUrl, EXIT, printable } from '@reembed/shared'
+import { absoluteUrl, EXIT, printable, ReembedError } from '@reembed/shared'
 import { openIndex } from '@reembed/sinks'
 import { checkStore, openStore, raceStore } from '@reembed/store'
 import { explain } from '../explain.ts'
+import { onInterrupt } from '../interrupt.ts'
 import { describePromptMismatch } from '../notices.ts'
 import { endpointOptionsOf, openSource, requireRedis, s3OptionsOf } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
@@ -52,6 +53,7 @@ export async function doctor(flags: Flags): Promise<void> {
     try {
       checks.push({ name, status: 'ok', detail: await inspect(given) })
     } catch (error) {
+      if (error instanceof ReembedError && error.code === 'INTERRUPTED') throw error
       checks.push({ name, status: 'failed', detail: explain(error) })
     }
   }
@@ -73,11 +75,15 @@ export async function doctor(flags: Flags): Promise<void> {
 
 /** An index with faults fails the check. */
 async function inspectIndex(url: string, { endpoint: at, ...flags }: Flags): Promise<string> {
-  await using index = await openIndex(url)
+  await using stack = new AsyncDisposableStack()
+  const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
+  const index = stack.use(await openIndex(url))
   await using endpoint = at === undefined ? null : await openEndpoint(at, endpointOptionsOf(flags))
   const report = await examineIndex(index, {
+    signal,
     embed: endpoint ? examineEmbedder(endpoint, flags.prompt) : undefined,
     onProgress: (rows, pass) => steps.show(`pass ${pass} of 2: ${counted(rows, 'row')} read`),
+    onCompare: vectors => steps.show(`comparing ${counted(vectors, 'vector')} with each other`),
   })
   const text = indexReportText(report)
   if (report.findings.length > 0) throw new Error(text)

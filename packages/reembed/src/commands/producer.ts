@@ -16,6 +16,7 @@ import { type FollowedStore, type FollowOptions, followVersions, openVectorStore
 import { openStore } from '@reembed/store'
 import { type Logger, openLog } from '@reembed/telemetry'
 import type { Command } from 'commander'
+import { sinksOf } from '../config/apply.ts'
 import { requireConfigFile, schedulesOf } from '../config/schedules.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { openMetrics } from '../metrics.ts'
@@ -46,7 +47,7 @@ type Flags = ProducerFlags & MetricsFlags & { readonly hooks?: string; readonly 
 export async function producer(flags: Flags, self: Command): Promise<void> {
   const file = await requireConfigFile(self)
   const schedules = schedulesOf(file)
-  const sinks = (file.content.sinks ?? []) as FollowedStore[]
+  const sinks = sinksOf(file, process.env, { needed: true })
   await checkEndpoint(flags)
   const redis = requireRedis(flags)
   const log = openLog({ level: process.env.REEMBED_LOG ?? 'info' })

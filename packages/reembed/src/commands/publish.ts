@@ -78,7 +78,7 @@ async function searchesAfter(outcome: PublishOutcome, store: Store): Promise<Row
 function conclude(flags: JsonFlag, run: string, outcome: PublishOutcome, more: Row[] = []): void {
   const hint = outcome.status === 'superseded' ? '; --force publishes this one nevertheless' : ''
   const rows = [
-    ['run', `${run}  ${outcomeSentence(outcome)}${hint}`] as const,
+    ['run', `${run}  ${outcomeSentence(outcome)}${hint}`.trimStart()] as const,
     ...describeWorse(outcome),
     ...more,
   ]

@@ -3,6 +3,7 @@
 
 import { fileURLToPath } from 'node:url'
 import { absoluteUrl, messageOf, ReembedError } from '@reembed/shared'
+import type { FollowedStore } from '@reembed/sinks'
 import type { Command, Option } from 'commander'
 import { CONFIG_KEYS, PATH_KEYS, SECRETS } from './config-keys.ts'
 import { type ConfigFile, expand, readConfigFile } from './file.ts'
@@ -34,14 +35,15 @@ export async function applyConfig(
     if (value === undefined || (option.isBoolean() && typeof value !== 'boolean')) continue
     command.setOptionValueWithSource(name, parse(option, value, file, key, env), 'config')
   }
-  const configured = (file.content.sinks ?? []) as readonly { url: string; name: string; keep?: number }[]
+  const sinkOption = command.options.find(option => option.attributeName() === 'sinks')
+  const isGiven = command.getOptionValueSource('sinks') !== undefined
+  const configured = sinksOf(file, env, { needed: sinkOption !== undefined && !isGiven })
   const { to, name = 'embeddings' } = command.opts()
   const target = configured.find(sink => sink.url === to && sink.name === name)
   command.setOptionValueWithSource('sinkKeep', target?.keep, 'config')
   const sinks = configured.map(({ url }) => url)
   const consumers = [valueAt(file, 'export.layout') ?? [], sinks].flat()
-  if (command.getOptionValueSource('sinks') === undefined)
-    command.setOptionValueWithSource('sinks', sinks, 'config')
+  if (!isGiven) command.setOptionValueWithSource('sinks', sinks, 'config')
   if (consumers.length > 0) command.setOptionValueWithSource('consumers', consumers, 'config')
   for (const { key, variable } of SECRETS) {
     const value = valueAt(file, key)
@@ -52,6 +54,25 @@ export async function applyConfig(
     if (secret !== undefined) env[variable] = secret
   }
   return file
+}
+
+/**
+ * The vector stores of the file. Unless they are needed, a URL with a variable that is not set
+ * stays as it is written: only some processes have the password of a store.
+ */
+export function sinksOf(
+  file: ConfigFile,
+  env: NodeJS.ProcessEnv,
+  { needed }: { readonly needed: boolean },
+): readonly (FollowedStore & { readonly keep?: number })[] {
+  const written = (file.content.sinks ?? []) as readonly FollowedStore[]
+  return written.map((sink, at) => {
+    const where = file.locate(`sinks.${at}.url`)
+    return {
+      ...sink,
+      url: needed ? expand(sink.url, where, env) : (expandIfSet(sink.url, where, env) ?? sink.url),
+    }
+  })
 }
 
 /** The value that the file has at 'section.key', as written. */

@@ -147,14 +147,17 @@ export async function* readRowGroups(
   const { rowGroups, footerStart, receipt, name } = footer
   const body = createHash('sha256')
   let at = 0
-  for (const group of rowGroups) {
-    const bytes = await readByteRange(store, key, footer, { start: at, end: group.end }, signal)
+  for (const [index, group] of rowGroups.entries()) {
+    // What follows the last row group is small: it needs no request of its own.
+    const end = index === rowGroups.length - 1 ? footerStart : group.end
+    const bytes = await readByteRange(store, key, footer, { start: at, end }, signal)
     body.update(bytes)
-    yield { group, bytes: bytes.subarray(group.start - at) }
+    yield { group, bytes: bytes.subarray(group.start - at, group.end - at) }
     release(bytes)
-    at = group.end
+    at = end
   }
-  body.update(await readByteRange(store, key, footer, { start: at, end: footerStart }, signal))
+  if (at < footerStart)
+    body.update(await readByteRange(store, key, footer, { start: at, end: footerStart }, signal))
   if (body.digest('hex') !== receipt.bodySha256) {
     throw corruptShard(
       name,

@@ -34,20 +34,42 @@ export const isMostlyRepeated = (
 ): boolean => majority - truncated >= MIN_REPEATED && majority - truncated > rows / 2
 
 /**
- * Whether more than half of the rows can have one vector, judged by their first values alone: a
- * vote of Boyer and Moore, at the cost of a comparison a row. Sound vectors differ in it, so a
- * worker spares them the count.
+ * Whether more than half of the rows can have one vector, judged by three of their values: a vote
+ * of Boyer and Moore. Sound vectors differ in them, so a worker spares them the count.
  */
 export function canHaveMajority(vectors: Float32Array, dimensions: number): boolean {
+  const words = wordsOf(vectors)
   let candidate = Number.NaN
   let votes = 0
-  for (let i = 0; i < vectors.length; i += dimensions) {
-    if (votes === 0) candidate = vectors[i] ?? 0
-    votes += vectors[i] === candidate ? 1 : -1
+  for (let start = 0; start < words.length; start += dimensions) {
+    const key = keyOf(words, start, dimensions)
+    if (votes === 0) candidate = key
+    votes += key === candidate ? 1 : -1
   }
   let alike = 0
-  for (let i = 0; i < vectors.length; i += dimensions) if (vectors[i] === candidate) alike += 1
-  return 2 * alike * dimensions > vectors.length
+  for (let start = 0; start < words.length; start += dimensions)
+    if (keyOf(words, start, dimensions) === candidate) alike += 1
+  return 2 * alike * dimensions > words.length
+}
+
+const wordsOf = ({ buffer, byteOffset, length }: Float32Array): Uint32Array =>
+  new Uint32Array(buffer, byteOffset, length)
+
+/**
+ * A hash of the first, a middle and the last value of a vector. Values that differ in their sign
+ * alone, as those of binary vectors, must not cancel out.
+ */
+const keyOf = (words: Uint32Array, start: number, dimensions: number): number =>
+  mixed(
+    mixed(mixed(HASH_SEED, words[start] ?? 0), words[start + (dimensions >> 1)] ?? 0),
+    words[start + dimensions - 1] ?? 0,
+  ) >>> 0
+
+const HASH_SEED = 0x811c9dc5
+
+function mixed(hash: number, word: number): number {
+  const product = Math.imul(hash ^ word, 0x01000193)
+  return product ^ (product >>> 15)
 }
 
 /**
@@ -64,7 +86,7 @@ export function createRepeatedVectors(dimensions: number): RepeatedVectors {
       return majority
     },
     add({ hashes, vectors }) {
-      const words = new Uint32Array(vectors.buffer, vectors.byteOffset, vectors.length)
+      const words = wordsOf(vectors)
       const bytes = new DataView(hashes.buffer, hashes.byteOffset, hashes.byteLength)
       // 53 of the 128 bits of a hash: enough to count the texts of one vector.
       const text = (row: number): number =>
@@ -96,9 +118,7 @@ function findOrAdd(
   dimensions: number,
 ): number {
   const start = row * dimensions
-  const at = (dimension: number): number => words[start + dimension] ?? 0
-  let key =
-    (at(0) ^ Math.imul(at(dimensions >> 1), 0x9e3779b1) ^ Math.imul(at(dimensions - 1), 0x85ebca6b)) >>> 0
+  let key = keyOf(words, start, dimensions)
   for (;;) {
     const first = firstRows.get(key)
     if (first === undefined) {
@@ -114,11 +134,8 @@ function findOrAdd(
 const WHOLE_VECTOR = 2 ** 32
 
 function hashOf(words: Uint32Array, start: number, length: number): number {
-  let hash = 0x811c9dc5
-  for (let i = 0; i < length; i++) {
-    hash = Math.imul(hash ^ (words[start + i] ?? 0), 0x01000193)
-    hash ^= hash >>> 15
-  }
+  let hash = HASH_SEED
+  for (let i = 0; i < length; i++) hash = mixed(hash, words[start + i] ?? 0)
   return hash >>> 0
 }
 

@@ -202,14 +202,12 @@ export function milvusStore(connection: MilvusConnection): VectorStore {
   ): Promise<readonly RefusedRow[]> {
     const to = { target, load, run: manifest.run }
     const refused: RefusedRow[] = []
-    const size = Math.max(1, Math.floor(UPSERT_BYTES / (4 * manifest.model.dimensions + 1_024)))
     for await (const batch of rows()) {
       const problems = problemsOf(batch, extra, MILVUS_LIMITS)
       for (const [row, problem] of problems)
         refused.push({ id: batch.ids[row] ?? '', reason: `Milvus cannot store ${problem}` })
       const data = rowsOf(batch, extra, manifest.model.dimensions).filter((_, row) => !problems.has(row))
-      for (let from = 0; from < data.length; from += size) {
-        const part = data.slice(from, from + size)
+      for (const part of requestsOf(data)) {
         // The client writes each request as JSON, for a log of its own, also where nothing logs it.
         const upsert = () =>
           whileOpen(to, (client, collection_name) =>
@@ -239,7 +237,7 @@ export function milvusStore(connection: MilvusConnection): VectorStore {
     const kept = ids.filter(id => Buffer.byteLength(id) <= MILVUS_ID_BYTES)
     if (kept.length === 0) return
     const work = () =>
-      whileOpen(to, (client, collection_name) => client.delete({ collection_name, ids: kept }))
+      whileOpen(to, (client, collection_name) => client.delete({ collection_name, filter: withIds(kept) }))
     await withRetries(work, options)
   }
 
@@ -305,9 +303,9 @@ export function milvusStore(connection: MilvusConnection): VectorStore {
       const found = new Map<string, Float32Array>()
       for (let from = 0; from < ids.length; from += IDS_AT_ONCE) {
         const { data } = await ask(client =>
-          client.get({
+          client.query({
             collection_name: target,
-            ids: ids.slice(from, from + IDS_AT_ONCE),
+            filter: withIds(ids.slice(from, from + IDS_AT_ONCE)),
             output_fields: ['id', 'embedding'],
             consistency_level: 'Strong',
           }),
@@ -334,20 +332,35 @@ export function milvusStore(connection: MilvusConnection): VectorStore {
       const exists = await has(target)
       if (exists) requireUnused(target, address, await aliasesOf(target))
       // The record first: a later load must not take the record of this one for its own.
-      if (await has(LOADS)) await putRecord(target, droppedRecord())
+      const isRecorded = await has(LOADS)
+      const before = isRecorded ? await readRecord(target) : undefined
+      if (isRecorded) await putRecord(target, droppedRecord())
       if (!exists) return
       // Milvus refuses to drop a collection that has an alias.
       await close(target)
-      await ask(client => client.dropCollection({ collection_name: target })).catch((error: unknown) => {
-        // The reply of an earlier attempt was lost.
-        if (!isMissing(error)) throw error
-      })
+      await ask(client => client.dropCollection({ collection_name: target })).catch(
+        async (error: unknown) => {
+          // The reply of an earlier attempt was lost.
+          if (isMissing(error)) return
+          const aliases = await aliasesOf(target)
+          // Searches were switched to the target after the check above: it keeps its record.
+          if (aliases.length > 0 && before) await putRecord(target, before)
+          requireUnused(target, address, aliases)
+          throw error
+        },
+      )
     },
     async [Symbol.asyncDispose]() {
       await connection[Symbol.asyncDispose]()
     },
   }
 }
+
+/**
+ * Rows with these ids, in the language of filters, whose strings have the escapes of JSON. With
+ * `ids` the client quotes nothing: an id with a quote would end the list, and could select any row.
+ */
+const withIds = (ids: readonly string[]): string => `id in ${JSON.stringify(ids)}`
 
 /** The collection that an alias points to; undefined if there is no such alias. */
 async function pointed(ask: MilvusConnection['call'], alias: string): Promise<string | undefined> {
@@ -401,3 +414,20 @@ function rowsOf(
 
 /** An int64 is sent as its digits, so that the client does not round it. */
 const exactly = (value: CarriedValue): unknown => (typeof value === 'bigint' ? String(value) : value)
+
+/** Rows in requests of about `UPSERT_BYTES`: texts are of any length. */
+function* requestsOf(rows: readonly Row[]): Generator<readonly Row[], void, undefined> {
+  let [from, bytes] = [0, 0]
+  for (const [at, row] of rows.entries()) {
+    for (const value of Object.values(row))
+      bytes +=
+        typeof value === 'string'
+          ? Buffer.byteLength(value)
+          : value instanceof Float32Array
+            ? value.byteLength
+            : 8
+    if (bytes < UPSERT_BYTES && at + 1 < rows.length) continue
+    yield rows.slice(from, at + 1)
+    ;[from, bytes] = [at + 1, 0]
+  }
+}

@@ -14,7 +14,7 @@ import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { floatArray, metadataOf, toJson } from '@reembed/export'
 import type { ShardBatch } from '@reembed/shard'
-import { createHttpClient, ReembedError, type RetryOptions } from '@reembed/shared'
+import { createHttpClient, messageOf, ReembedError, type RetryOptions } from '@reembed/shared'
 import { droppedRecord, heldRecord, prepareRecorded, type TargetRecord } from '../load/target-record.ts'
 import {
   isWriteAlias,
@@ -31,14 +31,18 @@ import {
 const LOADS = 'reembed_loads'
 /** Qdrant refuses requests above 32 MiB (service.max_request_size_mb). */
 const UPSERT_BYTES = 4 * 2 ** 20
+/** What it says of more bytes, and of more points of an upsert than strict mode allows. */
+const OVER_LIMIT = /larger than allowed|upsert limit/
 /** The default of Qdrant (storage.hnsw_index.m). */
 const HNSW_M = 16
-const MAX_DIMENSIONS = 65_535
+const MAX_DIMENSIONS = 65_536
 const POLL_MS = 200
 /** For the record of a collection that another process has created. */
 const RECORD_WAIT = { forMs: 2_000, everyMs: POLL_MS }
 /** Any UUID that names this use (RFC 9562, UUID version 5). */
 const NAMESPACE = Buffer.from('5f0d6a4e0f2b4cf29a6b6f3f6b1f8a2d', 'hex')
+
+type AliasOptions = RetryOptions & { readonly expect?: readonly number[] }
 
 interface Point {
   readonly vector: readonly number[]
@@ -70,8 +74,9 @@ export async function openQdrant(url: string): Promise<VectorStore> {
   async function readRecord(target: string) {
     const { body } = await request('POST', `/collections/${LOADS}/points`, {
       json: { ids: [pointId(target)], with_payload: true },
+      expect: [404],
     })
-    return body.result[0]?.payload as TargetRecord | undefined
+    return body.result?.[0]?.payload as TargetRecord | undefined
   }
 
   const putRecord = (payload: TargetRecord & { readonly target: string }, expect: readonly number[] = []) =>
@@ -124,14 +129,16 @@ export async function openQdrant(url: string): Promise<VectorStore> {
     return load
   }
 
-  const changeAliases = (actions: readonly object[], options?: RetryOptions) =>
-    request('POST', '/collections/aliases', { json: { actions }, expect: [404, 409], ...options })
+  /** Searches see all actions at once, but one that fails does not undo those in front of it. */
+  const changeAliases = (actions: readonly object[], options: AliasOptions = {}) =>
+    request('POST', '/collections/aliases', { json: { actions }, ...options })
+
+  /** Replaces an alias of that name. 404: the collection does not exist. */
+  const createAlias = (alias_name: string, collection_name: string, options?: AliasOptions) =>
+    changeAliases([{ create_alias: { collection_name, alias_name } }], options)
 
   async function openTo(target: string, load: string, run: string): Promise<void> {
-    const alias_name = writeAlias(target, load, run)
-    if ((await aliases()).has(alias_name)) return
-    // 409: another process has created it since.
-    const { status } = await changeAliases([{ create_alias: { collection_name: target, alias_name } }])
+    const { status } = await createAlias(writeAlias(target, load, run), target, { expect: [404] })
     if (status === 404) throw notHeld(target, load, address)
   }
 
@@ -139,21 +146,39 @@ export async function openQdrant(url: string): Promise<VectorStore> {
   async function close(target: string, options?: RetryOptions, kept?: string): Promise<void> {
     const open = [...(await aliases()).keys()].filter(alias => isWriteAlias(target, alias) && alias !== kept)
     if (open.length === 0) return
-    const actions = open.map(alias_name => ({ delete_alias: { alias_name } }))
-    // Another process may have removed one since.
-    if ((await changeAliases(actions, options)).status === 404) await close(target, options, kept)
+    // To delete one that another process has deleted is no error.
+    await changeAliases(
+      open.map(alias_name => ({ delete_alias: { alias_name } })),
+      options,
+    )
   }
 
   async function write({ target, manifest }: Target, { load, rows }: ShardWrite, options?: RetryOptions) {
     const path = `/collections/${writeAlias(target, load, manifest.run)}/points?wait=true`
     for await (const batch of rows()) {
-      for (const body of upsertsOf(batch, manifest.model.dimensions)) {
-        const text = { body, type: 'application/json' }
-        const { status } = await request('PUT', path, { text, expect: [404], ...options })
-        if (status === 404) throw notHeld(target, load, address)
-      }
+      for (const points of upsertsOf(batch, manifest.model.dimensions))
+        if (!(await upsert(path, points, options))) throw notHeld(target, load, address)
     }
     return []
+  }
+
+  /** Points of a request. Half as many behind each request that is over a limit of the server. */
+  let pointsAtOnce = Number.POSITIVE_INFINITY
+  /** False: the collection does not exist. */
+  async function upsert(path: string, points: readonly string[], options?: RetryOptions): Promise<boolean> {
+    for (let at = 0; at < points.length; ) {
+      const some = points.slice(at, at + pointsAtOnce)
+      const text = { body: `{"points":[${some.join(',')}]}`, type: 'application/json' }
+      const reply = await request('PUT', path, { text, expect: [404], ...options }).catch(
+        (error: unknown) => {
+          if (some.length === 1 || !OVER_LIMIT.test(messageOf(error))) throw error
+          pointsAtOnce = Math.ceil(some.length / 2)
+        },
+      )
+      if (reply?.status === 404) return false
+      if (reply !== undefined) at += some.length
+    }
+    return true
   }
 
   async function update(
@@ -184,8 +209,10 @@ export async function openQdrant(url: string): Promise<VectorStore> {
       request('PATCH', `/collections/${target}`, { json: { hnsw_config: { m: HNSW_M } }, ...options })
     await build()
     // Green: no optimization is pending. Yellow: in progress. Grey: pending since a restart of the
-    // server, until an update triggers it.
+    // server, until an update triggers it. Since 1.18.2 the reply comes before the new settings are
+    // in use, and the status is that of the old ones for a moment.
     while (true) {
+      await sleep(POLL_MS, undefined, { signal: options.signal })
       const { body } = await request('GET', `/collections/${target}`, options)
       const { status, optimizer_status: optimizer } = body.result
       if (status === 'green') return
@@ -196,7 +223,6 @@ export async function openQdrant(url: string): Promise<VectorStore> {
           `${target} at ${address} has the status red: ${JSON.stringify(optimizer)}; read the log of Qdrant`,
         )
       }
-      await sleep(POLL_MS, undefined, { signal: options.signal })
     }
   }
 
@@ -220,13 +246,8 @@ export async function openQdrant(url: string): Promise<VectorStore> {
     },
     current: async name => (await aliases()).get(name),
     async switchTo(name, target, signal) {
-      // All actions of a call take effect together.
-      const exists = (await aliases()).has(name)
-      const actions = [
-        ...(exists ? [{ delete_alias: { alias_name: name } }] : []),
-        { create_alias: { collection_name: target, alias_name: name } },
-      ]
-      await request('POST', '/collections/aliases', { json: { actions }, signal })
+      // Not deleted before: if the collection is missing, searches keep what they use.
+      await createAlias(name, target, { signal })
     },
     async drop(target) {
       // The server deletes the aliases of a collection with it.
@@ -252,8 +273,8 @@ export function pointId(id: string): string {
   return digest.toString('hex', 0, 16).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
 }
 
-/** Bodies of upserts, each below the limit of a request unless one point exceeds it. */
-function* upsertsOf(batch: ShardBatch, dimensions: number): Generator<string, void, undefined> {
+/** The points of each upsert as JSON, below the limit of a request unless one point exceeds it. */
+function* upsertsOf(batch: ShardBatch, dimensions: number): Generator<readonly string[], void, undefined> {
   let points: string[] = []
   let length = 0
   for (const [row, record] of [...metadataOf(batch)].entries()) {
@@ -263,10 +284,10 @@ function* upsertsOf(batch: ShardBatch, dimensions: number): Generator<string, vo
     points.push(point)
     length += point.length
     if (length >= UPSERT_BYTES) {
-      yield `{"points":[${points.join(',')}]}`
+      yield points
       points = []
       length = 0
     }
   }
-  if (points.length > 0) yield `{"points":[${points.join(',')}]}`
+  if (points.length > 0) yield points
 }

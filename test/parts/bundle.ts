@@ -13,7 +13,8 @@ const path = (name: string): string => fileURLToPath(new URL(`../../${name}`, im
 const BUNDLER = path('infra/docker/bundle.mjs')
 /** Below packages/reembed: from there Node resolves @reembed/local, which the bundle leaves out. */
 const FOLDER = path('packages/reembed/.cache')
-const KEPT_MS = 24 * 3_600_000
+/** Longer than a run that uses one. */
+const KEPT_MS = 7 * 24 * 3_600_000
 
 /**
  * Bundles the sources as they are now; resolves to the file. Its path depends on its content, so

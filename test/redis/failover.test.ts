@@ -71,9 +71,11 @@ test.each([
 /** Sends a command every 50 ms and starts a consumer every 200 ms; resolves to their errors. */
 async function failuresWhile(change: Promise<void>, url: string, queue: Queue): Promise<string[]> {
   let isOver = false
-  const over = change.finally(() => {
+  const over = (): void => {
     isOver = true
-  })
+  }
+  change.then(over, over)
+  AbortSignal.timeout(60_000).addEventListener('abort', over)
   const startAndEnd = async (): Promise<void> => {
     const started = await consume(url, async () => {}, { concurrency: 1, outputs: ['/other'] })
     await started[Symbol.asyncDispose]()
@@ -88,7 +90,7 @@ async function failuresWhile(change: Promise<void>, url: string, queue: Queue): 
     collect(queue.counts())
     if (turn++ % 4 === 0) collect(startAndEnd())
   }
-  await Promise.all([over, ...calls])
+  await Promise.all([change, ...calls])
   return failures
 }
 

@@ -89,6 +89,7 @@ async function follow({
   // Redis counts shards since it started; the store holds earlier ones too.
   let before = present - (await queue.progress(of)).shards
   let sweptMs = Date.now()
+  let [lastDone, lastDoneMs] = [present, startedMs]
   const report = limitCalls(onProgress)
   while (true) {
     signal.throwIfAborted()
@@ -126,8 +127,15 @@ async function follow({
         if ((await readPlan(store, run)) === undefined) throw planMissingError(store, run)
       }
     }
-    const elapsedMs = Date.now() - startedMs
-    await wait(pollMs(elapsedMs, shardsDone - present, shards - shardsDone), undefined, { signal })
+    const nowMs = Date.now()
+    if (shardsDone !== lastDone) [lastDone, lastDoneMs] = [shardsDone, nowMs]
+    const ms = pollMs({
+      elapsedMs: nowMs - startedMs,
+      stalledMs: nowMs - lastDoneMs,
+      done: shardsDone - present,
+      missing: shards - shardsDone,
+    })
+    await wait(ms, undefined, { signal })
   }
 }
 
@@ -143,9 +151,19 @@ function limitCalls(onProgress: FollowOptions['onProgress']): (progress: FollowP
   }
 }
 
-/** @param done shards that were completed in the time */
-function pollMs(elapsedMs: number, done: number, missing: number): number {
-  const leftMs = missing === 0 ? Number.POSITIVE_INFINITY : (elapsedMs * missing) / Math.max(1, done)
+/**
+ * Milliseconds until the next poll of a run that has been followed for `elapsedMs`: `done` shards
+ * were completed meanwhile, the last one `stalledMs` ago.
+ */
+export function pollMs({
+  elapsedMs,
+  stalledMs,
+  done,
+  missing,
+}: Readonly<Record<'elapsedMs' | 'stalledMs' | 'done' | 'missing', number>>): number {
+  // Finalizing takes the longer the longer the run. A shard that does not come may never come.
+  const leftMs =
+    missing === 0 ? 2 * elapsedMs : Math.max(stalledMs, (elapsedMs * missing) / Math.max(1, done))
   return Math.min(POLL_MS.most, Math.max(POLL_MS.least, POLL_MS.part * leftMs))
 }
 

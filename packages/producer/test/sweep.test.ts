@@ -10,7 +10,7 @@ import { planKey, shardKey } from '@reembed/shared'
 import { openDeleter, openStore, type Store } from '@reembed/store'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { enqueueMissing } from '../src/enqueue.ts'
-import { followRun } from '../src/follow.ts'
+import { followRun, pollMs } from '../src/follow.ts'
 import { deleteRuns } from '../src/gc.ts'
 import { createSweeper } from '../src/sweep.ts'
 
@@ -240,40 +240,16 @@ test('progress is reported at most three times a second and at the last shard, a
   expect(Math.min(...gaps(regular.map(({ atMs }) => atMs)))).toBeGreaterThan(290)
   expect(atEnd[0]?.done).toBe(4)
   expect(atEnd[0]?.atMs).toBeLessThanOrEqual(sweepsMs[0] ?? 0)
-  // Not the interval before the last shards.
-  expect(Math.min(...gaps(sweepsMs))).toBeGreaterThan(290)
+  // A fifth of the 600 ms that it took, not the interval before the last shards.
+  expect(Math.min(...gaps(sweepsMs))).toBeGreaterThan(100)
 })
 
-test('a run is polled more often the sooner its last shard is expected', async () => {
-  const plan = await planned('a')
-  const { queue } = heldJobs()
-  const before = await queue.progress({ output: store.url, run: plan.run })
-  const startedMs = performance.now()
-  const polls = [0, 0, 0, 0, 0]
-  await followRun({
-    ...{ store, plan },
-    queue: {
-      ...queue,
-      // A shard is completed each half second.
-      async progress() {
-        const shards = Math.min(4, Math.floor((performance.now() - startedMs) / 500))
-        polls[shards] = (polls[shards] ?? 0) + 1
-        return { ...before, shards }
-      },
-      counts: async () => ({ waiting: 0, active: 1, delayed: 0, failed: 0 }),
-    },
-    sweeper: {
-      sweep: async () => [
-        {
-          run: plan.run,
-          status: 'finished',
-          publish: { status: 'held', by: 'gates', reason: '', gates: [] },
-        },
-      ],
-    },
-    signal: AbortSignal.timeout(10_000),
-  })
-  const [, afterFirst = 0, , afterThird = 0] = polls
-  expect(afterFirst).toBeLessThanOrEqual(4)
-  expect(afterThird).toBeGreaterThanOrEqual(5)
+test('a run is polled more often the sooner its last shard is expected, and rarely while it stalls', () => {
+  const poll = (seconds: number, done: number, missing: number, stalled = 0): number =>
+    pollMs({ elapsedMs: 1_000 * seconds, stalledMs: 1_000 * stalled, done, missing })
+  expect([poll(10, 2_500, 100), poll(10, 2_500, 5), poll(10, 2_500, 1)]).toEqual([40, 20, 20])
+  expect(poll(1, 1, 1)).toBe(100)
+  expect(poll(60, 0, 1)).toBe(300)
+  expect([poll(14, 2_589, 1, 1), poll(16, 2_589, 1, 3), poll(600, 2_589, 1, 590)]).toEqual([100, 300, 300])
+  expect([poll(0.3, 1, 0), poll(60, 1, 0)]).toEqual([60, 300])
 })

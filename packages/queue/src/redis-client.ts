@@ -25,6 +25,8 @@ const SLOTS_MS = 1_500
  * a closed connection). ioredis ends a command after 16 attempts, sooner than a failover ends.
  */
 const ATTEMPT_MS = 100
+/** The attempts end before the call, so that its error is what the Cluster answered. */
+const attempts = (callMs: number): number => Math.max(16, Math.floor((0.9 * callMs) / ATTEMPT_MS))
 
 /**
  * Opens a connection that reconnects indefinitely. Commands wait while it is disconnected; with
@@ -73,7 +75,7 @@ function clientOf(
       redisOptions: { ...common, ...perNode },
       slotsRefreshTimeout: SLOTS_MS,
       ...(options.maxRetriesPerRequest === null && {
-        maxRedirections: Math.ceil(deadlines().redis.callMs / ATTEMPT_MS),
+        maxRedirections: attempts(deadlines().redis.callMs),
       }),
       retryDelayOnMoved: ATTEMPT_MS,
       retryDelayOnClusterDown: ATTEMPT_MS,

@@ -144,8 +144,10 @@ export async function openFolder(path: string, { create = false }: FolderOptions
     copyIfAbsent: (from, to, { signal } = {}) =>
       makeIfAbsent(to, signal, async path => {
         const source = await realPathInside(root, pathOf(root, from))
-        if (source === undefined) throw new ObjectNotFound(`'${pathOf(root, from)}'`)
-        return linkUnlessRefused(source, path)
+        if (source !== undefined) return linkUnlessRefused(source, path)
+        // A repeated copy, and gc has deleted its source since.
+        if (await isTaken(path)) return 'exists'
+        throw new ObjectNotFound(`'${pathOf(root, from)}'`)
       }),
 
     reserve: () => keepReserve(root),
@@ -246,7 +248,8 @@ async function linkUnlessRefused(
     return 'created'
   } catch (error) {
     const code = codeOf(error) ?? ''
-    if (code === 'EEXIST' && (await isTaken(path))) return 'exists'
+    // Not taken: it was deleted meanwhile.
+    if (code === 'EEXIST') return (await isTaken(path)) ? 'exists' : linkUnlessRefused(source, path)
     if (NO_HARD_LINKS.has(code)) return 'unsupported'
     throw error
   }

@@ -41,6 +41,14 @@ test('a link into a folder that exists checks both paths, links, and syncs the f
   expect(await store.copyIfAbsent('old/a', 'new/b')).toBe('exists')
 })
 
+test('a repeated link whose source was deleted meanwhile exists', async () => {
+  await using store = await openStore(root)
+  await store.putIfAbsent('old/a', Buffer.from('x'))
+  await store.copyIfAbsent('old/a', 'new/a')
+  await rm(join(root, 'old/a'))
+  expect(await store.copyIfAbsent('old/a', 'new/a')).toBe('exists')
+})
+
 test('a link to the name of a folder is refused', async () => {
   await using store = await openStore(root)
   await store.putIfAbsent('one/a', Buffer.from('x'))

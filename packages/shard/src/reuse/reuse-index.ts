@@ -12,7 +12,7 @@ import { createHashTable, type HashTable } from './hash-table.ts'
 export interface ReuseIndex {
   /** The vector for each content hash; undefined where the base run has none. */
   findVectors(hashes: readonly string[], options?: LookUpOptions): Promise<(Float32Array | undefined)[]>
-  /** Whether `findVectors` looks for a vector of each content hash in a shard. Reads no vectors. */
+  /** Whether each content hash is in a shard that `findVectors` searches. Reads no vectors. */
   has(hashes: readonly string[], options?: LookUpOptions): Promise<boolean[]>
 }
 

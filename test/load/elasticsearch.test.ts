@@ -2,13 +2,31 @@
 // REEMBED_TEST_ELASTICSEARCH, for example that of `test/elasticsearch/start.sh`. The indexes of
 // these tests are deleted there.
 
-import { dropTarget, loadRun, openVectorStore } from '@reembed/sinks'
-import { expect, test } from 'vitest'
+import { putVersion, readLoadRecords } from '@reembed/protocol'
+import { dropTarget, loadRun, openVectorStore, switchStore, type VectorStore } from '@reembed/sinks'
+import { afterEach, expect, test, vi } from 'vitest'
 import { makeRun } from '../export/run.ts'
 import { startElasticsearch } from '../parts/elasticsearch.ts'
 import { memoryStore } from '../shard/parts.ts'
 import { eitherModel, proveLoads } from './conformance.ts'
 import { ELASTICSEARCH, elasticServer } from './elastic-server.ts'
+
+afterEach(() => {
+  vi.restoreAllMocks()
+  vi.unstubAllGlobals()
+})
+
+/** Answers requests of this method and path, and returns the bodies of all such requests. */
+function intercept(request: RegExp, answer: (body: string) => Response | undefined): string[] {
+  const bodies: string[] = []
+  const { fetch } = globalThis
+  vi.stubGlobal('fetch', async (url: string, init: RequestInit = {}) => {
+    if (!request.test(`${init.method} ${new URL(url).pathname}`)) return fetch(url, init)
+    bodies.push(String(init.body))
+    return answer(String(init.body)) ?? fetch(url, init)
+  })
+  return bodies
+}
 
 const real = process.env.REEMBED_TEST_ELASTICSEARCH
 
@@ -136,6 +154,99 @@ test('a switch to an index that was dropped meanwhile ends with its name', async
     code: 'USAGE',
     message: expect.stringContaining('has no wiki_gone any more'),
   })
+})
+
+test.each([
+  ['a gateway', '<html>not here</html>', 1],
+  ['the server', '{"error":{"type":"aliases_not_found_exception","reason":"gone"},"status":404}', 8],
+] as const)('a 404 of %s to a change of aliases ends the change', async (_, text, requests) => {
+  await using server = await startElasticsearch('9.3.0')
+  const { manifest } = await makeRun(memoryStore())
+  await using vectors = await openVectorStore(`elasticsearch+${server.url}`)
+  const target = { name: 'wiki', target: 'wiki_a', manifest, extra: [] }
+  await vectors.prepare(target)
+  const sent = intercept(/^POST \/_aliases$/, () => new Response(text, { status: 404 }))
+  const error = { code: 'USAGE', message: expect.stringContaining(`(404): ${text}`) }
+  await expect(vectors.switchTo('wiki', 'wiki_a')).rejects.toMatchObject(error)
+  expect(sent).toHaveLength(requests)
+  await expect(vectors.finish(target)).rejects.toMatchObject(error)
+  expect(sent).toHaveLength(2 * requests)
+})
+
+test('a switch takes an alias off every other index, also where the first one is the target', async () => {
+  await using server = await startElasticsearch('9.3.0')
+  const output = memoryStore()
+  await using vectors = await openVectorStore(`elasticsearch+${server.url}`)
+  const { manifest } = await makeRun(output)
+  await putVersion(output, { version: 1, run: manifest.run, seq: 1, manifestSha256: '' })
+  const { record } = await loadRun(output, manifest, vectors, { name: 'wiki' })
+  await vectors.prepare({ name: 'wiki', target: 'wiki_old', manifest, extra: [] })
+  await fetch(`${server.url}/_aliases`, {
+    method: 'POST',
+    body: JSON.stringify({
+      actions: [record.target, 'wiki_old'].map(index => ({ add: { index, alias: 'wiki' } })),
+    }),
+  })
+  expect(await vectors.current('wiki')).toBe(record.target)
+  await switchStore(output, vectors, { name: 'wiki' })
+  const reply = await fetch(`${server.url}/_alias/wiki`)
+  expect(Object.keys((await reply.json()) as object)).toEqual([record.target])
+})
+
+test('a switch that another one follows at once fails with what searches use, and is not recorded', async () => {
+  await using server = await startElasticsearch('9.3.0')
+  const output = memoryStore()
+  await using vectors = await openVectorStore(`elasticsearch+${server.url}`)
+  const { manifest } = await makeRun(output)
+  await putVersion(output, { version: 1, run: manifest.run, seq: 1, manifestSha256: '' })
+  await loadRun(output, manifest, vectors, { name: 'wiki' })
+  await vectors.prepare({ name: 'wiki', target: 'wiki_other', manifest, extra: [] })
+  const overtaken: VectorStore = Object.assign(Object.create(vectors), {
+    async switchTo(name: string, target: string) {
+      await vectors.switchTo(name, target)
+      await vectors.switchTo(name, 'wiki_other')
+    },
+  })
+  await expect(switchStore(output, overtaken, { name: 'wiki' })).rejects.toMatchObject({
+    code: 'USAGE',
+    reason: 'switched_meanwhile',
+    message: expect.stringContaining('searches use wiki_other'),
+  })
+  const actions = await Array.fromAsync(readLoadRecords(output), ({ action }) => action)
+  expect(actions).toEqual(['load'])
+})
+
+test('requests stay small for the shards after one that was slow', async () => {
+  await using server = await startElasticsearch('9.3.0')
+  const output = memoryStore()
+  const { manifest } = await makeRun(output, { shards: 12, rows: 40 })
+  await using vectors = await openVectorStore(`elasticsearch+${server.url}`)
+  const { performance } = globalThis
+  const now = performance.now.bind(performance)
+  let laterMs = 0
+  vi.spyOn(performance, 'now').mockImplementation(() => now() + laterMs)
+  // The first shards, which are written at a time.
+  const bodies = intercept(/\/_bulk$/, () => {
+    if (bodies.length <= 4) laterMs += 11_000
+    return undefined
+  })
+  await loadRun(output, manifest, vectors)
+  const [first = 0, ...rest] = bodies.map(({ length }) => length)
+  expect(Math.min(...rest)).toBeLessThan(0.8 * first)
+})
+
+test('a refused document whose reason is null is listed', async () => {
+  await using server = await startElasticsearch('9.3.0')
+  const output = memoryStore()
+  const { manifest } = await makeRun(output, { shards: 1, rows: 1 })
+  await using vectors = await openVectorStore(`elasticsearch+${server.url}`)
+  intercept(/\/_bulk$/, body => {
+    const { _id } = JSON.parse(body.split('\n')[0] ?? '').index
+    const error = { type: 'null_pointer_exception', reason: null, caused_by: { reason: null } }
+    return Response.json({ errors: true, items: [{ index: { _id, status: 400, error } }] })
+  })
+  const { refused } = await loadRun(output, manifest, vectors)
+  expect(refused).toEqual([{ id: expect.any(String), reason: 'null_pointer_exception' }])
 })
 
 test('a drop of a pattern instead of a run deletes no index', async () => {

@@ -5,6 +5,8 @@ import { HASH_BYTES } from '../read/columns.ts'
 
 /** The content hashes of one shard. */
 export interface HashTable {
+  /** Memory that the table takes. */
+  readonly bytes: number
   /** The first row with this hash, a latin1 string; undefined if none has it. */
   rowOf(hash: string): number | undefined
 }
@@ -14,7 +16,7 @@ const WORDS = HASH_BYTES / Uint32Array.BYTES_PER_ELEMENT
 /** @param hashes 16 bytes a row, in row order; they are copied */
 export function createHashTable(hashes: Uint8Array): HashTable {
   // Not `slice`: that of a Buffer copies nothing.
-  const words = new Uint32Array(Uint8Array.from(hashes).buffer)
+  const words = new Uint32Array(new Uint8Array(hashes).buffer)
   const rows = words.length / WORDS
   const mask = 2 ** Math.ceil(Math.log2(1.5 * rows + 1)) - 1
   /** Open addressing: the row of a hash plus 1, at or after the place that its first word names. */
@@ -41,6 +43,7 @@ export function createHashTable(hashes: Uint8Array): HashTable {
   }
 
   return {
+    bytes: words.byteLength + places.byteLength,
     rowOf(hash) {
       for (let byte = 0; byte < HASH_BYTES; byte += 1) soughtBytes[byte] = hash.charCodeAt(byte)
       const found = places[placeOf(sought, 0)] ?? 0

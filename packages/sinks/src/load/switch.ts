@@ -47,6 +47,8 @@ export interface SwitchOutcome {
  * @throws ReembedError RUN_NOT_FOUND if nothing is published, if the current version was not loaded
  *   or was changed since, or if there is no target to return to
  * @throws ReembedError UNBALANCED if the target does not hold the rows of its load
+ * @throws ReembedError USAGE, reason `switched_meanwhile`, if another switch was later: that one
+ *   records itself, and this one does not
  * @throws ReembedError STORE_UNREACHABLE, STORE_ACCESS_DENIED
  */
 export async function switchStore(
@@ -87,7 +89,16 @@ export async function switchStore(
     manifest,
     before: beforeRun === undefined ? undefined : await readManifest(source, beforeRun),
   }
-  if (from !== target) await withRetries(() => vectors.switchTo(name, target, signal), { signal })
+  // Also where it is the target: an alias of Elasticsearch may be on other indexes besides.
+  await withRetries(() => vectors.switchTo(name, target, signal), { signal })
+  const held = await withRetries(() => vectors.current(name), { signal })
+  if (held !== target) {
+    throw new ReembedError(
+      'USAGE',
+      `another switch of '${name}' at ${address} was later, and searches use ${held ?? 'nothing'}: switch again if they should use ${target}`,
+      { reason: 'switched_meanwhile' },
+    )
+  }
   // Also after a switch that was interrupted before its record: `from` is then the last record's.
   const last = records.find(({ action }) => action === 'switch')
   if (last?.target !== target || (current && last.version !== current.version))

@@ -86,7 +86,11 @@ export interface VectorStore extends AsyncDisposable {
   read(target: string, ids: readonly string[]): Promise<ReadonlyMap<string, Float32Array>>
   /** The target that the name points to; undefined if the name does not exist. */
   current(name: string): Promise<string | undefined>
-  /** Points the name to a target. Searches use either the old or the new one, each as a whole. */
+  /**
+   * Points the name to a target, and to nothing besides. Searches use either the old or the new
+   * one, each as a whole. Changes nothing where that holds already. Of two switches at a time the
+   * later one holds, and both return.
+   */
   switchTo(name: string, target: string, signal?: AbortSignal): Promise<void>
   /**
    * Deletes a target with everything that the vector store keeps of its load.

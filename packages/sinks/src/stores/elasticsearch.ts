@@ -10,6 +10,7 @@
 // would create an index by dynamic mapping.
 
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   ELASTIC_DIMENSIONS,
   ELASTIC_ID_BYTES,
@@ -23,6 +24,7 @@ import type { FlatColumn, ShardBatch } from '@reembed/shard'
 import {
   createHttpClient,
   type HttpClient,
+  messageOf,
   ReembedError,
   type RetryOptions,
   withRetries,
@@ -47,6 +49,10 @@ const BULK_CHARS = 8 * 2 ** 20
  * request has 120 s.
  */
 const SLOW_BULK_MS = 10_000
+/** A change of aliases fails if another process deletes one of them, or its index, meanwhile. */
+const CHANGED_MEANWHILE = /aliases_not_found_exception|index_not_found_exception/
+const ALIAS_TRIES = 8
+const ALIAS_PAUSE_MS = 50
 const MAX_DIMENSIONS = { elasticsearch: ELASTIC_DIMENSIONS, opensearch: 16_000 }
 
 interface Server {
@@ -142,16 +148,39 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     return Object.keys(body?.[target]?.aliases ?? {})
   }
 
+  /** Repeats a change of aliases that another process interferes with, until it returns true. */
+  async function changing(
+    name: string,
+    { signal }: RetryOptions = {},
+    change: () => Promise<boolean>,
+  ): Promise<void> {
+    for (let tried = 1; ; tried += 1) {
+      try {
+        if (await change()) return
+      } catch (error) {
+        if (tried === ALIAS_TRIES || !CHANGED_MEANWHILE.test(messageOf(error))) throw error
+      }
+      if (tried === ALIAS_TRIES) {
+        throw new ReembedError(
+          'STORE_UNREACHABLE',
+          `other processes change the aliases of ${name} at ${address} again and again: stop them, then try again`,
+        )
+      }
+      await sleep(tried * ALIAS_PAUSE_MS, undefined, { signal })
+    }
+  }
+
   /** Closes a target to all loads, except the one that writes through `kept`. */
   async function close(target: string, options?: RetryOptions, kept?: string): Promise<void> {
-    const open = (await aliasesOf(target, options)).filter(
-      alias => isWriteAlias(target, alias) && alias !== kept,
-    )
-    if (open.length === 0) return
-    const actions = open.map(alias => ({ remove: { index: target, alias } }))
-    // Another process may have removed one since.
-    const { status } = await request('POST', '/_aliases', { json: { actions }, expect: [404], ...options })
-    if (status === 404) await close(target, options, kept)
+    await changing(target, options, async () => {
+      const open = (await aliasesOf(target, options)).filter(
+        alias => isWriteAlias(target, alias) && alias !== kept,
+      )
+      if (open.length === 0) return true
+      const actions = open.map(alias => ({ remove: { index: target, alias } }))
+      await request('POST', '/_aliases', { json: { actions }, ...options })
+      return true
+    })
   }
 
   /** Sends one bulk request; the items that the server refuses for their content. */
@@ -169,8 +198,12 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     for (const entry of reply.body.items) {
       const item = entry.index ?? entry.delete
       if (item.error === undefined) continue
-      const { reason: said = '', caused_by: cause } = item.error
-      const reason = [said, ...(cause && !said.includes(cause.reason) ? [cause.reason] : [])].join(': ')
+      // The reason of an exception without a message is null.
+      const [said, cause] = [
+        item.error.reason ?? item.error.type ?? 'refused',
+        item.error.caused_by?.reason ?? '',
+      ]
+      const reason = said.includes(cause) ? said : `${said}: ${cause}`
       // index_not_found_exception; a document that is not found has no error.
       if (item.status === 404) throw notHeld(target, load, address)
       if (item.status !== 400) {
@@ -184,18 +217,26 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     return refused
   }
 
+  /** What the next request has; the shards that are written at a time share it. */
+  let bulkChars = BULK_CHARS / 8
+
   async function write({ target, manifest }: Target, { load, rows }: ShardWrite, options?: RetryOptions) {
     const to = { target, load, run: manifest.run }
     const refused: RefusedRow[] = []
     let lines: string[] = []
     let length = 0
-    let limit = BULK_CHARS / 8
     const send = async (): Promise<void> => {
       if (lines.length === 0) return
       const body = lines.join('')
       const startMs = performance.now()
-      refused.push(...(await withRetries(() => bulk(to, body, options), options)))
-      limit = performance.now() - startMs > SLOW_BULK_MS ? limit / 2 : Math.min(2 * limit, BULK_CHARS)
+      try {
+        refused.push(...(await withRetries(() => bulk(to, body, options), options)))
+      } finally {
+        const isSlow = performance.now() - startMs > SLOW_BULK_MS
+        bulkChars = isSlow
+          ? Math.min(bulkChars, body.length / 2)
+          : Math.min(BULK_CHARS, Math.max(bulkChars, 2 * body.length))
+      }
       lines = []
       length = 0
     }
@@ -209,7 +250,7 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
         }
         lines.push(line)
         length += line.length
-        if (length >= limit) await send()
+        if (length >= bulkChars) await send()
       }
     }
     await send()
@@ -299,24 +340,25 @@ export async function openElasticsearch(url: string): Promise<VectorStore> {
     async switchTo(name, target, signal) {
       // The actions of a call are one update of the cluster state. Without `must_exist` a removal
       // that finds nothing is left out: the alias would keep what another switch gave it meanwhile.
-      for (let isDone = false; ; ) {
+      let isDone = false
+      await changing(name, { signal }, async () => {
         const held = await indexesOf(name, signal)
         const others = held.filter(index => index !== target)
         // Without the target, it is another switch that was later.
-        if (isDone && (others.length === 0 || !held.includes(target))) return
+        if (isDone && !held.includes(target)) return true
+        if (held.length === 1 && others.length === 0) return true
         const actions = [
           ...others.map(index => ({ remove: { index, alias: name, must_exist: true } })),
           { add: { index: target, alias: name } },
         ]
-        const { status, body } = await request('POST', '/_aliases', {
-          json: { actions },
-          expect: [404],
-          signal,
+        await request('POST', '/_aliases', { json: { actions }, signal }).catch(async (error: unknown) => {
+          if (CHANGED_MEANWHILE.test(messageOf(error)) && !(await metaOf(target)))
+            throw new ReembedError('USAGE', `${address} has no ${target} any more: load the run again`)
+          throw error
         })
-        isDone = status !== 404
-        if (body.error?.type === 'index_not_found_exception' && !(await metaOf(target)))
-          throw new ReembedError('USAGE', `${address} has no ${target} any more: load the run again`)
-      }
+        isDone = true
+        return false
+      })
     },
     async drop(target) {
       // The server deletes the aliases of an index with it.

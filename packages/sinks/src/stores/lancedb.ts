@@ -354,8 +354,9 @@ export async function openLance(url: string): Promise<VectorStore> {
         return new Map(found.map(({ id, embedding }) => [id, Float32Array.from(embedding.toArray())]))
       }),
     current: name => guarded(() => current(name)),
-    switchTo: (_name, target) =>
+    switchTo: (name, target) =>
       guarded(async () => {
+        if ((await current(name)) === target) return
         const table = await requireTarget(target)
         await setTag(table, LIVE, await table.version())
       }),

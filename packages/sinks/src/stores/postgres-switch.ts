@@ -28,6 +28,8 @@ export const createSwitch = (
   current: name => withClient(undefined, client => tableOf(client, name)),
   switchTo: (name, target, signal) =>
     withClient(signal, async client => {
+      // To replace the view would wait for the searches that use it.
+      if ((await tableOf(client, name)) === target) return
       await requireOwnView(client, name, address)
       for (let tried = 1; ; tried += 1) {
         try {

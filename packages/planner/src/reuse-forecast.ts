@@ -229,7 +229,8 @@ async function unchangedShare(
       if (hashes.length === SAMPLED_DOCUMENTS) break
     }
     inspected += hashes.length
-    found += (await baseRuns?.reuseIndex(slice).countFound(hashes, signal)) ?? 0
+    const has = (await baseRuns?.reuseIndex(slice).has(hashes, { signal })) ?? []
+    found += has.filter(Boolean).length
   }
   return inspected === 0 ? 0 : found / inspected
 }

@@ -68,8 +68,8 @@ export {
   sameLayout,
 } from './reuse/base-run.ts'
 export { type Checkpoints, openCheckpoints } from './reuse/checkpoints.ts'
-export { type ReuseIndex, searchInOrder } from './reuse/reuse-index.ts'
-export { createSliceLocator, type SliceLocator } from './reuse/slice-locator.ts'
+export { type LookUpOptions, type ReuseIndex, searchInOrder } from './reuse/reuse-index.ts'
+export { type Candidates, createSliceLocator, type SliceLocator } from './reuse/slice-locator.ts'
 export { openShardWriter } from './write/open.ts'
 export { truncateVectors } from './write/truncate.ts'
 export {

@@ -194,9 +194,9 @@ function countingIndex(index: ReuseIndex) {
     get found() {
       return found
     },
-    countFound: index.countFound,
-    async findVectors(hashes: readonly string[], signal?: AbortSignal) {
-      const vectors = await index.findVectors(hashes, signal)
+    has: index.has,
+    async findVectors(...lookUp: Parameters<ReuseIndex['findVectors']>) {
+      const vectors = await index.findVectors(...lookUp)
       found += vectors.filter(vector => vector !== undefined).length
       return vectors
     },

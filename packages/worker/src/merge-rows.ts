@@ -89,7 +89,7 @@ export async function* mergeRows(
       const documents = batch.filter(record => record.kind === 'document')
       rejects.push(...batch.filter(record => record.kind === 'reject'))
       const hashes = documents.map(({ text }) => contentHashOf(text))
-      const found = (await reuseIndex?.findVectors(hashes, signal)) ?? []
+      const found = (await reuseIndex?.findVectors(hashes, { signal })) ?? []
       const short = documents.map(({ text }) => isShort(text, maxRepeatedBytes))
       // Rows wait until the embedder has filled a window. A corpus of few texts fills none, so its
       // repetitions are embedded again before too many rows wait.

@@ -14,7 +14,7 @@ const WORDS = HASH_BYTES / Uint32Array.BYTES_PER_ELEMENT
 /** @param hashes 16 bytes a row, in row order; they are copied */
 export function createHashTable(hashes: Uint8Array): HashTable {
   // Not `slice`: that of a Buffer copies nothing.
-  const words = new Uint32Array(Uint8Array.from(hashes).buffer)
+  const words = new Uint32Array(new Uint8Array(hashes).buffer)
   const rows = words.length / WORDS
   const mask = 2 ** Math.ceil(Math.log2(1.5 * rows + 1)) - 1
   /** Open addressing: the row of a hash plus 1, at or after the place that its first word names. */

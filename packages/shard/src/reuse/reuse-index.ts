@@ -11,9 +11,15 @@ import { createHashTable, type HashTable } from './hash-table.ts'
 
 export interface ReuseIndex {
   /** The vector for each content hash; undefined where the base run has none. */
-  findVectors(hashes: readonly string[], signal?: AbortSignal): Promise<(Float32Array | undefined)[]>
-  /** Counts the content hashes that have a vector. Reads no vectors. */
-  countFound(hashes: readonly string[], signal?: AbortSignal): Promise<number>
+  findVectors(hashes: readonly string[], options?: LookUpOptions): Promise<(Float32Array | undefined)[]>
+  /** Whether each content hash is in a shard that `findVectors` searches. Reads no vectors. */
+  has(hashes: readonly string[], options?: LookUpOptions): Promise<boolean[]>
+}
+
+export interface LookUpOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Texts that were looked up together, if other indexes have found some. The default is all. */
+  readonly batch?: number | undefined
 }
 
 /** A shard of a base run, or a checkpoint, with the content hashes of its rows. */
@@ -31,7 +37,10 @@ export interface ReuseIndexOptions {
   farShards?(signal?: AbortSignal): AsyncIterable<IndexedShard>
 }
 
-/** Of this many texts, one that the near shards do not have is no reason to search the far ones. */
+/**
+ * Of this many texts of a batch, one that the near shards do not have is no reason to search the
+ * far ones.
+ */
 const MANY = 8
 
 interface RowLocation {
@@ -66,12 +75,12 @@ export function createReuseIndex(
   /** Where each hash is found. */
   async function locate(
     hashes: readonly string[],
-    signal: AbortSignal | undefined,
+    { signal, batch = hashes.length }: LookUpOptions,
   ): Promise<(RowLocation | undefined)[]> {
     const shards = await near(signal)
     const found = hashes.map(hash => locationIn(shards, hash))
     const missing = found.reduce((count, location) => count + (location === undefined ? 1 : 0), 0)
-    if (far === undefined || MANY * missing <= hashes.length) return found
+    if (far === undefined || MANY * missing <= batch) return found
     const others = await far(signal)
     return found.map((location, at) => location ?? locationIn(others, hashes[at] ?? ''))
   }
@@ -123,12 +132,12 @@ export function createReuseIndex(
   }
 
   return {
-    async countFound(hashes, signal) {
-      return (await locate(hashes, signal)).filter(location => location !== undefined).length
+    async has(hashes, options = {}) {
+      return (await locate(hashes, options)).map(location => location !== undefined)
     },
-    async findVectors(hashes, signal) {
+    async findVectors(hashes, options = {}) {
       const wanted = new Map<IndexedShard, { row: number; at: number }[]>()
-      for (const [at, location] of (await locate(hashes, signal)).entries()) {
+      for (const [at, location] of (await locate(hashes, options)).entries()) {
         if (location === undefined) continue
         const rows = wanted.get(location.shard) ?? []
         rows.push({ row: location.row, at })
@@ -144,7 +153,7 @@ export function createReuseIndex(
             at,
             to: vectors.subarray(i * dimensions, (i + 1) * dimensions),
           }))
-        if (!(await undefinedIfCorrupt(copy(shard, sorted, signal)))) continue
+        if (!(await undefinedIfCorrupt(copy(shard, sorted, options.signal)))) continue
         for (const { at, to } of sorted) found[at] = to
       }
       return found
@@ -176,26 +185,30 @@ function openedOnce(
 
 /** Searches each index for the hashes that the ones before it do not have. */
 export function searchInOrder(indexes: readonly ReuseIndex[]): ReuseIndex {
+  async function search<T>(
+    hashes: readonly string[],
+    batch: number | undefined,
+    lookUp: (index: ReuseIndex, missing: string[], batch: number) => Promise<readonly T[]>,
+  ): Promise<(T | undefined)[]> {
+    const found = new Array<T | undefined>(hashes.length).fill(undefined)
+    for (const index of indexes) {
+      const missing = [...found.keys()].filter(at => !found[at])
+      if (missing.length === 0) break
+      const results = await lookUp(
+        index,
+        missing.map(at => hashes[at] ?? ''),
+        batch ?? hashes.length,
+      )
+      for (const [i, at] of missing.entries()) found[at] = results[i]
+    }
+    return found
+  }
   return {
-    async countFound(hashes, signal) {
-      const missing = new Set(hashes)
-      for (const index of indexes) {
-        for (const hash of missing) if ((await index.countFound([hash], signal)) > 0) missing.delete(hash)
-      }
-      return hashes.filter(hash => !missing.has(hash)).length
-    },
-    async findVectors(hashes, signal) {
-      const found = new Array<Float32Array | undefined>(hashes.length).fill(undefined)
-      for (const index of indexes) {
-        const missing = [...found.keys()].filter(at => found[at] === undefined)
-        if (missing.length === 0) break
-        const vectors = await index.findVectors(
-          missing.map(at => hashes[at] ?? ''),
-          signal,
-        )
-        for (const [i, at] of missing.entries()) found[at] = vectors[i]
-      }
-      return found
-    },
+    has: async (hashes, { signal, batch } = {}) =>
+      (await search(hashes, batch, (index, missing, of) => index.has(missing, { signal, batch: of }))).map(
+        Boolean,
+      ),
+    findVectors: (hashes, { signal, batch } = {}) =>
+      search(hashes, batch, (index, missing, of) => index.findVectors(missing, { signal, batch: of })),
   }
 }

@@ -24,7 +24,7 @@ import { type MadeRun, makeRun } from './run.ts'
 
 const [OLD, NEXT, LESS] = ['a', 'b', 'c'].map(letter => letter.repeat(26)) as [string, string, string]
 const ROWS = Array.from({ length: 60 }, (_, row) => row)
-/** The id of a row that is removed: quotes of SQL, of JSON and of the shell, and a Han character beyond U+FFFF. */
+/** The id of a removed row: quotes of SQL, JSON and the shell, a Han character beyond U+FFFF. */
 const REMOVED_ID = `it's "3" \\ $HOME\n&\u{20bb7}`
 
 const source = memoryStore()

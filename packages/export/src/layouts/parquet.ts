@@ -242,8 +242,8 @@ export const milvus: CreateExportLayout = run => {
     sharedFiles: [textFile('fields.json', `${JSON.stringify({ collection: run.name, fields }, null, 2)}\n`)],
     loadCommands: (target, { shards, deletes }) =>
       deletes !== undefined
-        ? // With `ids` the client quotes nothing. Of a Han character beyond U+FFFF, Milvus takes the low
-          // 16 bits of its code point, unless it is written as \U (planparserv2, convertHanToASCII).
+        ? // With `ids` the client quotes nothing. Of a Han character beyond U+FFFF, Milvus takes
+          // the low 16 bits of its code point, unless it is written as \U, see milvus-filter.ts.
           pythonCommand(`import json, re
 ${ARROW_IMPORTS}
 from pymilvus import MilvusClient

@@ -8,9 +8,11 @@ import { verify } from '@reembed/evaluate'
 import { createHashEngine, serveTei, type TeiServer } from '@reembed/local'
 import { findBaseRun, forecastReuse, openCorpus, planRun, recordPlan, requireBaseRun } from '@reembed/planner'
 import { findGarbage, rollback } from '@reembed/producer'
-import { recipeIdOf, setRunState, spaceIdOf } from '@reembed/protocol'
-import { readEmbeddings, readReceipt } from '@reembed/shard'
-import { openStore } from '@reembed/store'
+import { readSliceSegment, recipeIdOf, type Slice, setRunState, spaceIdOf } from '@reembed/protocol'
+import type { Job } from '@reembed/queue'
+import { contentHashOf, readEmbeddings, readReceipt } from '@reembed/shard'
+import { openStore, type Store } from '@reembed/store'
+import { createRunCache } from '@reembed/worker'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { temporaryFolder, writeJsonl } from './parts/cli.ts'
 import { type Gate, openGate } from './parts/gate.ts'
@@ -147,6 +149,53 @@ test.each<[string, (corpus: readonly Line[]) => Line[]]>([
   const { made, embedded } = await next(small)
   expect(embedded).toHaveLength(Math.max(0, changed.length - COUNT))
   await expectRight(made, changed)
+})
+
+/** A store of which the reads of shards are recorded. */
+function recorded(store: Store) {
+  const read: string[] = []
+  const get: Store['get'] = async (key, options) => {
+    if (key.includes('/data/')) read.push(key)
+    return store.get(key, options)
+  }
+  return { read, store: { ...store, get } as Store }
+}
+
+/** Two plans that reuse one base run of 24 shards, whose middle slices need its far shards. */
+async function plansOfMovedLines(store: Store, { made }: Awaited<ReturnType<typeof next>>) {
+  await write('a.jsonl', [...lines(50), ...inserted, ...lines(550, 50), ...added])
+  await using corpus = await openCorpus(place.source)
+  const request = { model: made.plan.recipe.model, findBaseRun: findBaseRun.bind(undefined, store) }
+  const plans = []
+  for (const documentsPerShard of [20, 30]) {
+    const { plan } = await recordPlan(store, await planRun(corpus, { ...request, documentsPerShard }))
+    const slices = await readSliceSegment(store, plan, 0)
+    plans.push({ plan, middle: slices[Math.floor(slices.length / 2)] as Slice })
+  }
+  return plans
+}
+
+const missing = [contentHashOf('document that no run has')]
+
+test('P-REUSE: the runs of a worker share the hashes of base shards', async () => {
+  await write('a.jsonl', lines())
+  const first = await next({ documentsPerShard: 25 })
+  await using files = await openStore(place.output)
+  const plans = await plansOfMovedLines(files, first)
+  const { read, store } = recorded(files)
+  await using runs = createRunCache({
+    outputs: [store.url],
+    sources: [place.source],
+    openUrl: async url => (url === store.url ? store : openStore(url)),
+  })
+  for (const { plan, middle } of plans) {
+    const run = await runs.open({ output: store.url, run: plan.run } as Job)
+    await (await run.baseRuns())?.reuseIndex(middle).has(missing)
+  }
+  const opened = new Set(read)
+  expect(opened.size).toBeGreaterThan(8)
+  // A tail and a column of hashes.
+  expect(read).toHaveLength(2 * opened.size)
 })
 
 test('P-REUSE: unchanged objects are not read and need no endpoint', async () => {

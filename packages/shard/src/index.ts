@@ -62,6 +62,8 @@ export {
 } from './read/repeated-vectors.ts'
 export {
   type BaseRuns,
+  type BaseShardCache,
+  createBaseShardCache,
   openBaseRuns,
   RETRYABLE_REJECTS,
   type ReusableShard,

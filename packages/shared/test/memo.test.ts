@@ -44,6 +44,12 @@ test('a memo removes the least recently used value beyond max', async () => {
   expect(calls).toEqual(['a', 'b', 'c', 'b'])
 })
 
+test('a memo with sizes removes the least recently used values beyond their sum', async () => {
+  const { calls, get } = counted({ max: 4, sizeOf: (value: string) => value.length })
+  for (const key of ['aa', 'b', 'aa', 'cc', 'aa', 'b', 'ddddd', 'aa']) await get(key)
+  expect(calls).toEqual(['aa', 'b', 'cc', 'b', 'ddddd', 'aa'])
+})
+
 test('settled waits for pending values and omits rejected ones', async () => {
   const { memo, get } = counted()
   const slow = Promise.withResolvers<string>()

@@ -4,7 +4,13 @@
 
 import { type Plan, readSliceSegment, requirePlan, type Slice } from '@reembed/protocol'
 import { type Job, servesOutput } from '@reembed/queue'
-import { type BaseRuns, createShardBufferPool, openBaseRuns, type ShardBufferPool } from '@reembed/shard'
+import {
+  type BaseRuns,
+  createBaseShardCache,
+  createShardBufferPool,
+  openBaseRuns,
+  type ShardBufferPool,
+} from '@reembed/shard'
 import { createMemo, ReembedError } from '@reembed/shared'
 import { openStore, requireWritable, type S3Options, type Store } from '@reembed/store'
 import { requireAllowedSource } from './allowed-source.ts'
@@ -64,6 +70,7 @@ export function createRunCache({
 }: RunCacheOptions): RunCache {
   const stores = createOpener(openUrl)
   const buffers = createShardBufferPool()
+  const cache = createBaseShardCache()
   const repeated = createMemo<string, RepeatedTexts>({ max: KEPT_REPEATED })
   const writable = createOpener(async (output: string) => {
     const store = await stores.open(output)
@@ -75,7 +82,7 @@ export function createRunCache({
     const store = await writable.open(output)
     const plan = await requirePlan(store, run)
     requireAllowedSource(plan.source, output, sources)
-    const bases = createOpener(() => openBaseRuns(store, plan))
+    const bases = createOpener(() => openBaseRuns(store, plan, { cache }))
     return {
       store,
       source: await stores.open(plan.source),

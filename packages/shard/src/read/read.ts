@@ -2,7 +2,7 @@
 // the ranges that it needs and holds at most one row group.
 
 import { createHash } from 'node:crypto'
-import type { CarriedValue } from '@reembed/protocol'
+import type { CarriedValue, Receipt } from '@reembed/protocol'
 import { type IdHash, mapConcurrent, messageOf, release } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import {
@@ -133,6 +133,11 @@ export async function readHashes(
   return Buffer.concat(hashes)
 }
 
+/** What the vectors of a shard are read and verified with. */
+export interface BodyLayout extends Pick<ShardFooter, 'name' | 'footerStart' | 'dtype' | 'rowGroups'> {
+  readonly receipt: Pick<Receipt, 'bodySha256'>
+}
+
 /**
  * Yields the bytes of each row group, which are valid until the next one is asked for. The rows are
  * verified only when the generator has ended.
@@ -141,7 +146,7 @@ export async function readHashes(
 export async function* readRowGroups(
   store: Store,
   key: string,
-  footer: ShardFooter,
+  footer: BodyLayout,
   signal?: AbortSignal,
 ): AsyncGenerator<{ readonly group: RowGroupLayout; readonly bytes: Buffer }, void, undefined> {
   const { rowGroups, footerStart, receipt, name } = footer
@@ -245,7 +250,7 @@ export function decodeRowGroup(
 export async function readByteRange(
   store: Store,
   key: string,
-  { name }: ShardFooter,
+  { name }: Pick<ShardFooter, 'name'>,
   { start, end }: ByteRange,
   signal: AbortSignal | undefined,
 ): Promise<Buffer> {

@@ -22,6 +22,7 @@ import { ObjectNotFound, type Store } from '@reembed/store'
 import { readFooter, type ShardFooter, undefinedIfCorrupt } from '../read/footer.ts'
 import { listCheckpoints } from './checkpoints.ts'
 import {
+  bytesOf,
   createReuseIndex,
   type IndexedShard,
   indexShard,
@@ -53,11 +54,23 @@ export interface ReusableShard {
  */
 export const RETRYABLE_REJECTS: readonly RejectReason[] = ['refused_by_model', 'invalid_vector']
 
+/** Hashes of base shards, shared by the jobs of a worker and limited for all of its runs. */
+export interface BaseShardCache {
+  /** The shard with this key, opened by `index` unless it is kept. */
+  get(store: Store, key: string, index: () => Promise<IndexedShard>): Promise<IndexedShard>
+}
+
 /**
- * Base shards whose hashes are kept: the candidates of concurrent jobs. One takes 100 KiB, or 1 MiB
- * if it has 64 MiB of vectors of 384 dimensions.
+ * The candidates of a slice: one takes 100 KiB, 1 MiB if it has 64 MiB of vectors of 384
+ * dimensions, and 6 MiB if they have 64.
  */
-const KEPT_SHARDS = 48
+const KEPT_BYTES = 64 * 2 ** 20
+
+/** Creates an empty cache of 64 MiB. */
+export function createBaseShardCache(maxBytes: number = KEPT_BYTES): BaseShardCache {
+  const indexed = createMemo<string, IndexedShard>({ max: maxBytes, sizeOf: bytesOf })
+  return { get: (store, key, index) => indexed.get(`${store.url} ${key}`, index) }
+}
 
 type ReusingPlan = Pick<
   Plan,
@@ -70,6 +83,8 @@ export interface BaseRunOptions {
    * most of them. Shards that are written later are not found.
    */
   readonly listed?: boolean | undefined
+  /** That of a worker; the default is one of its own. */
+  readonly cache?: BaseShardCache | undefined
 }
 
 /**
@@ -83,11 +98,12 @@ export async function openBaseRuns(
   options: BaseRunOptions = {},
 ): Promise<BaseRuns | undefined> {
   const opened: BaseRuns[] = []
+  const { listed = false, cache = createBaseShardCache() } = options
   for (const run of baseRunsOf(plan)) {
     const basePlan = await undefinedIfCorrupt(readPlan(store, run))
     if (basePlan === undefined) continue
     requireSameVectors(plan, basePlan)
-    opened.push(openBaseRun(store, plan, basePlan, options))
+    opened.push(openBaseRun(store, plan, basePlan, { listed, cache }))
   }
   if (opened.length === 0) return undefined
   return {
@@ -106,12 +122,11 @@ function openBaseRun(
   store: Store,
   plan: ReusingPlan,
   basePlan: Plan,
-  { listed = false }: BaseRunOptions,
+  { listed, cache }: { readonly listed: boolean; readonly cache: BaseShardCache },
 ): BaseRuns {
   const locator = createSliceLocator(store, basePlan)
   const keyOf = (shard: number): string => shardKey(basePlan.run, shard, basePlan.shards)
   let sizes: Promise<Uint32Array> | undefined
-  const indexed = createMemo<number, IndexedShard>({ max: KEPT_SHARDS })
 
   /**
    * The footer of a shard of the base run; undefined if it is missing, damaged or of another run or
@@ -153,7 +168,7 @@ function openBaseRun(
       async function* search(which: keyof Candidates, signal?: AbortSignal) {
         const candidates = await undefinedIfCorrupt(locator.candidateShards(slice))
         for (const shard of candidates?.[which] ?? []) {
-          const reading = indexed.get(shard, () => index(shard))
+          const reading = cache.get(store, keyOf(shard), () => index(shard))
           const found = await undefinedIfCorrupt(unlessAborted(signal, reading))
           if (found) yield found
           else yield* await listCheckpoints(store, basePlan, shard, signal)

@@ -34,7 +34,11 @@ export async function openCheckpoints(
       yield* found
     },
   })
-  return { index, receipt: largest.footer.receipt }
+  return { index, receipt: largest.receipt }
+}
+
+interface IndexedCheckpoint extends IndexedShard {
+  readonly receipt: Receipt
 }
 
 /** The readable checkpoints of a shard, the largest first. */
@@ -43,15 +47,15 @@ export async function listCheckpoints(
   plan: Pick<Plan, 'run' | 'shards' | 'spaceId' | 'recipeId'>,
   shard: number,
   signal?: AbortSignal,
-): Promise<IndexedShard[]> {
-  const found: IndexedShard[] = []
+): Promise<IndexedCheckpoint[]> {
+  const found: IndexedCheckpoint[] = []
   for await (const { key, size } of store.list(checkpointPrefix(plan.run, shard, plan.shards), { signal })) {
     const footer = await undefinedIfCorrupt(readFooter(store, key, { size, signal }))
     const { receipt } = footer ?? {}
     const isOwn = receipt?.run === plan.run && receipt.shard === shard && sameRecipe(receipt, plan)
     const indexed =
       footer && isOwn ? await undefinedIfCorrupt(indexShard(store, key, footer, signal)) : undefined
-    if (indexed) found.push(indexed)
+    if (indexed && receipt) found.push({ ...indexed, receipt })
   }
-  return found.sort((a, b) => b.footer.receipt.rows - a.footer.receipt.rows)
+  return found.sort((a, b) => b.receipt.rows - a.receipt.rows)
 }

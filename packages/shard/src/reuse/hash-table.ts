@@ -5,6 +5,8 @@ import { HASH_BYTES } from '../read/columns.ts'
 
 /** The content hashes of one shard. */
 export interface HashTable {
+  /** Memory that the table takes. */
+  readonly bytes: number
   /** The first row with this hash, a latin1 string; undefined if none has it. */
   rowOf(hash: string): number | undefined
 }
@@ -41,6 +43,7 @@ export function createHashTable(hashes: Uint8Array): HashTable {
   }
 
   return {
+    bytes: words.byteLength + places.byteLength,
     rowOf(hash) {
       for (let byte = 0; byte < HASH_BYTES; byte += 1) soughtBytes[byte] = hash.charCodeAt(byte)
       const found = places[placeOf(sought, 0)] ?? 0

@@ -6,7 +6,7 @@ import { messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { corruptShard, type RowGroupLayout, type ShardFooter, undefinedIfCorrupt } from '../read/footer.ts'
 import { decodeVectors } from '../read/pages.ts'
-import { readByteRange, readHashes, readRowGroups } from '../read/read.ts'
+import { type BodyLayout, readByteRange, readHashes, readRowGroups } from '../read/read.ts'
 import { createHashTable, type HashTable } from './hash-table.ts'
 
 export interface ReuseIndex {
@@ -25,9 +25,16 @@ export interface LookUpOptions {
 /** A shard of a base run, or a checkpoint, with the content hashes of its rows. */
 export interface IndexedShard {
   readonly key: string
-  readonly footer: ShardFooter
+  /** Without the rest of its receipt, which names each reject. */
+  readonly footer: BodyLayout
   readonly hashes: HashTable
 }
+
+/** Memory that a shard takes in a cache. */
+export const bytesOf = ({ hashes, footer }: IndexedShard): number =>
+  hashes.bytes + footer.rowGroups.length * ROW_GROUP_BYTES
+
+const ROW_GROUP_BYTES = 1_024
 
 export interface ReuseIndexOptions {
   readonly dimensions: number
@@ -56,7 +63,13 @@ export const indexShard = async (
   signal?: AbortSignal,
 ): Promise<IndexedShard> => ({
   key,
-  footer,
+  footer: {
+    name: footer.name,
+    footerStart: footer.footerStart,
+    dtype: footer.dtype,
+    rowGroups: footer.rowGroups,
+    receipt: { bodySha256: footer.receipt.bodySha256 },
+  },
   hashes: createHashTable(await readHashes(store, key, footer, signal)),
 })
 

@@ -14,7 +14,7 @@ const BEYOND_BMP = /[\u{10000}-\u{10ffff}]/gu
 
 /**
  * The literals of these strings. Milvus replaces a Han character by `\u` with the low 16 bits of
- * its code point (planparserv2, `convertHanToASCII`), so that beyond U+FFFF it means another string.
+ * its code point (planparserv2, `convertHanToASCII`), so that one beyond U+FFFF becomes another.
  * `\U` with 8 digits means the character; Milvus Lite, which replaces none, does not know it.
  */
 export async function milvusTexts(

@@ -8,7 +8,7 @@ import { once } from 'node:events'
 import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { promisify } from 'node:util'
 import { PGlite } from '@electric-sql/pglite'
@@ -18,14 +18,14 @@ import type { Manifest } from '@reembed/protocol'
 import { openStore } from '@reembed/store'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { temporaryFolder } from '../parts/cli.ts'
-import { answers, testUnless } from '../parts/needs.ts'
+import { answers, lackOfModules, PYTHON, testUnless } from '../parts/needs.ts'
 import { memoryStore } from '../shard/parts.ts'
 import { type MadeRun, makeRun } from './run.ts'
 
 const [OLD, NEXT, LESS] = ['a', 'b', 'c'].map(letter => letter.repeat(26)) as [string, string, string]
 const ROWS = Array.from({ length: 60 }, (_, row) => row)
-/** The id of a row that is removed: quotes of SQL, of JSON and of the shell. */
-const REMOVED_ID = `it's "3" \\ $HOME\n&`
+/** The id of a removed row: quotes of SQL, JSON and the shell, a Han character beyond U+FFFF. */
+const REMOVED_ID = `it's "3" \\ $HOME\n&\u{20bb7}`
 
 const source = memoryStore()
 let folder: Awaited<ReturnType<typeof temporaryFolder>>
@@ -53,7 +53,8 @@ async function commandsOf(
 ): Promise<string> {
   const path = join(folder.path, `${layout} ${manifest.run} ${since?.run ?? ''}`)
   await using target = await openStore(path, { create: true })
-  return (await exportRun(source, manifest, target, { layout, since })).loadCommands
+  const name = layout.startsWith('pinecone') ? 'wiki' : undefined
+  return (await exportRun(source, manifest, target, { layout, since, name })).loadCommands
 }
 
 /** Runs commands with `program` in place of another one: a script of `sh`. */
@@ -63,7 +64,7 @@ async function shell(commands: string, program: string, script: string): Promise
   await writeFile(join(bin, program), `#!/bin/sh\n${script}`)
   await chmod(join(bin, program), 0o755)
   const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` }
-  await promisify(execFile)('sh', ['-e', '-c', commands], { env })
+  await promisify(execFile)('sh', ['-c', commands], { env })
 }
 
 /** What only the first load of a name does: create it, or import into what does not exist yet. */
@@ -81,40 +82,82 @@ test.each(EXPORT_LAYOUT_NAMES)(
     const both = await commandsOf(layout, next, old.manifest)
     expect(both).not.toMatch(FIRST_ALONE)
     expect(has(both)).toBe(true)
-    expect(both).toMatch(/\/data|\/embeddings|load_dataset/)
+    expect(both).toMatch(/\/data|data\/\*|\/embeddings|load_dataset/)
     const removal = await commandsOf(layout, less, old.manifest)
     expect(has(removal)).toBe(true)
-    if (!NOTHING_TO_LOAD_INTO.includes(layout)) expect(removal).not.toMatch(/\/data/)
+    if (!NOTHING_TO_LOAD_INTO.includes(layout)) expect(removal).not.toMatch(/\/data|data\/\*/)
     // Nothing is different.
     const same = await commandsOf(layout, old, old.manifest)
     expect(same).not.toMatch(FIRST_ALONE)
-    if (!NOTHING_TO_LOAD_INTO.includes(layout)) expect(same).not.toMatch(/\/deletes|\/data/)
+    if (!NOTHING_TO_LOAD_INTO.includes(layout)) expect(same).not.toMatch(/deletes|\/data|data\/\*/)
   },
 )
+
+test.each(EXPORT_LAYOUT_NAMES)(
+  'the commands of %s end with the first that fails, without an option of the shell',
+  async layout => {
+    const bin = join(folder.path, `failing-${layout}`)
+    await mkdir(bin)
+    for (const program of ['psql', 'python', 'curl', 'hf', 'vespa']) {
+      await writeFile(join(bin, program), `#!/bin/sh\necho ${program} >> '${bin}/called'\nexit 1\n`)
+      await chmod(join(bin, program), 0o755)
+    }
+    for (const since of [undefined, old.manifest]) {
+      await writeFile(join(bin, 'called'), '')
+      const commands = await commandsOf(layout, next, since)
+      const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` }
+      await expect(promisify(execFile)('sh', ['-c', commands], { env }), commands).rejects.toThrow()
+      expect((await readFile(join(bin, 'called'), 'utf8')).match(/\w+/g), commands).toHaveLength(1)
+    }
+  },
+)
+
+test.each([
+  ['int8 vectors', { layout: 'hf', quantize: ['int8'] }, /other ranges.*whole run/],
+  ['Pinecone without a namespace', { layout: 'pinecone' }, /namespace of Pinecone that holds run a{26}/],
+  ['documents of Pinecone without one', { layout: 'pinecone-documents' }, /namespace of Pinecone/],
+] as const)('an export since a run is refused for %s', async (_, request, message) => {
+  const target = memoryStore()
+  await expect(exportRun(source, next.manifest, target, { ...request, since: old.manifest })).rejects.toThrow(
+    message,
+  )
+  expect([...target.objects]).toEqual([])
+})
 
 test('PostgreSQL that runs the commands of a run, and those since that run, holds the later run', async () => {
   await using stack = new AsyncDisposableStack()
   const postgres = stack.adopt(await PGlite.create({ extensions: { vector } }), client => client.close())
+  const run = async (sql: string): Promise<unknown> => postgres.exec(sql)
+  async function copy(command: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    const text = command.replace('\\', '').replace(/FROM (pstdin|'[^']*')/, "FROM '/dev/blob'")
+    await postgres.query(text, [], { blob: new Blob([bytes]) })
+  }
+  /** A script as psql reads it: SQL, and lines of `\copy` with files relative to a folder. */
+  async function runScript(script: string, at: string): Promise<void> {
+    for (const part of script.split(/^(?=\\copy)|(?<=^\\copy.*\n)/m)) {
+      const [, file = ''] = /^\\copy .* FROM '([^']*)'/.exec(part) ?? []
+      await (file ? copy(part, await readFile(join(at, file))) : run(part))
+    }
+  }
   async function apply(commands: string): Promise<void> {
     const calls = join(folder.path, `psql-${(await readdir(folder.path)).length}`)
     await mkdir(calls)
-    // A call of psql: its arguments, and its standard input.
+    // A call of psql: its folder, its arguments, and its standard input.
     await shell(
       commands,
       'psql',
-      `at='${calls}'/$(ls '${calls}' | wc -l | tr -d ' '); mkdir "$at"; printf '%s\\0' "$@" > "$at/arguments"
-case "$*" in *pstdin*) cat > "$at/input" ;; esac\n`,
+      `at='${calls}'/$(ls '${calls}' | wc -l | tr -d ' '); mkdir "$at"; printf '%s\\0' "$@" > "$at/arguments"; pwd > "$at/folder"
+case "$*" in *pstdin* | *ON_ERROR_STOP=1) cat > "$at/input" ;; esac\n`,
     )
     for (const call of (await readdir(calls)).sort((a, b) => Number(a) - Number(b))) {
       const given = (await readFile(join(calls, call, 'arguments'), 'utf8')).split('\0').slice(0, -1)
+      const input = () => readFile(join(calls, call, 'input'))
+      if (given.at(-1) === 'ON_ERROR_STOP=1')
+        await runScript(`${await input()}`, (await readFile(join(calls, call, 'folder'), 'utf8')).trimEnd())
       for (const [at, argument] of given.entries()) {
-        if (given[at - 1] === '-f') await postgres.exec(await readFile(argument, 'utf8'))
+        if (given[at - 1] === '-f') await run(await readFile(argument, 'utf8'))
         if (given[at - 1] !== '-c') continue
-        if (!argument.startsWith('\\copy')) await postgres.exec(argument)
-        else {
-          const blob = new Blob([await readFile(join(calls, call, 'input'))])
-          await postgres.query(argument.replace('\\', '').replace('pstdin', `'/dev/blob'`), [], { blob })
-        }
+        await (argument.startsWith('\\copy') ? copy(argument, await input()) : run(argument))
       }
     }
   }
@@ -130,9 +173,34 @@ case "$*" in *pstdin*) cat > "$at/input" ;; esac\n`,
   await apply(await commandsOf('pgvector', next, old.manifest))
   const after = await read()
   expect([...after.keys()].sort()).toEqual([...next.ids].sort())
+  await apply(await commandsOf('pgvector', next, old.manifest))
+  expect(await read(), 'applied twice equals once').toEqual(after)
   const changed = [...after].filter(([id, vector]) => before.has(id) && before.get(id) !== vector)
   expect(changed.map(([id]) => id)).toEqual([old.ids[7]])
 })
+
+testUnless(
+  lackOfModules('pyarrow.dataset'),
+  'Milvus gets the ids that are deleted in a filter, with the escapes that it knows',
+  async () => {
+    const modules = join(folder.path, 'modules')
+    await mkdir(modules)
+    await writeFile(
+      join(modules, 'pymilvus.py'),
+      `class MilvusClient:
+    def __init__(self, at): pass
+    def delete(self, name, filter): print(filter)
+    def upsert(self, name, rows): pass
+`,
+    )
+    const PATH = [dirname(PYTHON), process.env.PATH].join(delimiter)
+    const env = { ...process.env, PATH, PYTHONPATH: modules }
+    const commands = await commandsOf('milvus', next, old.manifest)
+    const { stdout } = await promisify(execFile)('sh', ['-e', '-c', commands], { env })
+    expect(stdout).toContain(String.raw`"it's \"3\" \\ $HOME\n&\U00020bb7"`)
+  },
+  60_000,
+)
 
 testUnless(
   answers('curl', ['--version']) ? undefined : 'curl is missing',
@@ -152,7 +220,7 @@ testUnless(
     await once(server, 'listening')
     const place = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
     const apply = (commands: string) =>
-      promisify(execFile)('sh', ['-e', '-c', commands.replaceAll('<elasticsearch>', place)])
+      promisify(execFile)('sh', ['-c', commands.replaceAll('<elasticsearch>', place)])
     await apply(await commandsOf('elasticsearch', old))
     const before = new Map(rows)
     expect([...before.keys()].sort()).toEqual([...old.ids].sort())

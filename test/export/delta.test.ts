@@ -1,6 +1,6 @@
 // The rows that changed between two versions, as a list and as an export that a store applies.
 
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openStore } from '@reembed/store'
 import { type FakeTei, startFakeTei } from '@reembed/testing'
@@ -26,9 +26,10 @@ async function command(...args: string[]): Promise<string> {
   return stdout
 }
 
-const run = (): Promise<string> =>
+const made = (...more: readonly string[]): Promise<string> =>
   command(
     'run',
+    ...more,
     ...flags({
       source: join(folder.path, 'corpus'),
       endpoint: tei.url,
@@ -50,14 +51,14 @@ beforeAll(async () => {
     b,
     lines.map(({ id, ...rest }) => ({ ...rest, id: `b-${id}` })),
   )
-  await run()
+  await made()
   // d0 to d2 are removed, d3 has another text, d4 another language, n0 and n1 are new.
   const edited = lines.slice(3).map(one => {
     if (one.id === 'd3') return { ...one, text: 'document 3, edited' }
     return one.id === 'd4' ? { ...one, lang: 'fr' } : one
   })
   await writeJsonl(a, [...edited, { ...line(0), id: 'n0' }, { ...line(1), id: 'n1' }])
-  await run()
+  await made()
 })
 afterAll(async () => {
   for (const part of [tei, folder]) await part[Symbol.asyncDispose]()
@@ -121,14 +122,25 @@ test('a store that holds version 1 and applies the export since version 1 holds 
   )
 })
 
-test('an export since a version with another model writes every row', async () => {
-  await tei.stop()
-  await tei.start({ sha: 'two' })
-  await run()
-  const delta = await exported('other-model', '--since', '2')
-  expect(delta.rows.size).toBe(2 * COUNT - 1)
-  expect(delta.deletes).toHaveLength(2 * COUNT - 1)
-})
+test.each([
+  ['another model', async () => await tei.stop().then(() => tei.start({ sha: 'two' })), []],
+  ['other columns', async () => {}, ['--include-text']],
+] as const)(
+  'an export since a version with %s is refused before anything is written',
+  async (_, change, more) => {
+    await change()
+    const before = await runOf('2')
+    const run = JSON.parse(await made(...more)).run
+    const to = join(folder.path, `refused-${run}`)
+    const args = ['export', '--layout', 'elasticsearch', '--to', to, '--since', '2', '--output', output]
+    const { code, stderr } = await inProcess(args)
+    expect(code).toBe(2)
+    expect(stderr).toMatch(
+      new RegExp(`run ${run} has another recipe.* than run ${before}.*whole run.*--since`, 's'),
+    )
+    expect(await readdir(to)).toEqual([])
+  },
+)
 
 async function runOf(version: string): Promise<string> {
   const versions = JSON.parse(await command('versions', '--json')) as { version: number; run: string }[]

@@ -63,8 +63,12 @@ test('PostgreSQL gets tables and columns with exactly the hostile names, and not
   expect((await postgres.query('SELECT * FROM victim')).rows).toEqual([])
 })
 
-/** A run of some more rows, of another model: rows are removed and changed. */
-const EARLIER = { run: 'a'.repeat(26), shards: 1, rows: 7, dimensions: 4 }
+/** A run of some more rows, and one that follows it: rows are removed and one is changed. */
+const EARLIER = { run: 'a'.repeat(26), shards: 1, rows: 7, dimensions: 8, more: ['url'] }
+const LATER = {
+  ...{ shards: 1, rows: 5, dimensions: 8, more: ['url'] },
+  later: { from: EARLIER.run, rows: [0, 1, 2, 3, 4], changed: new Set([1]) },
+}
 const PROGRAMS = ['psql', 'python', 'curl', 'hf', 'vespa']
 
 test.each(EXPORT_LAYOUT_NAMES)(
@@ -109,10 +113,10 @@ test.each(EXPORT_LAYOUT_NAMES)(
 
 async function exportTo(layout: ExportLayoutName, name: string, place: string, isDelta: boolean) {
   const store = memoryStore()
-  const { manifest } = await makeRun(store, { shards: 1, rows: 5, dimensions: 8, more: ['url'] })
+  const { manifest } = await makeRun(store, LATER)
   await using target = await openStore(place, { create: true })
   // Vespa and Pinecone allow no such names, for a schema and for a folder.
-  const given = layout === 'vespa' || layout === 'pinecone' ? undefined : name
+  const given = layout === 'vespa' || layout === 'pinecone' ? 'wiki' : name
   const model = { ...manifest.model, id: name, revision: name }
   const since = isDelta ? (await makeRun(store, EARLIER)).manifest : undefined
   const options = { layout, name: given, since }

@@ -29,7 +29,7 @@ async function commandsOf(target: string): Promise<string> {
 async function shell(commands: string, cache: string): Promise<string> {
   const PATH = `${dirname(PYTHON)}:${process.env.PATH}`
   const options = { env: { ...process.env, PATH, HF_HUB_OFFLINE: '1', HF_DATASETS_CACHE: cache } }
-  return (await promisify(execFile)('sh', ['-e', '-c', commands], options)).stdout
+  return (await promisify(execFile)('sh', ['-c', commands], options)).stdout
 }
 
 async function python(script: string, ...args: string[]): Promise<unknown> {
@@ -87,7 +87,7 @@ server = pg.get_server(sys.argv[1], cleanup_mode="delete")
 psql = lambda *args: subprocess.run(["psql", "-At", *args], check=True, capture_output=True, text=True).stdout.splitlines()
 try:
     os.environ.update(PGHOST=sys.argv[1], PGUSER="postgres", PATH=os.path.dirname(pg.__file__) + "/pginstall/bin:" + os.environ["PATH"])
-    loaded = subprocess.run(["sh", "-e", "-c", sys.argv[2]], capture_output=True, text=True)
+    loaded = subprocess.run(["sh", "-c", sys.argv[2]], capture_output=True, text=True)
     if loaded.returncode: raise SystemExit(loaded.stderr)
     print(json.dumps({
         "rows": psql("-c", "select count(*) from embeddings"),
@@ -179,6 +179,9 @@ print(json.dumps([ids[index.search(query, 1)[1][0][0]][0], row[0]]))`,
   )
 })
 
+/** What psql, the shell and SQL read otherwise than a name, unless it is quoted. */
+const TABLE = `a"; -- :name :'name' $HOME it's %s\n\\copy \\q`
+
 describe.each([384, 3_072])('an export of %d dimensions since an earlier run', dimensions => {
   const source = memoryStore()
   const [OLD, NEXT] = ['a'.repeat(26), 'b'.repeat(26)]
@@ -199,7 +202,11 @@ describe.each([384, 3_072])('an export of %d dimensions since an earlier run', d
     const path = join(folder, `${layout}${since?.run ?? ''}`)
     await using target = await openStore(path, { create: true })
     const { manifest } = (since ? next : old) ?? expect.fail()
-    await exportRun(source, manifest, target, { layout, since })
+    await exportRun(source, manifest, target, {
+      layout,
+      since,
+      ...(layout === 'pgvector' && { name: TABLE }),
+    })
     return path
   }
   const delta = (layout: ExportLayoutName) => exported(layout, old?.manifest)
@@ -217,11 +224,57 @@ describe.each([384, 3_072])('an export of %d dimensions since an earlier run', d
   const PRINT = 'print(json.dumps([[row["id"], *map(float, row["embedding"][:3])] for row in rows]))'
 
   testUnless(
+    lackOfModules(POSTGRES),
+    'makes a table of PostgreSQL equal to the later run, run twice and after a run that broke off',
+    async () => {
+      const [whole, difference] = [await exported('pgvector'), await delta('pgvector')]
+      const broken = (await commandsOf(difference)).replace(
+        "printf '%s\\n' 'COMMIT;'",
+        "printf 'SELECT 1 / 0;'",
+      )
+      const found = await python(
+        `import os, subprocess, ${POSTGRES} as pg
+server = pg.get_server(sys.argv[1], cleanup_mode="delete")
+psql = lambda *args: subprocess.run(["psql", "-At", *args], check=True, capture_output=True, text=True).stdout.splitlines()
+read = lambda: [[id, *json.loads(vector)[:3]] for id, vector in map(json.loads, psql("-c", "select json_build_array(id, embedding::text) from " + sys.argv[5]))]
+apply = lambda commands: subprocess.run(["sh", "-c", commands], capture_output=True, text=True)
+try:
+    os.environ.update(PGHOST=sys.argv[1], PGUSER="postgres", PATH=os.path.dirname(pg.__file__) + "/pginstall/bin:" + os.environ["PATH"])
+    first = apply(sys.argv[2])
+    if first.returncode: raise SystemExit(first.stderr)
+    before = sorted(read())
+    failed = apply(sys.argv[3])
+    if not failed.returncode or sorted(read()) != before: raise SystemExit("commands that broke off: " + failed.stderr)
+    rows = []
+    for _ in range(2):
+        applied = apply(sys.argv[4])
+        if applied.returncode: raise SystemExit(applied.stderr)
+        rows.append(read())
+    print(json.dumps(rows))
+finally:
+    server.cleanup()`,
+        join(folder, 'postgres'),
+        ...[
+          await commandsOf(whole),
+          broken,
+          await commandsOf(difference),
+          `"${TABLE.replaceAll('"', '""')}"`,
+        ],
+      )
+      // PostgreSQL prints the shortest text of a float32.
+      for (const rows of found as [string, ...number[]][][])
+        expectNext(rows.map(([id, ...numbers]) => [id, ...numbers.map(Math.fround)]))
+    },
+    120_000,
+  )
+
+  testUnless(
     lackOfModules('lancedb', 'pyarrow.dataset'),
     'makes a table of LanceDB equal to the later run',
     async () => {
       const database = join(folder, 'lancedb')
-      for (const path of [await exported('lance'), await delta('lance')])
+      // Applied twice equals once.
+      for (const path of [await exported('lance'), await delta('lance'), await delta('lance')])
         await shell((await commandsOf(path)).replaceAll('<database>', database), folder)
       expectNext(
         await python(
@@ -240,7 +293,8 @@ describe.each([384, 3_072])('an export of %d dimensions since an earlier run', d
       const database = join(folder, 'milvus.db')
       const whole = await exported('milvus')
       await python(`${MILVUS_COLLECTION}print(0)`, whole, database)
-      await shell((await commandsOf(await delta('milvus'))).replaceAll('<milvus>', database), folder)
+      for (const path of [await delta('milvus'), await delta('milvus')])
+        await shell((await commandsOf(path)).replaceAll('<milvus>', database), folder)
       expectNext(
         await python(
           `from pymilvus import MilvusClient\nclient = MilvusClient(sys.argv[1])\nclient.load_collection("embeddings")\nrows = client.query("embeddings", filter='id > ""', output_fields=["*"], limit=1000)\n${PRINT}`,
@@ -257,13 +311,20 @@ describe.each([384, 3_072])('an export of %d dimensions since an earlier run', d
     async () => {
       const saved = join(folder, 'saved')
       // The dataset of the hub is the folder of the earlier export, and the result is kept here.
-      const commands = (await commandsOf(await delta('hf')))
-        .replaceAll('load_dataset("<org>/<name>"', `load_dataset("${await exported('hf')}"`)
-        .replaceAll('push_to_hub("<org>/<name>")', `save_to_disk("${saved}")`)
-      await shell(commands, folder)
-      expectNext(
-        await python(`import datasets\nrows = datasets.load_from_disk(sys.argv[1])\n${PRINT}`, saved),
-      )
+      const commands = await commandsOf(await delta('hf'))
+      const apply = (old: string, to: string): Promise<string> =>
+        shell(
+          commands
+            .replaceAll('load_dataset("<org>/<name>", split="train")', old)
+            .replaceAll('push_to_hub("<org>/<name>")', `save_to_disk("${to}")`),
+          folder,
+        )
+      await apply(`load_dataset("${await exported('hf')}", split="train")`, saved)
+      await apply(`load_from_disk("${saved}")`, `${saved}-twice`)
+      for (const path of [saved, `${saved}-twice`])
+        expectNext(
+          await python(`import datasets\nrows = datasets.load_from_disk(sys.argv[1])\n${PRINT}`, path),
+        )
     },
     120_000,
   )

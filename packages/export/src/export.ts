@@ -9,8 +9,21 @@
 //   <target>/LOAD.md               how to load the files; written last: it marks a complete export
 
 import { findChanges } from '@reembed/evaluate'
-import { type ExportRecord, type Manifest, putExportRecord, readExportRecord } from '@reembed/protocol'
-import { type Quantization, type Ranges, rangesOf, readShard, requireWholeBytes } from '@reembed/shard'
+import {
+  type ExportRecord,
+  type Manifest,
+  putExportRecord,
+  readExportRecord,
+  sameRecipe,
+} from '@reembed/protocol'
+import {
+  type Quantization,
+  type Ranges,
+  rangesOf,
+  readShard,
+  requireWholeBytes,
+  sameLayout,
+} from '@reembed/shard'
 import { canonical, manifestKey, mapConcurrent, printable, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { type ExportedShard, exportedRows, exportedShards, writeDeletes } from './delta.ts'
@@ -34,8 +47,10 @@ export interface ExportRequest {
    */
   readonly name?: string | undefined
   /**
-   * An earlier run that the consumer holds. Only rows that were added or changed since are written,
-   * and the ids of changed and removed rows below `deletes/`: the consumer deletes these first.
+   * An earlier run that the consumer holds, of the same recipe and columns. Only rows that were
+   * added or changed since are written, and the ids of changed and removed rows below `deletes/`:
+   * the consumer deletes these first. Not with int8, whose ranges the consumer's rows have from
+   * another run. Pinecone also needs `name`: the namespace that holds the run.
    */
   readonly since?: Manifest | undefined
   /**
@@ -72,8 +87,9 @@ const CALIBRATION_ROWS = 100_000
  * Writes a finished run into `target`. Calling it again with the same arguments continues an
  * interrupted export. Holds two row groups and their output files in memory.
  *
- * @throws ReembedError USAGE if the layout cannot store these vectors or columns, or if the target
- *   holds another export or other files
+ * @throws ReembedError USAGE if the layout cannot store these vectors or columns, if a consumer
+ *   that holds `since` cannot take the difference, or if the target holds another export or other
+ *   files
  * @throws ReembedError CORRUPT if a shard does not match the manifest
  * @throws the reason of `signal`
  * @example
@@ -96,13 +112,14 @@ export async function exportRun(
   { layout: layoutName, quantize = [], name, since, skipRefused = false, signal, onProgress }: ExportRequest,
 ): Promise<ExportResult> {
   requireLayoutSupports(layoutName, quantize, manifest.model.dimensions)
+  if (since) requireDifference(manifest, since, { layout: layoutName, quantize, name })
   const columns = columnsOf(manifest, { identifiers: IDENTIFIER_NAMES_ONLY.includes(layoutName) })
   const run: ExportedRun = {
     manifest,
     extra: columnsUnder(columns),
     quantize,
     ranges: undefined,
-    name: name ?? (layoutName.startsWith('pinecone') ? (since ?? manifest).run : 'embeddings'),
+    name: name ?? (isPinecone(layoutName) ? manifest.run : 'embeddings'),
   }
   // Creating the layout checks its limits, so an unsupported run is refused before the first write.
   const { rowLimits } = LAYOUTS[layoutName](run)
@@ -178,6 +195,37 @@ function requireLayoutSupports(
   }
   if (quantize.includes('ubinary')) requireWholeBytes(dimensions)
 }
+
+/** Refuses what would leave rows of two kinds in the consumer, or would fail after its deletes. */
+function requireDifference(
+  manifest: Manifest,
+  since: Manifest,
+  { layout, quantize = [], name }: Pick<ExportRequest, 'layout' | 'quantize' | 'name'>,
+): void {
+  const refuse = (reason: string, option: string): never => {
+    throw new ReembedError('USAGE', reason, { option })
+  }
+  if (!sameRecipe(manifest, since) || !sameLayout(manifest, since)) {
+    refuse(
+      `run ${manifest.run} has another recipe (model, dimensions, columns) than run ${since.run}, so a store that holds one cannot take the difference: export the whole run ${manifest.run}`,
+      'since',
+    )
+  }
+  if (quantize.includes('int8')) {
+    refuse(
+      `int8 vectors of run ${manifest.run} and of run ${since.run} have other ranges, so they cannot be compared: export the whole run ${manifest.run}, or without int8`,
+      'quantize',
+    )
+  }
+  if (isPinecone(layout) && name === undefined) {
+    refuse(
+      `the namespace of Pinecone that holds run ${since.run} is not known: name it (an export of a whole run has by default a namespace named after that run)`,
+      'name',
+    )
+  }
+}
+
+const isPinecone = (layout: ExportLayoutName): boolean => layout.startsWith('pinecone')
 
 interface ExportShardOptions {
   /** Keys in the target before this call. */
@@ -300,7 +348,7 @@ const loadPage = (
 ): string => `# Load
 
 ${rows} vectors with ${model.dimensions} dimensions. Model ${printable(`${model.id}@${model.revision ?? 'unknown'}`)}, run ${run}, layout ${layout}.
-${refused > 0 ? `\nRows that the consumer cannot store are left out, ${refused} in number: their ids and the reasons are in \`refused/*.jsonl\`.\n` : ''}${since !== undefined ? `\nThese are the rows that were added or changed since run ${since}, for a store that holds that run. First delete the ${deletes} ids in \`deletes/*.jsonl\` (\`{"id": …}\` a line), then load the rows.\n` : ''}${quantize
+${refused > 0 ? `\nRows that the consumer cannot store are left out, ${refused} in number: their ids and the reasons are in \`refused/*.jsonl\`.\n` : ''}${since !== undefined ? `\nThese are the rows that were added or changed since run ${since}, for a store that holds that run. First delete the ${deletes} ids in \`deletes/*.jsonl\` (\`{"id": …}\` a line), then load the rows. Commands that were interrupted can be run again from the start.\n` : ''}${quantize
   .map(type => {
     const place = layout === 'npy' ? `Folder \`embeddings_${type}/\`` : `Column \`embedding_${type}\``
     return `\n- ${place}: ${QUANTIZED_VALUES[type]}.`

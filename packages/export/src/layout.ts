@@ -110,6 +110,13 @@ export function toJson(record: Readonly<Record<string, CarriedValue>>): string {
   return `{${members.join(',')}}`
 }
 
+/**
+ * Shell commands of which none runs after one that failed, also if they are pasted: the subshell
+ * ends, not the shell. Empty without commands.
+ */
+export const inOrder = (...commands: readonly string[]): string =>
+  commands.length === 0 ? '' : `(set -e\n${commands.join('\n')}\n)`
+
 /** A shell command that runs Python. */
 export const pythonCommand = (program: string): string => `python -c ${shellWord(program)}`
 

@@ -9,7 +9,7 @@ import {
   toInt8,
   toUbinary,
 } from '@reembed/shard'
-import { type CreateExportLayout, pythonCommand, pythonText } from '../layout.ts'
+import { type CreateExportLayout, inOrder, pythonCommand, pythonText } from '../layout.ts'
 import { plainColumns, plainValues } from './parquet.ts'
 
 /**
@@ -92,14 +92,14 @@ export const npy: CreateExportLayout = run => {
     },
     sharedFiles: [],
     loadCommands: (target, { deletes }) => {
-      const opening = [
+      const opening = inOrder(
         '# row i of a matrix belongs to row i of metadata/, in the file with the same name',
         ...['embeddings', ...quantize.map(folderOf)].map(folder =>
           pythonCommand(
             `import glob, numpy; print(sum(len(numpy.load(path, mmap_mode="r")) for path in glob.glob(glob.escape(${pythonText(`${target}/${folder}`)}) + "/*.npy")), "rows in ${folder}")`,
           ),
         ),
-      ].join('\n')
+      )
       return deltaOfFiles(deletes, opening)
     },
   }

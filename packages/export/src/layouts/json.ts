@@ -6,6 +6,7 @@ import { ReembedError, shellWord } from '@reembed/shared'
 import {
   type CreateExportLayout,
   type ExportShard,
+  inOrder,
   metadataOf,
   pythonCommand,
   pythonText,
@@ -96,18 +97,18 @@ const elasticWith =
         stringBytes: ({ name }) => (name === 'text' ? undefined : ELASTIC_KEYWORD_BYTES),
       },
       sharedFiles: [textFile('mapping.json', `${JSON.stringify(mapping, null, 2)}\n`)],
-      // _bulk answers 200 although documents of it failed. The subshell ends the loop, not the
-      // shell.
+      // _bulk answers 200 although documents of it failed. The reply of a failed request is shown
+      // as well.
       loadCommands(target, { shards, deletes }) {
         const index = `<elasticsearch>/${encodeURIComponent(name)}`
         const bulk = `${index}/_bulk?filter_path=errors,items.*.error`
-        const send = (files: string, body: string): string => `(for file in ${shellWord(target)}/${files}; do
-  reply=$(${body})
+        const send = (files: string, body: string): string => `for file in ${shellWord(target)}/${files}; do
+  reply=$(${body}) || true
   case "$reply" in *'"errors":false'*) ;; *) echo "$file: $reply" >&2; exit 1 ;; esac
-done)`
+done`
         const post = (data: string): string =>
           `curl -sS --fail-with-body ${shellWord(bulk)} -H 'content-type: application/x-ndjson' --data-binary ${data}`
-        return [
+        return inOrder(
           ...(deletes === undefined
             ? [
                 `curl -sS --fail-with-body -X PUT ${shellWord(index)} -H 'content-type: application/json' --data-binary ${shellWord(`@${target}/mapping.json`)}`,
@@ -122,7 +123,7 @@ done)`
               ]
             : []),
           ...(shards.length > 0 ? [send('data/*.ndjson', post('"@$file"'))] : []),
-        ].join('\n')
+        )
       },
     }
   }
@@ -269,7 +270,7 @@ export const vespa: CreateExportLayout = ({ manifest, extra, name }) => {
     sharedFiles: [textFile(`schemas/${name}.sd`, schema)],
     loadCommands(target, { shards, deletes }) {
       const remove = shellWord(`s/^{"id":"\\(.*\\)}$/{"remove":"id:${name}:${name}::\\1}/`)
-      return [
+      return inOrder(
         ...(deletes === undefined
           ? [`# first deploy an application package that contains schemas/${name}.sd`]
           : []),
@@ -281,7 +282,7 @@ export const vespa: CreateExportLayout = ({ manifest, extra, name }) => {
         ...(shards.length > 0
           ? [`for file in ${shellWord(target)}/data/*.jsonl; do vespa feed "$file"; done`]
           : []),
-      ].join('\n')
+      )
     },
   }
 }

@@ -18,6 +18,7 @@ import {
   type CreateExportLayout,
   type ExportLayout,
   type ExportShard,
+  inOrder,
   type LayoutRun,
   metadataOf,
   pythonCommand,
@@ -125,22 +126,26 @@ Created by reembed, run \`${manifest.run}\`, vector space \`${manifest.spaceId}\
     sharedFiles: [textFile('README.md', card)],
     loadCommands: (target, { shards, deletes }) =>
       deletes === undefined
-        ? `${pythonCommand(
-            `import datasets; print(datasets.load_dataset(${pythonText(target)}, split="train"))`,
-          )}
-hf upload '<org>/<name>' ${shellWord(target)} --repo-type dataset`
-        : // An upload would replace files of the dataset that have the same names.
+        ? inOrder(
+            pythonCommand(
+              `import datasets; print(datasets.load_dataset(${pythonText(target)}, split="train"))`,
+            ),
+            `hf upload '<org>/<name>' ${shellWord(target)} --repo-type dataset`,
+          )
+        : // An upload would replace files of the dataset that have the same names. Commands that
+          // are run again find the new rows in the dataset.
           pythonCommand(`import datasets
 ${ARROW_IMPORTS}
 old = datasets.load_dataset("<org>/<name>", split="train")
-deleted = set()
-${deletesLoop(target, deletes, 'deleted.update(ids)')}parts = [old.filter(lambda id: id not in deleted, input_columns="id")]
-${
+replaced, parts = set(), []
+${deletesLoop(target, deletes, 'replaced.update(ids)')}${
   shards.length > 0
     ? `parts.append(datasets.load_dataset(${pythonText(target)}, split="train"))
+replaced.update(parts[0]["id"])
 `
     : ''
-}datasets.concatenate_datasets(parts).push_to_hub("<org>/<name>")`),
+}parts.insert(0, old.filter(lambda id: id not in replaced, input_columns="id"))
+datasets.concatenate_datasets(parts).push_to_hub("<org>/<name>")`),
   }
 }
 
@@ -242,12 +247,13 @@ export const milvus: CreateExportLayout = run => {
     sharedFiles: [textFile('fields.json', `${JSON.stringify({ collection: run.name, fields }, null, 2)}\n`)],
     loadCommands: (target, { shards, deletes }) =>
       deletes !== undefined
-        ? // With `ids` the client quotes nothing.
-          pythonCommand(`import json
+        ? // With `ids` the client quotes nothing. Of a Han character beyond U+FFFF, Milvus takes
+          // the low 16 bits of its code point, unless it is written as \U, see milvus-filter.ts.
+          pythonCommand(`import json, re
 ${ARROW_IMPORTS}
 from pymilvus import MilvusClient
 milvus = MilvusClient("<milvus>")
-${deletesLoop(target, deletes, `milvus.delete(${pythonText(run.name)}, filter="id in " + json.dumps(ids, ensure_ascii=False))`)}${
+${deletesLoop(target, deletes, `milvus.delete(${pythonText(run.name)}, filter="id in " + re.sub("[\\U00010000-\\U0010ffff]", lambda char: f"\\\\U{ord(char[0]):08x}", json.dumps(ids, ensure_ascii=False)))`)}${
   shards.length > 0
     ? rowsLoop(
         `${target}/data`,
@@ -305,6 +311,6 @@ export const lance: CreateExportLayout = run => ({
     return pythonCommand(`import lancedb
 ${ARROW_IMPORTS}
 table = lancedb.connect("<database>").open_table(${pythonText(run.name)})
-${deletesLoop(target, deletes, `table.delete(${where})`)}${shards.length > 0 ? `table.add(${reader})` : ''}`)
+${deletesLoop(target, deletes, `table.delete(${where})`)}${shards.length > 0 ? `table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(${reader})` : ''}`)
   },
 })

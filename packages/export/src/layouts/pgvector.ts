@@ -2,7 +2,7 @@
 
 import { createShardBuffer } from '@reembed/shard'
 import { ReembedError, shellWord } from '@reembed/shared'
-import { type CreateExportLayout, textFile } from '../layout.ts'
+import { type CreateExportLayout, inOrder, textFile } from '../layout.ts'
 import {
   COPY_HEADER,
   COPY_TRAILER,
@@ -52,32 +52,73 @@ CREATE TABLE ${table} (
     rowLimits: PG_LIMITS,
     sharedFiles: [textFile('schema.sql', schema), textFile('index.sql', indexSql)],
     loadCommands(target, { shards, deletes }) {
+      const file = (name: string): string => `psql -X -v ON_ERROR_STOP=1 -f ${shellWord(`${target}/${name}`)}`
       // From psql's stdin: a file name inside the command would need the quotes of SQL as well.
       const copy = `for file in ${shellWord(target)}/data/*.copy; do psql -c ${shellWord(`\\copy ${table} FROM pstdin WITH (FORMAT binary)`)} < "$file"; done`
-      const before = deletes === undefined ? [`psql -f ${shellWord(`${target}/schema.sql`)}`] : []
-      const after = deletes === undefined ? [`psql -f ${shellWord(`${target}/index.sql`)}`] : []
-      return [
-        ...before,
-        ...(deletes ? [deleteIds(table, target)] : []),
-        ...(shards.length > 0 ? [copy] : []),
-        ...after,
+      const columns = ['id', 'embedding', ...extra.map(column => quoted(column.name))]
+      const isSame = deletes === 0 && shards.length === 0
+      return inOrder(
+        ...(deletes === undefined
+          ? [file('schema.sql'), ...(shards.length > 0 ? [copy] : []), file('index.sql')]
+          : isSame
+            ? []
+            : applyDifference({
+                target,
+                table,
+                columns,
+                definitions: pgColumns(dimensions, extra),
+                hasDeletes: deletes > 0,
+                hasRows: shards.length > 0,
+              })),
         '# the ids nearest to one vector of the table:',
         `psql -c ${shellWord(query)}`,
-      ].join('\n')
+      )
     },
   }
 }
 
+interface Difference {
+  readonly target: string
+  readonly table: string
+  readonly columns: readonly string[]
+  /** The columns of a table that takes the rows. */
+  readonly definitions: readonly string[]
+  readonly hasDeletes: boolean
+  readonly hasRows: boolean
+}
+
 /**
- * Deletes the ids of `deletes/` in one session, which a temporary table lives in. The lines are
- * read whole, as CSV without a quote and without a delimiter: JSON escapes those bytes.
+ * Deletes the ids of `deletes/` and writes the rows of `data/` in one transaction. Commands that
+ * are run again find rows of `data/` in the table, so the rows replace those. psql opens the files
+ * itself, from their folder, by names that need no quotes. Ids are read as whole lines: CSV without
+ * a quote and without a delimiter, since JSON escapes those bytes.
  */
-function deleteIds(table: string, target: string): string {
-  const copy = String.raw`\copy reembed_deletes FROM pstdin WITH (FORMAT csv, QUOTE E'\001', DELIMITER E'\002')`
-  const commands = [
-    'CREATE TEMP TABLE reembed_deletes (line jsonb)',
-    copy,
-    `DELETE FROM ${table} USING reembed_deletes WHERE id = line->>'id'`,
+function applyDifference({ target, table, columns, definitions, hasDeletes, hasRows }: Difference): string[] {
+  const print = (...sql: string[]): string => `printf '%s\\n' ${shellWord(`${sql.join(';\n')};`)}`
+  const copy = (files: string, into: string, format: string): string =>
+    `for file in ${files}; do printf '%s\\n' "\\\\copy ${into} FROM '$file' WITH (FORMAT ${format})"; done`
+  const updates = columns.slice(1).map(name => `${name} = EXCLUDED.${name}`)
+  return [
+    `cd ${shellWord(target)}`,
+    '{',
+    print('BEGIN'),
+    ...(hasDeletes
+      ? [
+          print('CREATE TEMP TABLE reembed_deletes (line jsonb) ON COMMIT DROP'),
+          copy('deletes/*.jsonl', 'reembed_deletes', String.raw`csv, QUOTE E'\\001', DELIMITER E'\\002'`),
+          print(`DELETE FROM ${table} USING reembed_deletes WHERE ${table}.id = reembed_deletes.line->>'id'`),
+        ]
+      : []),
+    ...(hasRows
+      ? [
+          print(`CREATE TEMP TABLE reembed_rows (${definitions.join(', ')}) ON COMMIT DROP`),
+          copy('data/*.copy', 'reembed_rows', 'binary'),
+          print(
+            `INSERT INTO ${table} (${columns.join(', ')}) SELECT ${columns.join(', ')} FROM reembed_rows ON CONFLICT (id) DO UPDATE SET ${updates.join(', ')}`,
+          ),
+        ]
+      : []),
+    print('COMMIT'),
+    '} | psql -X -v ON_ERROR_STOP=1',
   ]
-  return `cat ${shellWord(target)}/deletes/*.jsonl | psql -v ON_ERROR_STOP=1 ${commands.map(command => `-c ${shellWord(command)}`).join(' ')}`
 }

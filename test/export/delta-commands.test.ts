@@ -8,7 +8,7 @@ import { once } from 'node:events'
 import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { promisify } from 'node:util'
 import { PGlite } from '@electric-sql/pglite'
@@ -18,14 +18,14 @@ import type { Manifest } from '@reembed/protocol'
 import { openStore } from '@reembed/store'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { temporaryFolder } from '../parts/cli.ts'
-import { answers, testUnless } from '../parts/needs.ts'
+import { answers, lackOfModules, PYTHON, testUnless } from '../parts/needs.ts'
 import { memoryStore } from '../shard/parts.ts'
 import { type MadeRun, makeRun } from './run.ts'
 
 const [OLD, NEXT, LESS] = ['a', 'b', 'c'].map(letter => letter.repeat(26)) as [string, string, string]
 const ROWS = Array.from({ length: 60 }, (_, row) => row)
-/** The id of a row that is removed: quotes of SQL, of JSON and of the shell. */
-const REMOVED_ID = `it's "3" \\ $HOME\n&`
+/** The id of a removed row: quotes of SQL, JSON and the shell, a Han character beyond U+FFFF. */
+const REMOVED_ID = `it's "3" \\ $HOME\n&\u{20bb7}`
 
 const source = memoryStore()
 let folder: Awaited<ReturnType<typeof temporaryFolder>>
@@ -178,6 +178,29 @@ case "$*" in *pstdin* | *ON_ERROR_STOP=1) cat > "$at/input" ;; esac\n`,
   const changed = [...after].filter(([id, vector]) => before.has(id) && before.get(id) !== vector)
   expect(changed.map(([id]) => id)).toEqual([old.ids[7]])
 })
+
+testUnless(
+  lackOfModules('pyarrow.dataset'),
+  'Milvus gets the ids that are deleted in a filter, with the escapes that it knows',
+  async () => {
+    const modules = join(folder.path, 'modules')
+    await mkdir(modules)
+    await writeFile(
+      join(modules, 'pymilvus.py'),
+      `class MilvusClient:
+    def __init__(self, at): pass
+    def delete(self, name, filter): print(filter)
+    def upsert(self, name, rows): pass
+`,
+    )
+    const PATH = [dirname(PYTHON), process.env.PATH].join(delimiter)
+    const env = { ...process.env, PATH, PYTHONPATH: modules }
+    const commands = await commandsOf('milvus', next, old.manifest)
+    const { stdout } = await promisify(execFile)('sh', ['-e', '-c', commands], { env })
+    expect(stdout).toContain(String.raw`"it's \"3\" \\ $HOME\n&\U00020bb7"`)
+  },
+  60_000,
+)
 
 testUnless(
   answers('curl', ['--version']) ? undefined : 'curl is missing',

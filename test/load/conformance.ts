@@ -424,10 +424,13 @@ export function proveLoads(
     )
 
     test(
-      'ids that hold quotes and operators of query languages are loaded, compared, updated and removed as they are',
+      'ids that hold quotes, operators of query languages, control and rare characters are loaded, compared, updated and removed as they are',
       async () => {
         await using vectors = await openVectorStore(store.url)
-        const [removed, changed] = [`it's "3"] or id != '' or id in ["\\`, `x' OR '1'='1' -- "\\"`]
+        const [removed, changed] = [
+          `it's "3"] or id != '' or id in ["\\\t\u{20bb7}中\u0001`,
+          `x' OR '1'='1' -- "\\"\n\u0007\u{2000b}\u{1f600}`,
+        ]
         const old = await makeRun(output, {
           run: RUNS.old,
           rows: 10,

@@ -101,10 +101,12 @@ const said = (error: Failure | string | undefined): string =>
     ? (error ?? '')
     : `${error.type}: ${error.reason}${error.caused_by ? ` / ${error.caused_by.reason}` : ''}`
 
+const ATTEMPTS = 5
+
 async function answerTo(url: string, [request, body]: Step): Promise<string> {
   const [method = '', path = ''] = request.split(' ')
   const type = path.includes('_bulk') ? 'application/x-ndjson' : 'application/json'
-  for (;;) {
+  for (let attempt = 1; ; attempt += 1) {
     const reply = await fetch(url + path, {
       method,
       headers: body === undefined ? {} : { 'content-type': type },
@@ -112,7 +114,10 @@ async function answerTo(url: string, [request, body]: Step): Promise<string> {
     }).catch(() => undefined)
     // The stand-in is overloaded at times, and loses replies.
     const text = await reply?.text()
-    if (reply === undefined || text === undefined || /"status":429/.test(text)) continue
+    if (reply === undefined || text === undefined || /"status":429/.test(text)) {
+      if (attempt === ATTEMPTS) throw new Error(`${request} got no answer: ${text}`)
+      continue
+    }
     const { error, errors, items } = JSON.parse(text) as Answer
     const each = items?.flatMap(item =>
       Object.entries(item).map(([action, { status, error }]) => `${action} ${status} ${said(error)}`.trim()),

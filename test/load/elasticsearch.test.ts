@@ -249,6 +249,17 @@ test('a refused document whose reason is null is listed', async () => {
   expect(refused).toEqual([{ id: expect.any(String), reason: 'null_pointer_exception' }])
 })
 
+test('an OpenSearch that knows no `must_exist` is refused', async () => {
+  await using old = await startElasticsearch('2.11.1', 'opensearch')
+  await expect(openVectorStore(`opensearch+${old.url}`)).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringContaining('is an OpenSearch before 2.12'),
+  })
+  await using oldest = await startElasticsearch('2.12.0', 'opensearch')
+  await using vectors = await openVectorStore(`opensearch+${oldest.url}`)
+  expect(vectors.kind).toBe('opensearch')
+})
+
 test('a drop of a pattern instead of a run deletes no index', async () => {
   await using server = await startElasticsearch('9.3.0')
   await using vectors = await openVectorStore(`elasticsearch+${server.url}`)

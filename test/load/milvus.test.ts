@@ -12,6 +12,8 @@ import { withDeadlines } from '@reembed/shared'
 import { loadRun, openVectorStore } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
 import { describe, expect, test } from 'vitest'
+import type { MilvusClient, MilvusConnection } from '../../packages/sinks/src/stores/milvus-connection.ts'
+import { milvusTexts } from '../../packages/sinks/src/stores/milvus-filter.ts'
 import { makeRun } from '../export/run.ts'
 import { lackOfMilvus, PATIENT, startMilvus } from '../parts/milvus.ts'
 import { memoryStore } from '../shard/parts.ts'
@@ -110,6 +112,15 @@ proveLoads(
     },
   },
 )
+
+test.each([
+  ['v2.6.1', String.raw`"\U00020bb7中é\\\"\n\r\t${'\u0001'}"`],
+  ['milvus_lite-3.0.2', String.raw`"𠮷中é\\\"\n\r\t${'\u0001'}"`],
+])('a filter of %s holds a string with the escapes that it knows', async (version, literal) => {
+  const ask: MilvusConnection['ask'] = work =>
+    work({ getVersion: async () => ({ version }) } as unknown as MilvusClient)
+  expect(await milvusTexts(ask, ['𠮷中é\\"\n\r\t\u0001', 'a'])).toEqual([literal, '"a"'])
+})
 
 describe.skipIf(client === undefined || lackOfMilvus !== undefined)(
   'Milvus Lite, beside another process',

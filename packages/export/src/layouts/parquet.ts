@@ -247,12 +247,13 @@ export const milvus: CreateExportLayout = run => {
     sharedFiles: [textFile('fields.json', `${JSON.stringify({ collection: run.name, fields }, null, 2)}\n`)],
     loadCommands: (target, { shards, deletes }) =>
       deletes !== undefined
-        ? // With `ids` the client quotes nothing.
-          pythonCommand(`import json
+        ? // With `ids` the client quotes nothing. Of a Han character beyond U+FFFF, Milvus takes
+          // the low 16 bits of its code point, unless it is written as \U, see milvus-filter.ts.
+          pythonCommand(`import json, re
 ${ARROW_IMPORTS}
 from pymilvus import MilvusClient
 milvus = MilvusClient("<milvus>")
-${deletesLoop(target, deletes, `milvus.delete(${pythonText(run.name)}, filter="id in " + json.dumps(ids, ensure_ascii=False))`)}${
+${deletesLoop(target, deletes, `milvus.delete(${pythonText(run.name)}, filter="id in " + re.sub("[\\U00010000-\\U0010ffff]", lambda char: f"\\\\U{ord(char[0]):08x}", json.dumps(ids, ensure_ascii=False)))`)}${
   shards.length > 0
     ? rowsLoop(
         `${target}/data`,

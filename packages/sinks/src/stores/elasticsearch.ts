@@ -52,6 +52,8 @@ const SLOW_BULK_MS = 10_000
 /** A change of aliases fails if another process deletes one of them, or its index, meanwhile. */
 const CHANGED_MEANWHILE = /aliases_not_found_exception|index_not_found_exception/
 const ALIAS_TRIES = 8
+/** OpenSearch 2.12 takes the parameter `must_exist` (opensearch-project/OpenSearch#11210). */
+const MUST_EXIST = 212
 const ALIAS_PAUSE_MS = 50
 const MAX_DIMENSIONS = { elasticsearch: ELASTIC_DIMENSIONS, opensearch: 16_000 }
 
@@ -80,6 +82,13 @@ export const hasShardOrder = ({ product, version }: Server): boolean =>
 export async function openElasticsearch(url: string): Promise<VectorStore> {
   const server = await openElasticClient(url)
   const { address, request } = server
+  if (server.product === 'opensearch' && server.version < MUST_EXIST) {
+    throw new ReembedError(
+      'USAGE',
+      `${address} is an OpenSearch before 2.12, where two switches at a time can leave searches with two indexes: update it`,
+      { option: 'target' },
+    )
+  }
   const hasBase64 = server.product === 'elasticsearch' && server.version >= 903
 
   const metaOf = async (index: string) => {

@@ -26,6 +26,7 @@ export type Row = Readonly<Record<string, unknown>>
  */
 export interface MilvusClient {
   readonly connectPromise: Promise<unknown>
+  getVersion(): Promise<{ readonly version: string }>
   listCollections(): Promise<{ readonly data: readonly { readonly name: string }[] }>
   createCollection(data: object): Promise<Status>
   dropCollection(data: object): Promise<Status>

@@ -5,6 +5,7 @@ import type { IndexReader, IndexRow, IndexSelection } from '@reembed/evaluate'
 import { ReembedError } from '@reembed/shared'
 import { chooseColumns } from './index-columns.ts'
 import { connectMilvus, isMissing } from './milvus-connection.ts'
+import { milvusTexts } from './milvus-filter.ts'
 
 /** Milvus returns at most 16,384 rows for a query. */
 const ROWS_AT_ONCE = 1_000
@@ -54,7 +55,7 @@ export async function openMilvusIndex({ server, of }: IndexSelection): Promise<I
         )
         if (data.length === 0) return
         const id = data.at(-1)?.[key]
-        last = isText ? JSON.stringify(String(id)) : String(id)
+        last = isText ? (await milvusTexts(work => ask(work, { signal }), [String(id)]))[0] : String(id)
         yield data.map((row): IndexRow => {
           const [values, written] = [row[vector], text === undefined ? undefined : row[text]]
           return {

@@ -34,6 +34,7 @@ import {
   type MilvusConnection,
   type Row,
 } from './milvus-connection.ts'
+import { milvusTexts } from './milvus-filter.ts'
 
 const LOADS = 'reembed_loads'
 /** Milvus accepts gRPC messages up to 64 MiB (proxy.grpc.serverMaxRecvSize). */
@@ -233,11 +234,18 @@ export function milvusStore(connection: MilvusConnection): VectorStore {
     })
   }
 
+  /**
+   * A filter for the rows with these ids. With `ids` the client quotes nothing: an id with a quote
+   * would end the list, and could select any row.
+   */
+  const withIds = async (ids: readonly string[], options?: RetryOptions): Promise<string> =>
+    `id in [${(await milvusTexts(work => ask(work, options), ids)).join(',')}]`
+
   async function remove(to: Writer, ids: readonly string[], options?: RetryOptions): Promise<void> {
     const kept = ids.filter(id => Buffer.byteLength(id) <= MILVUS_ID_BYTES)
     if (kept.length === 0) return
-    const work = () =>
-      whileOpen(to, (client, collection_name) => client.delete({ collection_name, filter: withIds(kept) }))
+    const filter = await withIds(kept, options)
+    const work = () => whileOpen(to, (client, collection_name) => client.delete({ collection_name, filter }))
     await withRetries(work, options)
   }
 
@@ -302,10 +310,11 @@ export function milvusStore(connection: MilvusConnection): VectorStore {
     async read(target, ids) {
       const found = new Map<string, Float32Array>()
       for (let from = 0; from < ids.length; from += IDS_AT_ONCE) {
+        const filter = await withIds(ids.slice(from, from + IDS_AT_ONCE))
         const { data } = await ask(client =>
           client.query({
             collection_name: target,
-            filter: withIds(ids.slice(from, from + IDS_AT_ONCE)),
+            filter,
             output_fields: ['id', 'embedding'],
             consistency_level: 'Strong',
           }),
@@ -355,12 +364,6 @@ export function milvusStore(connection: MilvusConnection): VectorStore {
     },
   }
 }
-
-/**
- * Rows with these ids, in the language of filters, whose strings have the escapes of JSON. With
- * `ids` the client quotes nothing: an id with a quote would end the list, and could select any row.
- */
-const withIds = (ids: readonly string[]): string => `id in ${JSON.stringify(ids)}`
 
 /** The collection that an alias points to; undefined if there is no such alias. */
 async function pointed(ask: MilvusConnection['call'], alias: string): Promise<string | undefined> {

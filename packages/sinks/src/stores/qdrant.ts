@@ -155,30 +155,30 @@ export async function openQdrant(url: string): Promise<VectorStore> {
 
   async function write({ target, manifest }: Target, { load, rows }: ShardWrite, options?: RetryOptions) {
     const path = `/collections/${writeAlias(target, load, manifest.run)}/points?wait=true`
+    // Half as many after each request that is over a limit of the server, until the shard ends: the
+    // limit may be lifted meanwhile, and the points of others be smaller.
+    let pointsAtOnce = Number.POSITIVE_INFINITY
+    /** False: the collection does not exist. */
+    const upsert = async (points: readonly string[]): Promise<boolean> => {
+      for (let at = 0; at < points.length; ) {
+        const some = points.slice(at, at + pointsAtOnce)
+        const text = { body: `{"points":[${some.join(',')}]}`, type: 'application/json' }
+        const reply = await request('PUT', path, { text, expect: [404], ...options }).catch(
+          (error: unknown) => {
+            if (some.length === 1 || !OVER_LIMIT.test(messageOf(error))) throw error
+            pointsAtOnce = Math.ceil(some.length / 2)
+          },
+        )
+        if (reply?.status === 404) return false
+        if (reply !== undefined) at += some.length
+      }
+      return true
+    }
     for await (const batch of rows()) {
       for (const points of upsertsOf(batch, manifest.model.dimensions))
-        if (!(await upsert(path, points, options))) throw notHeld(target, load, address)
+        if (!(await upsert(points))) throw notHeld(target, load, address)
     }
     return []
-  }
-
-  /** Points of a request. Half as many behind each request that is over a limit of the server. */
-  let pointsAtOnce = Number.POSITIVE_INFINITY
-  /** False: the collection does not exist. */
-  async function upsert(path: string, points: readonly string[], options?: RetryOptions): Promise<boolean> {
-    for (let at = 0; at < points.length; ) {
-      const some = points.slice(at, at + pointsAtOnce)
-      const text = { body: `{"points":[${some.join(',')}]}`, type: 'application/json' }
-      const reply = await request('PUT', path, { text, expect: [404], ...options }).catch(
-        (error: unknown) => {
-          if (some.length === 1 || !OVER_LIMIT.test(messageOf(error))) throw error
-          pointsAtOnce = Math.ceil(some.length / 2)
-        },
-      )
-      if (reply?.status === 404) return false
-      if (reply !== undefined) at += some.length
-    }
-    return true
   }
 
   async function update(
@@ -210,7 +210,7 @@ export async function openQdrant(url: string): Promise<VectorStore> {
     await build()
     // Green: no optimization is pending. Yellow: in progress. Grey: pending since a restart of the
     // server, until an update triggers it. Since 1.18.2 the reply comes before the new settings are
-    // in use, and the status is that of the old ones for a moment.
+    // in use, and the status is that of the old ones for a moment, which the wait is longer than.
     while (true) {
       await sleep(POLL_MS, undefined, { signal: options.signal })
       const { body } = await request('GET', `/collections/${target}`, options)
@@ -247,7 +247,10 @@ export async function openQdrant(url: string): Promise<VectorStore> {
     current: async name => (await aliases()).get(name),
     async switchTo(name, target, signal) {
       // Not deleted before: if the collection is missing, searches keep what they use.
-      await createAlias(name, target, { signal })
+      await createAlias(name, target, { signal }).catch(async (error: unknown) => {
+        if ((await collections()).has(target)) throw error
+        throw new ReembedError('USAGE', `${address} has no ${target} any more: load the run again`)
+      })
     },
     async drop(target) {
       // The server deletes the aliases of a collection with it.

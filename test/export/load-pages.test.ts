@@ -236,7 +236,7 @@ describe.each([384, 3_072])('an export of %d dimensions since an earlier run', d
         `import os, subprocess, ${POSTGRES} as pg
 server = pg.get_server(sys.argv[1], cleanup_mode="delete")
 psql = lambda *args: subprocess.run(["psql", "-At", *args], check=True, capture_output=True, text=True).stdout.splitlines()
-read = lambda: [[id, *json.loads(vector)[:3]] for id, vector in map(json.loads, psql("-c", "select json_build_array(id, embedding::text) from " + sys.argv[5]))]
+read = lambda: [[id, *json.loads(vector, parse_int=float)[:3]] for id, vector in map(json.loads, psql("-c", "select json_build_array(id, embedding::text) from " + sys.argv[5]))]
 apply = lambda commands: subprocess.run(["sh", "-c", commands], capture_output=True, text=True)
 try:
     os.environ.update(PGHOST=sys.argv[1], PGUSER="postgres", PATH=os.path.dirname(pg.__file__) + "/pginstall/bin:" + os.environ["PATH"])

@@ -8,9 +8,22 @@ import { verify } from '@reembed/evaluate'
 import { createHashEngine, serveTei, type TeiServer } from '@reembed/local'
 import { findBaseRun, forecastReuse, openCorpus, planRun, recordPlan, requireBaseRun } from '@reembed/planner'
 import { findGarbage, rollback } from '@reembed/producer'
-import { readSliceSegment, recipeIdOf, type Slice, setRunState, spaceIdOf } from '@reembed/protocol'
+import {
+  type Plan,
+  readSliceSegment,
+  recipeIdOf,
+  type Slice,
+  setRunState,
+  spaceIdOf,
+} from '@reembed/protocol'
 import type { Job } from '@reembed/queue'
-import { contentHashOf, readEmbeddings, readReceipt } from '@reembed/shard'
+import {
+  contentHashOf,
+  createBaseShardCache,
+  openBaseRuns,
+  readEmbeddings,
+  readReceipt,
+} from '@reembed/shard'
 import { openStore, type Store } from '@reembed/store'
 import { createRunCache } from '@reembed/worker'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -154,11 +167,16 @@ test.each<[string, (corpus: readonly Line[]) => Line[]]>([
 /** A store of which the reads of shards are recorded. */
 function recorded(store: Store) {
   const read: string[] = []
+  let [now, most] = [0, 0]
   const get: Store['get'] = async (key, options) => {
-    if (key.includes('/data/')) read.push(key)
-    return store.get(key, options)
+    if (!key.includes('/data/')) return store.get(key, options)
+    read.push(key)
+    most = Math.max(most, ++now)
+    return store.get(key, options).finally(() => {
+      now -= 1
+    })
   }
-  return { read, store: { ...store, get } as Store }
+  return { read, atOnce: () => most, store: { ...store, get } as Store }
 }
 
 /** Two plans that reuse one base run of 24 shards, whose middle slices need its far shards. */
@@ -196,6 +214,25 @@ test('P-REUSE: the runs of a worker share the hashes of base shards', async () =
   expect(opened.size).toBeGreaterThan(8)
   // A tail and a column of hashes.
   expect(read).toHaveLength(2 * opened.size)
+})
+
+test('P-REUSE: base shards are opened beside each other, and far ones while their hashes fit the cache', async () => {
+  await write('a.jsonl', lines())
+  const first = await next({ documentsPerShard: 25 })
+  await using files = await openStore(place.output)
+  const [{ plan, middle } = {}] = await plansOfMovedLines(files, first)
+  const searched = async (maxBytes?: number) => {
+    const { read, atOnce, store } = recorded(files)
+    const bases = await openBaseRuns(store, plan as Plan, { cache: createBaseShardCache(maxBytes) })
+    await bases?.reuseIndex(middle as Slice).has(missing)
+    return { shards: new Set(read), atOnce: atOnce() }
+  }
+  const [all, few] = [await searched(), await searched(1)]
+  expect(all.atOnce).toBeGreaterThan(1)
+  expect(all.atOnce).toBeLessThanOrEqual(8)
+  // The near ones are always read, the far ones not at all.
+  expect(few.shards.size).toBeGreaterThan(0)
+  expect(all.shards.size).toBeGreaterThan(few.shards.size + 5)
 })
 
 test('P-REUSE: unchanged objects are not read and need no endpoint', async () => {

@@ -123,16 +123,16 @@ test('a store that holds version 1 and applies the export since version 1 holds 
 })
 
 test.each([
-  ['another model', async () => await tei.stop().then(() => tei.start({ sha: 'two' })), []],
-  ['other columns', async () => {}, ['--include-text']],
+  ['2', 'another model', async () => await tei.stop().then(() => tei.start({ sha: 'two' })), []],
+  ['3', 'other columns', async () => {}, ['--include-text']],
 ] as const)(
-  'an export since a version with %s is refused before anything is written',
-  async (_, change, more) => {
+  'an export since version %s with %s is refused before anything is written',
+  async (version, _, change, more) => {
     await change()
-    const before = await runOf('2')
+    const before = await runOf(version)
     const run = JSON.parse(await made(...more)).run
     const to = join(folder.path, `refused-${run}`)
-    const args = ['export', '--layout', 'elasticsearch', '--to', to, '--since', '2', '--output', output]
+    const args = ['export', '--layout', 'elasticsearch', '--to', to, '--since', version, '--output', output]
     const { code, stderr } = await inProcess(args)
     expect(code).toBe(2)
     expect(stderr).toMatch(

@@ -109,6 +109,7 @@ describe('the commands that load the layout elasticsearch', () => {
   /** Runs LOAD.md against a server that answers each bulk request with `reply`. */
   async function load(
     reply: (body: string) => object,
+    bulkStatus = 200,
   ): Promise<{ code: number; stderr: string; bodies: string[] }> {
     await using folder = await temporaryFolder()
     const source = memoryStore()
@@ -119,6 +120,7 @@ describe('the commands that load the layout elasticsearch', () => {
     const server = createServer(async (request, response) => {
       const body = (await Array.fromAsync(request)).join('')
       if (request.url?.startsWith('/wiki/_bulk')) bodies.push(body)
+      if (request.url !== '/wiki') response.statusCode = bulkStatus
       response.end(JSON.stringify(request.url === '/wiki' ? { acknowledged: true } : reply(body)))
     }).listen(0, '127.0.0.1')
     await once(server, 'listening')
@@ -126,7 +128,7 @@ describe('the commands that load the layout elasticsearch', () => {
       const page = await readFile(join(folder.path, 'LOAD.md'), 'utf8')
       const [, commands = ''] = /```sh\n(.*?)```/s.exec(page) ?? []
       const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-      const run = promisify(execFile)('sh', ['-e', '-c', commands.replaceAll('<elasticsearch>', url)])
+      const run = promisify(execFile)('sh', ['-c', commands.replaceAll('<elasticsearch>', url)])
       const { code, stderr } = await run.then(
         ({ stderr }) => ({ code: 0, stderr }),
         (error: { code: number; stderr: string }) => error,
@@ -151,6 +153,13 @@ describe('the commands that load the layout elasticsearch', () => {
     }))
     expect(code).toBe(1)
     expect(stderr).toMatch(/data\/part-00000-of-00003-0000\.ndjson: .*document_parsing_exception/)
+    expect(bodies).toHaveLength(1)
+  })
+
+  test('end with an error that shows the reply when a bulk request is refused', async () => {
+    const { code, stderr, bodies } = await load(() => ({ error: 'es_rejected_execution_exception' }), 429)
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/data\/part-00000-of-00003-0000\.ndjson: .*es_rejected_execution_exception/)
     expect(bodies).toHaveLength(1)
   })
 })

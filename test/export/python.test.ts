@@ -234,7 +234,7 @@ psql = lambda *args: subprocess.run(["psql", "-At", *args], check=True, capture_
 try:
     os.environ.update(PGHOST=sys.argv[1], PGUSER="postgres", PGOPTIONS="-c hnsw.ef_search=100",
         PATH=os.path.dirname(pgserver.__file__) + "/pginstall/bin:" + os.environ["PATH"])
-    loaded = subprocess.run(["sh", "-e", "-c", sys.argv[2]], capture_output=True, text=True)
+    loaded = subprocess.run(["sh", "-c", sys.argv[2]], capture_output=True, text=True)
     if loaded.returncode: raise SystemExit(loaded.stderr)
     print(json.dumps({
         "version": psql("-c", "select version()"),

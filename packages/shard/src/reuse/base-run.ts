@@ -17,7 +17,7 @@ import {
   sameVectors,
   shardsPresent,
 } from '@reembed/protocol'
-import { canonical, createMemo, ReembedError, shardKey, unlessAborted } from '@reembed/shared'
+import { canonical, createMemo, mapConcurrent, ReembedError, shardKey, unlessAborted } from '@reembed/shared'
 import { ObjectNotFound, type Store } from '@reembed/store'
 import { readFooter, type ShardFooter, undefinedIfCorrupt } from '../read/footer.ts'
 import { listCheckpoints } from './checkpoints.ts'
@@ -56,6 +56,8 @@ export const RETRYABLE_REJECTS: readonly RejectReason[] = ['refused_by_model', '
 
 /** Hashes of base shards, shared by the jobs of a worker and limited for all of its runs. */
 export interface BaseShardCache {
+  /** Memory for shards; those of one slice may take as much. */
+  readonly maxBytes: number
   /** The shard with this key, opened by `index` unless it is kept. */
   get(store: Store, key: string, index: () => Promise<IndexedShard>): Promise<IndexedShard>
 }
@@ -69,8 +71,11 @@ const KEPT_BYTES = 64 * 2 ** 20
 /** Creates an empty cache of 64 MiB. */
 export function createBaseShardCache(maxBytes: number = KEPT_BYTES): BaseShardCache {
   const indexed = createMemo<string, IndexedShard>({ max: maxBytes, sizeOf: bytesOf })
-  return { get: (store, key, index) => indexed.get(`${store.url} ${key}`, index) }
+  return { maxBytes, get: (store, key, index) => indexed.get(`${store.url} ${key}`, index) }
 }
+
+/** Candidates that are opened at the same time: each takes two or three requests. */
+const SHARDS_AT_ONCE = 8
 
 type ReusingPlan = Pick<
   Plan,
@@ -152,6 +157,13 @@ function openBaseRun(
     return indexShard(store, keyOf(shard), footer)
   }
 
+  /** The shard, or its checkpoints while it is missing. */
+  async function searched(shard: number, signal: AbortSignal): Promise<IndexedShard[]> {
+    const reading = cache.get(store, keyOf(shard), () => index(shard))
+    const found = await undefinedIfCorrupt(unlessAborted(signal, reading))
+    return found ? [found] : listCheckpoints(store, basePlan, shard, signal)
+  }
+
   return {
     async reusableShard(slice, signal) {
       const isSame =
@@ -165,13 +177,21 @@ function openBaseRun(
       return { key: keyOf(shard), size: footer.size, receipt: footer.receipt }
     },
     reuseIndex(slice) {
+      /** Memory of the shards that were searched. */
+      let held = 0
       async function* search(which: keyof Candidates, signal?: AbortSignal) {
         const candidates = await undefinedIfCorrupt(locator.candidateShards(slice))
-        for (const shard of candidates?.[which] ?? []) {
-          const reading = cache.get(store, keyOf(shard), () => index(shard))
-          const found = await undefinedIfCorrupt(unlessAborted(signal, reading))
-          if (found) yield found
-          else yield* await listCheckpoints(store, basePlan, shard, signal)
+        function* fitting() {
+          for (const shard of candidates?.[which] ?? []) {
+            // More than the cache keeps would be read again for each job.
+            if (which === 'far' && held >= cache.maxBytes) return
+            yield shard
+          }
+        }
+        const concurrency = SHARDS_AT_ONCE
+        for await (const found of mapConcurrent(fitting(), searched, { concurrency, signal })) {
+          for (const shard of found) held += bytesOf(shard)
+          yield* found
         }
       }
       return createReuseIndex(store, {

@@ -80,7 +80,8 @@ proveLoads(
       if (name !== 'reembed_loads') continue
       const records = (await Array.fromAsync(client.points(name))).flat()
       const points = records.filter(({ payload }) => isOfTests(payload.target)).map(({ id }) => id)
-      await client.request('POST', `/collections/${name}/points/delete?wait=true`, { points })
+      if (points.length > 0)
+        await client.request('POST', `/collections/${name}/points/delete?wait=true`, { points })
     }
     return open(qdrantUrl)()
   },

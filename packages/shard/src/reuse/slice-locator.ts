@@ -117,11 +117,12 @@ export function createSliceLocator(store: Store, plan: Plan): SliceLocator {
             near.add(beside)
         }
       }
-      const far = Array.from(
-        { length: Math.max(...froms, ...tos) - Math.min(...froms) },
-        (_, i) => i + Math.min(...froms),
-      )
-      return { near: [...near], far: far.filter(shard => !near.has(shard)).slice(0, MAX_CANDIDATES) }
+      const far: number[] = []
+      const end = Math.max(...froms, ...tos)
+      // An object may span many thousands of shards.
+      for (let shard = Math.min(...froms); shard < end && far.length < MAX_CANDIDATES; shard += 1)
+        if (!near.has(shard)) far.push(shard)
+      return { near: [...near], far }
     },
   }
 }

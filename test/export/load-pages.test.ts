@@ -13,6 +13,7 @@ import { openStore } from '@reembed/store'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { lackOfModules, PYTHON, testUnless } from '../parts/needs.ts'
 import { memoryStore } from '../shard/parts.ts'
+import { MILVUS_COLLECTION } from './milvus-collection.ts'
 import { type MadeRun, makeRun } from './run.ts'
 
 const ROW = 42
@@ -41,20 +42,6 @@ async function python(script: string, ...args: string[]): Promise<unknown> {
   )
   return JSON.parse(stdout.trim().split('\n').at(-1) ?? '')
 }
-
-/** A collection of Milvus from fields.json, with the rows of the files. */
-const MILVUS_COLLECTION = `import pyarrow.dataset as ds
-from pymilvus import MilvusClient, DataType
-client = MilvusClient(sys.argv[2])
-made = json.load(open(sys.argv[1] + "/fields.json"))
-schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
-for field in made["fields"]:
-    schema.add_field(field.pop("name"), DataType[field.pop("type")], **field)
-index = client.prepare_index_params()
-index.add_index("embedding", index_type="FLAT", metric_type="L2")
-client.create_collection(made["collection"], schema=schema, index_params=index)
-client.insert(made["collection"], ds.dataset(sys.argv[1] + "/data").to_table().to_pylist())
-`
 
 describe.each([384, 3_072, 4_096])('a run of %d dimensions', dimensions => {
   const source = memoryStore()

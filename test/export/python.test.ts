@@ -12,6 +12,7 @@ import { openStore } from '@reembed/store'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { lackOfModules, PYTHON, testUnless } from '../parts/needs.ts'
 import { memoryStore } from '../shard/parts.ts'
+import { MILVUS_COLLECTION } from './milvus-collection.ts'
 import { type MadeRun, makeRun } from './run.ts'
 
 const source = memoryStore()
@@ -189,18 +190,7 @@ withModules(
   ['pymilvus', 'milvus_lite', 'pyarrow.dataset'],
   async () => {
     const found = ask(
-      `import pyarrow.dataset as ds
-from pymilvus import MilvusClient, DataType
-client = MilvusClient(sys.argv[2])
-made = json.load(open(sys.argv[1] + "/fields.json"))
-schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
-for field in made["fields"]:
-    schema.add_field(field.pop("name"), DataType[field.pop("type")], **field)
-index = client.prepare_index_params()
-index.add_index("embedding", index_type="FLAT", metric_type="L2")
-client.create_collection(made["collection"], schema=schema, index_params=index)
-rows = ds.dataset(sys.argv[1] + "/data").to_table().to_pylist()
-client.insert(made["collection"], rows)
+      `${MILVUS_COLLECTION}rows = ds.dataset(sys.argv[1] + "/data").to_table().to_pylist()
 hits = client.search(made["collection"], [rows[42]["embedding"]], limit=1, output_fields=["id", "year", "bytes", "text"])[0][0]
 print(json.dumps({
     "rows": len(client.query(made["collection"], filter='id != ""', output_fields=["id"], limit=1000)),
